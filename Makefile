@@ -1,0 +1,37 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+URL ?= ws://127.0.0.1:8000/api/v1/ws
+DEMO_USER := demo@threadcast.example
+
+.PHONY: help install run test check chat clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
+
+install: $(BIN)/.installed ## make .venv with everything that running needs
+
+$(BIN)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(BIN)/.installed-dev: $(BIN)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: install ## serve on 127.0.0.1:8000 with demo data; prints a token and what to paste
+	@$(BIN)/python server.py serve --dev
+
+test: $(BIN)/.installed-dev ## run all checks and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on
+	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \
+	$(BIN)/python -m benchmarks.chat --url "$(URL)" --prompt "$$PROMPT" --asset "$$ASSET" --chat "$$CHAT"
+
+clean: ## remove everything that make and the tests made, but not var/
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

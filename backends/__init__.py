@@ -1,0 +1,53 @@
+"""With what: everything that is replaced when going from embedded to scaled, or from one provider to another.
+
+Each file holds an interface and its embedded implementation. `open_backends` is the only place that chooses, and this file
+the only one in here that sees the settings.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+
+import anyio.to_thread
+from starlette.datastructures import Secret
+
+from backends.agent import Agent, OfflineAgent
+from backends.auth import Authenticator
+from backends.broker import Broker, MemoryBroker
+from backends.limits import MemoryRateLimit, RateLimit
+from backends.migrations import migrate_sqlite
+from backends.storage import Storage, open_sqlite
+from settings import Settings
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What the handlers work with."""
+
+    storage: Storage
+    broker: Broker
+    agent: Agent
+    rate_limit: RateLimit
+    auth: Authenticator
+
+
+@asynccontextmanager
+async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
+    """The database alone, its schema up to date: all that the command line needs."""
+    await anyio.to_thread.run_sync(migrate_sqlite, settings.database_path)
+    async with open_sqlite(settings.database_path) as storage:
+        yield storage
+
+
+@asynccontextmanager
+async def open_backends(settings: Settings, secret: Secret) -> AsyncIterator[Backends]:
+    """Everything that the settings ask for, until the block ends."""
+    agent = OfflineAgent(settings.offline_words, settings.offline_delay_ms)
+    async with open_storage(settings) as storage, aclosing(agent):
+        yield Backends(
+            storage=storage,
+            broker=MemoryBroker(),
+            agent=agent,
+            rate_limit=MemoryRateLimit(settings.rate_limit),
+            auth=Authenticator(secret, storage),
+        )

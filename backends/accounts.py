@@ -1,0 +1,37 @@
+"""Users and their API keys."""
+
+import hashlib
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import insert, select
+
+from backends.storage import Row, Storage
+from backends.tables import api_keys, users
+
+
+def hash_key(key: str) -> str:
+    """How an API key is stored. No salt or stretching: a key is a signed token, not a password that could be guessed."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+async def find_user(storage: Storage, user_id: UUID) -> Row | None:
+    """The user's row."""
+    return next(iter(await storage.fetch_all(select(users).where(users.c.id == user_id))), None)
+
+
+async def find_user_by_email(storage: Storage, email: str) -> Row | None:
+    """The row of the user with exactly this address."""
+    return next(iter(await storage.fetch_all(select(users).where(users.c.email == email))), None)
+
+
+async def find_key_owner(storage: Storage, key: str) -> Row | None:
+    """The row of the user for whom this API key stands, if it stands."""
+    query = select(users).join(api_keys, api_keys.c.owner_id == users.c.id)
+    standing = query.where(api_keys.c.key_hash == hash_key(key), api_keys.c.deleted_at.is_(None))
+    return next(iter(await storage.fetch_all(standing)), None)
+
+
+async def add_api_key(storage: Storage, owner_id: UUID, key: str) -> None:
+    """Let `key` stand for its owner."""
+    await storage.write(insert(api_keys).values(key_hash=hash_key(key), owner_id=owner_id, created_at=datetime.now(UTC)))

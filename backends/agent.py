@@ -1,0 +1,132 @@
+"""What answers a prompt: the agent's interface, and the offline agent, its embedded implementation."""
+
+import itertools
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Protocol
+
+import anyio
+import msgspec
+
+from schemas.assets import Asset
+from schemas.chats import ChatMessage
+
+
+class AgentTask(msgspec.Struct, frozen=True):
+    """What an agent is given. `assets` begins with the one that the chat is about; all of them may be seen by the user."""
+
+    prompt: str
+    assets: tuple[Asset, ...] = ()
+    history: tuple[ChatMessage, ...] = ()
+    wants_title: bool = True
+
+
+class TitleChunk(msgspec.Struct, frozen=True):
+    """The next characters of the chat's title."""
+
+    text: str
+
+
+class TitleEnd(msgspec.Struct, frozen=True):
+    """The title is whole."""
+
+
+class AssetsFound(msgspec.Struct, frozen=True):
+    """The agent looked things up and found these."""
+
+    title: str
+    assets: tuple[Asset, ...]
+
+
+class ReasoningChunk(msgspec.Struct, frozen=True):
+    """The next characters of what the agent thinks, under the heading `title`. Any other step ends it."""
+
+    title: str
+    text: str
+
+
+class ResponseChunk(msgspec.Struct, frozen=True):
+    """The next characters of the answer."""
+
+    text: str
+
+
+AgentEvent = TitleChunk | TitleEnd | AssetsFound | ReasoningChunk | ResponseChunk
+
+
+class Agent(Protocol):
+    """Answers one task at a time, many at once."""
+
+    def run(self, task: AgentTask) -> AsyncIterator[AgentEvent]:
+        """The answer as it comes. Closing the iterator gives up whatever it holds. May raise anything."""
+
+    async def aclose(self) -> None:
+        """Give up what is held between runs."""
+
+
+NO_MODEL = (
+    "No model is configured, so this answer was put together from what the server has, by its offline agent "
+    "(`THREADCAST_AGENT=offline`). To get real answers, set `THREADCAST_AGENT` to an agent that has a model; "
+    "the section “Settings” of the README lists them."
+)
+SHOWN_CHARACTERS = 200  # of one field of a definition: enough to recognise it, short enough to read past
+
+
+class OfflineAgent:
+    """Needs no network and no model, and says the same to the same task: for a first look, for tests and for load.
+
+    `words` fixes the length of the answer (None: as long as it comes out), `delay_ms` is the pause before each chunk.
+    """
+
+    def __init__(self, words: int | None, delay_ms: int) -> None:
+        self._words = words
+        self._delay = delay_ms / 1000
+
+    async def run(self, task: AgentTask) -> AsyncIterator[AgentEvent]:
+        for event in self._script(task):
+            await anyio.sleep(self._delay)  # with no delay, still lets others run
+            yield event
+
+    async def aclose(self) -> None:
+        pass
+
+    def _script(self, task: AgentTask) -> Iterator[AgentEvent]:
+        if task.wants_title:
+            yield from map(TitleChunk, _words(_title(task)))
+            yield TitleEnd()
+        if task.assets:
+            yield AssetsFound("Found 1 asset", task.assets[:1])
+        yield from (ReasoningChunk("Offline", word) for word in _words(_thought(task)))
+        answer = _words(_answer(task))
+        yield from map(ResponseChunk, itertools.islice(itertools.cycle(answer), self._words or len(answer)))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\S+\s*", text)
+
+
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def _title(task: AgentTask) -> str:
+    return _short(" ".join(task.prompt.split()[:8]), 80)
+
+
+def _thought(task: AgentTask) -> str:
+    about = f"The {task.assets[0].asset_type} is at hand" if task.assets else "No asset came with the prompt"
+    return f"{about}, {len(task.history)} earlier messages are in this chat, and there is no model to ask."
+
+
+def _answer(task: AgentTask) -> str:
+    paragraphs = [f"You asked: “{_short(' '.join(task.prompt.split()), SHOWN_CHARACTERS)}”"]
+    for asset in task.assets:
+        fields = "\n".join(f"- {key}: {_field(value)}" for key, value in asset.content.items())
+        heading = f"The {asset.asset_type} “{asset.name}” (version {asset.version_number}) is defined by:"
+        paragraphs.append(f"{heading}\n\n{fields}")
+    return "\n\n".join([*paragraphs, NO_MODEL])
+
+
+def _field(value: Any) -> str:
+    return _short(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), SHOWN_CHARACTERS)

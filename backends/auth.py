@@ -1,0 +1,59 @@
+"""Tokens: one function makes them and one turns them into a user, for WebSocket and HTTP alike. Protocol section 1."""
+
+import time
+from uuid import UUID, uuid4
+
+import jwt
+from starlette.datastructures import Secret
+
+from backends.accounts import find_key_owner, find_user
+from backends.storage import Storage
+from schemas.users import AuthenticatedUser
+
+ALGORITHM = "HS256"
+PERSON, API = "authenticated", "api"
+
+
+def issue_token(secret: Secret, user_id: UUID, ttl: int, audience: str) -> str:
+    """A token for the user, valid for `ttl` seconds from now."""
+    now = int(time.time())
+    # `jti` makes two keys of one second different.
+    claims = {"sub": str(user_id), "aud": audience, "iat": now, "exp": now + ttl, "jti": uuid4().hex}
+    return jwt.encode(claims, str(secret), ALGORITHM)
+
+
+class Authenticator:
+    """Knows whom a token stands for."""
+
+    def __init__(self, secret: Secret, storage: Storage) -> None:
+        self._secret = secret
+        self._storage = storage
+
+    async def authenticate(self, token: str) -> AuthenticatedUser | None:
+        """The user, or None whatever the reason: a client learns only that the token is not valid."""
+        try:
+            claims = jwt.decode(
+                token,
+                str(self._secret),
+                algorithms=[ALGORITHM],
+                audience=[PERSON, API],
+                options={"require": ["sub", "exp", "aud"]},
+            )
+            subject, expires_at = UUID(claims["sub"]), float(claims["exp"])
+        except (jwt.PyJWTError, ValueError, OverflowError):
+            return None
+        if claims["aud"] == PERSON:
+            row = await find_user(self._storage, subject)
+        elif claims["aud"] == API:
+            row = await find_key_owner(self._storage, token)
+        else:  # a list of audiences: PyJWT takes it, the protocol does not
+            return None
+        if row is None:
+            return None
+        return AuthenticatedUser(
+            id=row["id"],
+            email=row["email"],
+            name=row["name"] or row["email"],
+            avatar_url=row["avatar_url"],
+            expires_at=expires_at,
+        )

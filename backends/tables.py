@@ -1,0 +1,149 @@
+"""The tables. `backends/migrations` builds them; a test holds the two together."""
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from schemas.assets import AssetType
+
+
+class Guid(sa.types.TypeDecorator[UUID]):
+    """A UUID: 36 characters of text on SQLite, so that a person can read and paste it, and `uuid` on PostgreSQL."""
+
+    impl = sa.String(36)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        return sa.Uuid() if dialect.name == "postgresql" else sa.String(36)
+
+    def process_bind_param(self, value: UUID | None, dialect: sa.Dialect) -> Any:
+        return value if value is None or dialect.name == "postgresql" else str(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> UUID | None:
+        return UUID(value) if isinstance(value, str) else value
+
+
+class AssetTypeName(sa.types.TypeDecorator[AssetType]):
+    """An asset type by its wire name."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return value if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> AssetType | None:
+        return value if value is None else AssetType(value)
+
+
+def _moment(name: str, nullable: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)  # always UTC; SQLite forgets the zone
+
+
+metadata = sa.MetaData()
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", Guid, primary_key=True),
+    sa.Column("email", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text),
+    sa.Column("avatar_url", sa.Text),
+    _moment("created_at"),
+    _moment("updated_at"),
+)
+
+organization_members = sa.Table(
+    "organization_members",
+    metadata,
+    sa.Column("user_id", Guid, sa.ForeignKey("users.id"), primary_key=True),
+    sa.Column("organization_id", Guid, primary_key=True),
+)
+
+team_members = sa.Table(
+    "team_members",
+    metadata,
+    sa.Column("user_id", Guid, sa.ForeignKey("users.id"), primary_key=True),
+    sa.Column("team_id", Guid, primary_key=True),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("key_hash", sa.String(64), primary_key=True),  # SHA-256 in hex: a stolen database gives no keys
+    sa.Column("owner_id", Guid, sa.ForeignKey("users.id"), nullable=False),
+    _moment("created_at"),
+    _moment("deleted_at", nullable=True),
+)
+
+assets = sa.Table(
+    "assets",
+    metadata,
+    sa.Column("id", Guid, primary_key=True),
+    sa.Column("asset_type", AssetTypeName, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("content", sa.JSON, nullable=False),
+    sa.Column("version_number", sa.Integer, nullable=False),
+    sa.Column("organization_id", Guid, nullable=False),
+    sa.Column("created_by", Guid, sa.ForeignKey("users.id"), nullable=False),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("deleted_at", nullable=True),
+)
+
+# An asset here is also a chat (asset_type "chat"), so asset_id has no foreign key.
+asset_permissions = sa.Table(
+    "asset_permissions",
+    metadata,
+    sa.Column("asset_id", Guid, primary_key=True),
+    sa.Column("asset_type", AssetTypeName, primary_key=True),
+    sa.Column("identity_type", sa.Text, primary_key=True),
+    sa.Column("identity_id", Guid, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    _moment("created_at"),
+    _moment("updated_at"),
+)
+
+chats = sa.Table(
+    "chats",
+    metadata,
+    sa.Column("id", Guid, primary_key=True),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("created_by", Guid, sa.ForeignKey("users.id"), nullable=False),
+    _moment("created_at"),
+    _moment("updated_at"),
+    _moment("deleted_at", nullable=True),
+)
+
+messages = sa.Table(
+    "messages",
+    metadata,
+    sa.Column("id", Guid, primary_key=True),
+    sa.Column("chat_id", Guid, sa.ForeignKey("chats.id"), nullable=False, index=True),
+    sa.Column("request", sa.Text),
+    sa.Column("response_messages", sa.JSON, nullable=False),  # a list, in order
+    sa.Column("reasoning_messages", sa.JSON, nullable=False),  # a list, in order
+    sa.Column("final_reasoning_message", sa.Text),
+    sa.Column("is_completed", sa.Boolean, nullable=False),
+    sa.Column("created_by", Guid, sa.ForeignKey("users.id"), nullable=False),
+    _moment("created_at"),
+    _moment("updated_at"),
+)
+
+# Few messages are ever unfinished; a start that looks for them must not read all the finished ones.
+sa.Index(
+    "ix_messages_unfinished",
+    messages.c.id,
+    sqlite_where=sa.text("is_completed = 0"),
+    postgresql_where=sa.text("NOT is_completed"),
+)
+
+messages_to_files = sa.Table(
+    "messages_to_files",
+    metadata,
+    sa.Column("message_id", Guid, sa.ForeignKey("messages.id"), primary_key=True),
+    sa.Column("file_id", Guid, sa.ForeignKey("assets.id"), primary_key=True),
+    sa.Column("version_number", sa.Integer, nullable=False),
+    _moment("created_at"),
+)

@@ -1,0 +1,1 @@
+"""Programs that talk to a running server: a chat in the terminal."""

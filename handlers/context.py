@@ -1,0 +1,103 @@
+"""What an agent is told besides the prompt: the kinds of things that a chat can be about, and how each is loaded.
+
+`KINDS` is the one table: a new asset type is one entry in it. The entry's wire names make the type valid in a request, its
+content struct makes `load` accept it, its loader makes both flows of a post work.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from backends.assets import find_asset, visible_assets
+from backends.chats import find_chat, linked_files
+from backends.storage import Storage
+from schemas.assets import CHAT, DASHBOARD, METRIC, Asset, AssetPermissionRole, AssetType, DashboardContent, MetricContent
+from schemas.chats import ChatWithMessages
+from schemas.errors import NotFound
+
+QUOTED = 64  # characters of an unknown type that an error repeats
+
+
+class Context(msgspec.Struct, frozen=True):
+    """What was loaded: the asset first, then what belongs to it; or a chat, with the assets that it has been about."""
+
+    assets: tuple[Asset, ...] = ()
+    chat: ChatWithMessages | None = None
+    roles: frozenset[AssetPermissionRole] = frozenset()  # what the user may do with the chat
+
+
+class ContextLoader(Protocol):
+    """Loads one kind of thing."""
+
+    async def __call__(self, storage: Storage, user_id: UUID, id: UUID) -> Context:
+        """Only what the user may view. Raises NotFound when that leaves out the thing itself."""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """All there is to know of an asset type. Without wire names it cannot be posted as an asset."""
+
+    load: ContextLoader
+    wire_names: tuple[str, ...] = ()
+    content: type[msgspec.Struct] | None = None
+
+
+async def load_metric(storage: Storage, user_id: UUID, id: UUID) -> Context:
+    return Context((await _asset(storage, user_id, id, METRIC),))
+
+
+async def load_dashboard(storage: Storage, user_id: UUID, id: UUID) -> Context:
+    """The dashboard and, in its order, those of its metrics that the user may view."""
+    dashboard = await _asset(storage, user_id, id, DASHBOARD)
+    ids = msgspec.convert(dashboard.content, DashboardContent).metric_ids
+    metrics = await visible_assets(storage, user_id, ids)
+    shown = (metrics[id] for id in dict.fromkeys(ids) if id in metrics and metrics[id].asset_type == METRIC)
+    return Context((dashboard, *shown))
+
+
+async def load_chat(storage: Storage, user_id: UUID, id: UUID) -> Context:
+    """The chat and those of its assets that the user may (still) view, the latest first."""
+    found = await find_chat(storage, user_id, id)
+    if not found:
+        raise NotFound
+    chat, roles = found
+    ids = await linked_files(storage, id)
+    assets = await visible_assets(storage, user_id, ids)
+    return Context(tuple(assets[id] for id in ids if id in assets), chat, frozenset(roles))
+
+
+KINDS: dict[AssetType, Kind] = {
+    METRIC: Kind(load_metric, wire_names=("metric", "metric_file"), content=MetricContent),
+    DASHBOARD: Kind(load_dashboard, wire_names=("dashboard", "dashboard_file"), content=DashboardContent),
+    CHAT: Kind(load_chat),
+}
+
+
+def posted_type_hook(expected: type, value: Any) -> Any:
+    """msgspec's `dec_hook` for the asset types that can be posted."""
+    return _find_type(value, _posted())
+
+
+def known_type_hook(expected: type, value: Any) -> Any:
+    """msgspec's `dec_hook` for every type that can have permissions: also for those that cannot be posted."""
+    return _find_type(value, _posted() | {str(asset_type): asset_type for asset_type in KINDS})
+
+
+def _posted() -> dict[str, AssetType]:
+    return {name: asset_type for asset_type, kind in KINDS.items() for name in kind.wire_names}
+
+
+def _find_type(value: Any, names: Mapping[str, AssetType]) -> AssetType:
+    """Raises ValueError, worded as msgspec words it for an enum; msgspec adds where."""
+    if not isinstance(value, str):
+        raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
+    if value not in names:
+        raise ValueError(f"Invalid enum value {value[:QUOTED]!r}")
+    return names[value]
+
+
+async def _asset(storage: Storage, user_id: UUID, id: UUID, asset_type: AssetType) -> Asset:
+    if asset := await find_asset(storage, user_id, id, asset_type):
+        return asset
+    raise NotFound

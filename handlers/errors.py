@@ -1,0 +1,17 @@
+"""The one place where an exception becomes what a client may know of it."""
+
+import logging
+from uuid import uuid4
+
+from schemas.errors import ThreadcastError, WsError, WsErrorCode
+
+logger = logging.getLogger("threadcast")
+
+
+def describe(error: Exception) -> WsError:
+    """A refusal as it was worded; anything else as a reference under which the log has the traceback."""
+    if isinstance(error, ThreadcastError):
+        return WsError(error.code, str(error))
+    reference = uuid4().hex[:12]
+    logger.error("internal error, reference %s", reference, exc_info=error)
+    return WsError(WsErrorCode.INTERNAL_SERVER_ERROR, f"internal error, reference {reference}")

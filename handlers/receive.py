@@ -1,0 +1,106 @@
+"""From a frame to its handler: read the envelope, look the route up, read the payload, start the handler.
+
+Nothing here waits: this runs in the connection's receive loop, where waiting would hold up the next frame and even the
+disconnect. What cannot be read is answered on as much of its own route, event and id as could be.
+"""
+
+import json
+from typing import Any, NoReturn
+
+import msgspec
+
+from handlers.errors import describe
+from handlers.frames import send_error_message
+from handlers.routes import ROUTES, Route
+from handlers.services import Sender, Services
+from schemas.errors import BadRequest
+from schemas.events import WsEvent
+from schemas.frames import WsRequest, WsRoutes
+from schemas.users import AuthenticatedUser
+
+ENVELOPE = msgspec.json.Decoder(WsRequest)
+QUOTED = 64  # characters of a client's own words that an answer repeats at most
+AT = " - at `$"  # how msgspec says where; the payload is read by itself, so its paths lack their beginning
+
+
+def receive(services: Services, user: AuthenticatedUser, connection_id: str, data: str | bytes) -> None:
+    """Start what the frame asks for, or answer what is wrong with it."""
+    sender = Sender(user, connection_id)
+    try:
+        text = data if isinstance(data, str) else data.decode()
+        request = ENVELOPE.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        salvaged = _salvage(data)
+        sender = Sender(user, connection_id, _quotable(salvaged.get("id")))
+        return _refuse(services, sender, _quotable(salvaged.get("route")), None, _reason(error, salvaged))
+    sender = Sender(user, connection_id, request.id)
+    route = ROUTES.get(request.route)
+    if route is None:
+        return _refuse(services, sender, _quotable(request.route), request.event, "unknown route - at `$.route`")
+    if request.event not in (None, route.event.value):
+        reason = f"the event of this route is {route.event.value} - at `$.event`"
+        return _refuse(services, sender, request.route, None, reason)
+    try:
+        payload = route.payload.decode(request.payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _refuse(services, sender, request.route, None, _in_payload(str(error)))
+    services.tasks.start_soon(_handle, services, sender, route, WsRoutes(request.route), payload)
+
+
+async def _handle(services: Services, sender: Sender, route: Route, path: WsRoutes, payload: Any) -> None:
+    try:
+        await route.handler(services, sender, payload)
+    except Exception as error:  # one that escaped would cancel all that the server runs
+        send_error_message(services.backends.broker, sender, path, route.event, describe(error))
+
+
+def _refuse(services: Services, sender: Sender, route: str | None, event: str | None, reason: str) -> None:
+    known = ROUTES.get(route or "")
+    answer = known.event if known else (_quotable(event) if route else None) or WsEvent.ERROR
+    error = describe(BadRequest(reason.encode(errors="backslashreplace").decode()))
+    send_error_message(services.backends.broker, sender, route or WsRoutes.ROOT, answer, error)
+
+
+def _salvage(data: str | bytes) -> dict[str, Any]:
+    """What a more forgiving reader makes of a frame that did not decode: it passes wrong types and lone surrogates."""
+    try:
+        found = json.loads(data, parse_constant=_not_json)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise ValueError(constant)  # NaN and Infinity, which Python reads and JSON does not have
+
+
+def _quotable(value: Any) -> str | None:
+    """A client's own words if they may go back to it: text, short, and possible to encode."""
+    return value if isinstance(value, str) and len(value) <= QUOTED and value.isprintable() else None
+
+
+def _reason(error: Exception, salvaged: dict[str, Any]) -> str:
+    if isinstance(error, RecursionError):
+        return "the frame is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "the frame is not UTF-8"
+    if salvaged and not isinstance(error, msgspec.ValidationError):  # JSON after all, but for its surrogates
+        return f"a lone surrogate is not text - at `{_surrogate(salvaged) or '$'}`"
+    return str(error)
+
+
+def _surrogate(value: Any, path: str = "$") -> str | None:
+    """The path of the first text that cannot be encoded. As deep as the frame, which a recursion limit has bounded."""
+    if isinstance(value, str):
+        return path if any("\ud800" <= character <= "\udfff" for character in value) else None
+    parts: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        parts = [(f"{path}.{key[:QUOTED]}", part) for key, part in value.items()]
+    elif isinstance(value, list):
+        parts = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
+    return next((found for name, part in parts if (found := _surrogate(part, name))), None)
+
+
+def _in_payload(reason: str) -> str:
+    what, at, where = reason.rpartition(AT)
+    return f"{what}{AT}.payload{where}" if at else f"{reason}{AT}.payload`"

@@ -1,0 +1,156 @@
+"""One message as it grows: an agent's events become the containers that clients get, and are kept.
+
+What is stored at the end is so exactly what was streamed. Texts are kept as pieces and put together once.
+"""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+from msgspec.structs import replace
+
+from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
+from schemas.chats import (
+    ChatMessage,
+    ChatWithMessages,
+    Pill,
+    PillContainer,
+    PillsReasoning,
+    ReasoningMessage,
+    ResponseMessage,
+    TextReasoning,
+    TextResponse,
+)
+from schemas.events import (
+    Container,
+    GeneratingReasoningMessage,
+    GeneratingResponseMessage,
+    GeneratingTitle,
+    Progress,
+    ThreadEvent,
+)
+
+Item = tuple[Container, ThreadEvent]
+
+
+class Transcript:
+    """Grows `message` of `chat`, and the chat's title, in place."""
+
+    def __init__(self, chat: ChatWithMessages, message: ChatMessage) -> None:
+        self.chat = chat
+        self.message = message
+        self._title: list[str] = []
+        self._thinking: tuple[TextReasoning, list[str]] | None = None
+        self._answering: tuple[TextResponse, list[str]] | None = None
+
+    def apply(self, event: AgentEvent) -> list[Item]:
+        """Keep what the event brings, and return what clients are to be told of it."""
+        return list(self._apply(event))
+
+    def close(self) -> list[Item]:
+        """End, with their whole text, all parts that are still open."""
+        return [*self._end_title(), *self._end_thinking(), *self._end_answering()]
+
+    def snapshot(self) -> ChatWithMessages:
+        """The chat as it stands, apart from what comes: what is open has its text so far."""
+        message = replace(
+            self.message,
+            response_message_ids=list(self.message.response_message_ids),
+            response_messages=dict(self.message.response_messages),
+            reasoning_message_ids=list(self.message.reasoning_message_ids),
+            reasoning_messages=dict(self.message.reasoning_messages),
+        )
+        if self._answering:
+            part, pieces = self._answering
+            message.response_messages[part.id] = replace(part, message="".join(pieces))
+        if self._thinking:
+            step, pieces = self._thinking
+            message.reasoning_messages[step.id] = replace(step, message="".join(pieces))
+        return replace(self.chat, messages={**self.chat.messages, message.id: message})
+
+    def _apply(self, event: AgentEvent) -> Iterator[Item]:
+        match event:
+            case ResponseChunk(text):
+                yield from self._end_thinking()
+                yield self._answer(text)
+            case ReasoningChunk(title, text):
+                if self._thinking is None or self._thinking[0].title != title:
+                    yield from self._end_thinking()
+                yield self._think(title, text)
+            case TitleChunk(text):
+                self._title.append(text)
+                yield self._title_frame(None, text, "in_progress")
+            case TitleEnd():
+                yield from self._end_title()
+            case AssetsFound():
+                yield from self._end_thinking()
+                yield self.add_reasoning(_pills(event), "completed")
+
+    def add_response(self, part: ResponseMessage, progress: Progress) -> Item:
+        """Keep a part of the answer, or replace it by its newer self."""
+        if part.id not in self.message.response_messages:
+            self.message.response_message_ids.append(part.id)
+        self.message.response_messages[part.id] = part
+        return self._response_frame(part, progress)
+
+    def add_reasoning(self, step: ReasoningMessage, progress: Progress) -> Item:
+        """Keep a step of the reasoning, or replace it by its newer self."""
+        if step.id not in self.message.reasoning_messages:
+            self.message.reasoning_message_ids.append(step.id)
+        self.message.reasoning_messages[step.id] = step
+        return self._reasoning_frame(step, progress)
+
+    def _answer(self, text: str) -> Item:
+        if self._answering is None:
+            part = TextResponse(uuid4(), message=None, message_chunk=None, is_final_message=False)
+            self._answering = part, []
+            self.add_response(part, "in_progress")
+        part, pieces = self._answering
+        pieces.append(text)
+        return self._response_frame(TextResponse(part.id, None, text, False), "in_progress")
+
+    def _think(self, title: str, text: str) -> Item:
+        if self._thinking is None:
+            step = TextReasoning(uuid4(), title, None, message=None, message_chunk=None, status="loading")
+            self._thinking = step, []
+            self.add_reasoning(step, "in_progress")
+        step, pieces = self._thinking
+        pieces.append(text)
+        return self._reasoning_frame(TextReasoning(step.id, title, None, None, text, "loading"), "in_progress")
+
+    def _end_thinking(self) -> Iterator[Item]:
+        if self._thinking:
+            step, pieces = self._thinking
+            self._thinking = None
+            yield self.add_reasoning(replace(step, message="".join(pieces), status="completed"), "completed")
+
+    def _end_answering(self) -> Iterator[Item]:
+        if self._answering:
+            part, pieces = self._answering
+            self._answering = None
+            yield self.add_response(replace(part, message="".join(pieces), is_final_message=True), "completed")
+
+    def _end_title(self) -> Iterator[Item]:
+        if self._title:
+            self.chat.title = "".join(self._title).strip()
+            self._title = []
+            yield self._title_frame(self.chat.title, None, "completed")
+
+    def _title_frame(self, title: str | None, chunk: str | None, progress: Progress) -> Item:
+        frame = GeneratingTitle(self.chat.id, self.message.id, title, chunk, progress)
+        return frame, ThreadEvent.GENERATING_TITLE
+
+    def _response_frame(self, part: ResponseMessage, progress: Progress) -> Item:
+        frame = GeneratingResponseMessage(part, self.chat.id, self.message.id, progress)
+        return frame, ThreadEvent.GENERATING_RESPONSE_MESSAGE
+
+    def _reasoning_frame(self, step: ReasoningMessage, progress: Progress) -> Item:
+        frame = GeneratingReasoningMessage(step, self.chat.id, self.message.id, progress)
+        return frame, ThreadEvent.GENERATING_REASONING_MESSAGE
+
+
+def _pills(found: AssetsFound) -> PillsReasoning:
+    groups: dict[str, list[Pill]] = {}
+    for asset in found.assets:
+        groups.setdefault(str(asset.asset_type), []).append(Pill(asset.id, asset.name, str(asset.asset_type)))
+    containers = [PillContainer(title, pills) for title, pills in groups.items()]
+    return PillsReasoning(uuid4(), found.title, None, containers, "completed")

@@ -1,0 +1,172 @@
+"""A chat: what asks for one, and what it looks like whole. Protocol sections 4 and 5."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+import msgspec
+
+from schemas.assets import AssetType
+
+# PostgreSQL's text type refuses NUL, so no engine gets it. Lone surrogates do not pass a JSON decoder.
+Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
+Prompt = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$", max_length=32_000)]
+
+
+class ChatCreateNewChat(msgspec.Struct, frozen=True):
+    """The payload of `/chats/post`. Unknown keys are ignored: older clients send more."""
+
+    prompt: Prompt | None = None
+    chat_id: UUID | None = None
+    message_id: UUID | None = None
+    asset_id: UUID | None = None
+    asset_type: AssetType | None = None
+    metric_id: UUID | None = None
+    dashboard_id: UUID | None = None
+
+
+class ChatUserMessage(msgspec.Struct):
+    """What the user asked."""
+
+    request: str
+    sender_id: UUID
+    sender_name: str
+    sender_avatar: str | None
+
+
+class TextResponse(msgspec.Struct, tag_field="type", tag="text"):
+    """A part of the answer. A delta has only `message_chunk`, the last frame only `message`, the whole text."""
+
+    id: UUID
+    message: str | None
+    message_chunk: str | None
+    is_final_message: bool
+
+
+class FileMetadata(msgspec.Struct):
+    """What happened to a file; `timestamp` in Unix seconds."""
+
+    status: Literal["loading", "completed", "failed"]
+    message: str
+    timestamp: int
+
+
+class FileResponse(msgspec.Struct, tag_field="type", tag="file"):
+    """An asset that the answer opens. `id` and `version_id` are the asset's id: clients open the file by `id`."""
+
+    id: UUID
+    file_type: str
+    file_name: str
+    version_number: int
+    version_id: UUID
+    filter_version_id: UUID | None
+    metadata: list[FileMetadata]
+
+
+ResponseMessage = TextResponse | FileResponse
+Status = Literal["loading", "completed", "failed"]
+
+
+class Pill(msgspec.Struct):
+    """One thing that was found; `type` is its asset type."""
+
+    id: UUID
+    text: str
+    type: str
+
+
+class PillContainer(msgspec.Struct):
+    """Pills under one heading."""
+
+    title: str
+    pills: list[Pill]
+
+
+class PillsReasoning(msgspec.Struct, tag_field="type", tag="pills"):
+    """A step of the reasoning that found things."""
+
+    id: UUID
+    title: str
+    secondary_title: str | None
+    pill_containers: list[PillContainer]
+    status: Status
+
+
+class TextReasoning(msgspec.Struct, tag_field="type", tag="text"):
+    """A step of the reasoning in words; deltas as in `TextResponse`."""
+
+    id: UUID
+    title: str
+    secondary_title: str | None
+    message: str | None
+    message_chunk: str | None
+    status: Status
+
+
+class FileContent(msgspec.Struct):
+    """The text of a file that the reasoning wrote; deltas in `text_chunk`."""
+
+    text: str | None
+    text_chunk: str | None
+    modified: list[tuple[int, int]] | None
+
+
+class ReasoningFile(msgspec.Struct):
+    """One file of a `FilesReasoning`."""
+
+    id: UUID
+    file_type: str
+    file_name: str
+    version_number: int
+    version_id: UUID
+    status: Status
+    file: FileContent
+
+
+class FilesReasoning(msgspec.Struct, tag_field="type", tag="files"):
+    """A step of the reasoning that wrote files."""
+
+    id: UUID
+    title: str
+    secondary_title: str | None
+    status: Status
+    file_ids: list[UUID]
+    files: dict[UUID, ReasoningFile]
+
+
+ReasoningMessage = PillsReasoning | TextReasoning | FilesReasoning
+
+
+class ChatMessage(msgspec.Struct):
+    """One turn: the request, the reasoning, the answer. The id lists give the order of the two tables."""
+
+    id: UUID
+    request_message: ChatUserMessage | None
+    response_message_ids: list[UUID]
+    response_messages: dict[UUID, ResponseMessage]
+    reasoning_message_ids: list[UUID]
+    reasoning_messages: dict[UUID, ReasoningMessage]
+    created_at: datetime
+    final_reasoning_message: str | None
+    is_completed: bool
+
+
+class ChatWithMessages(msgspec.Struct):
+    """A chat, whole: the payload of `initializeChat` and `complete`. Times are UTC."""
+
+    id: UUID
+    title: str
+    is_favorited: bool
+    message_ids: list[UUID]
+    messages: dict[UUID, ChatMessage]
+    created_at: datetime
+    updated_at: datetime
+    created_by: UUID
+    created_by_id: UUID
+    created_by_name: str
+    created_by_avatar: str | None
+    individual_permissions: None = None
+    publicly_accessible: bool = False
+    public_expiry_date: datetime | None = None
+    public_enabled_by: str | None = None
+    public_password: str | None = None

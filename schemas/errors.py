@@ -1,0 +1,65 @@
+"""Everything that can be refused, each with its code on the wire.
+
+ThreadcastError
+├── BadRequest           BAD_REQUEST            the frame or its payload is not valid
+├── Unauthorized         UNAUTHORIZED           the user may see the thing but not do this to it
+├── NotFound             NOT_FOUND              it does not exist, or may not be seen: told apart nowhere
+├── TooManyRequests      TOO_MANY_REQUESTS      a limit; the message says when to retry
+└── ServiceUnavailable   SERVICE_UNAVAILABLE    not now; retry on another connection
+
+Any other exception is a defect or an outage and becomes INTERNAL_SERVER_ERROR, in `handlers/errors.py`.
+"""
+
+import enum
+from typing import ClassVar
+
+import msgspec
+
+
+class WsErrorCode(enum.Enum):
+    """The codes of an error frame."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    UNAUTHORIZED = "UNAUTHORIZED"
+    NOT_FOUND = "NOT_FOUND"
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
+    SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+
+
+class WsError(msgspec.Struct, frozen=True):
+    """The `error` of a frame, and the body of a refused HTTP request."""
+
+    code: WsErrorCode
+    message: str
+
+
+class ThreadcastError(Exception):
+    """A refusal whose message is meant for the client."""
+
+    code: ClassVar[WsErrorCode]
+
+
+class BadRequest(ThreadcastError):
+    code = WsErrorCode.BAD_REQUEST
+
+
+class Unauthorized(ThreadcastError):
+    code = WsErrorCode.UNAUTHORIZED
+
+
+class NotFound(ThreadcastError):
+    """Takes no message, so that missing and forbidden cannot be worded differently."""
+
+    code = WsErrorCode.NOT_FOUND
+
+    def __init__(self) -> None:
+        super().__init__("not found")
+
+
+class TooManyRequests(ThreadcastError):
+    code = WsErrorCode.TOO_MANY_REQUESTS
+
+
+class ServiceUnavailable(ThreadcastError):
+    code = WsErrorCode.SERVICE_UNAVAILABLE

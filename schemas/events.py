@@ -1,0 +1,76 @@
+"""What a stream is made of: the events of `/chats/post` and their payloads. Protocol section 5."""
+
+import enum
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from schemas.chats import ChatWithMessages, ReasoningMessage, ResponseMessage
+
+Progress = Literal["in_progress", "completed"]
+
+
+class GeneratingTitle(msgspec.Struct):
+    """A piece of the title, or, when completed, the whole."""
+
+    chat_id: UUID
+    message_id: UUID
+    title: str | None
+    title_chunk: str | None
+    progress: Progress
+
+
+class GeneratingReasoningMessage(msgspec.Struct):
+    """A delta or the end of one step of the reasoning."""
+
+    reasoning: ReasoningMessage
+    chat_id: UUID
+    message_id: UUID
+    progress: Progress
+
+
+class GeneratingResponseMessage(msgspec.Struct):
+    """A delta or the end of one part of the answer."""
+
+    response_message: ResponseMessage
+    chat_id: UUID
+    message_id: UUID
+    progress: Progress
+
+
+Container = ChatWithMessages | GeneratingTitle | GeneratingReasoningMessage | GeneratingResponseMessage
+
+
+class ThreadEvent(enum.Enum):
+    """What can happen in a thread, by the requirements' names."""
+
+    INITIALIZE_CHAT = "InitializeChat"
+    GENERATING_TITLE = "GeneratingTitle"
+    GENERATING_REASONING_MESSAGE = "GeneratingReasoningMessage"
+    GENERATING_RESPONSE_MESSAGE = "GeneratingResponseMessage"
+    COMPLETED = "Completed"
+
+
+class WsEvent(enum.Enum):
+    """The `event` of a frame."""
+
+    POST_THREAD = "postThread"
+    INITIALIZE_CHAT = "initializeChat"
+    GENERATING_TITLE = "generatingTitle"
+    GENERATING_REASONING_MESSAGE = "generatingReasoningMessage"
+    GENERATING_RESPONSE_MESSAGE = "generatingResponseMessage"
+    COMPLETE = "complete"
+    ERROR = "error"
+
+
+WS_EVENTS = {
+    ThreadEvent.INITIALIZE_CHAT: WsEvent.INITIALIZE_CHAT,
+    ThreadEvent.GENERATING_TITLE: WsEvent.GENERATING_TITLE,
+    ThreadEvent.GENERATING_REASONING_MESSAGE: WsEvent.GENERATING_REASONING_MESSAGE,
+    ThreadEvent.GENERATING_RESPONSE_MESSAGE: WsEvent.GENERATING_RESPONSE_MESSAGE,
+    ThreadEvent.COMPLETED: WsEvent.COMPLETE,
+}
+
+if unmapped := set(ThreadEvent) - set(WS_EVENTS):
+    raise ImportError(f"WS_EVENTS has no wire event for {sorted(event.name for event in unmapped)}")

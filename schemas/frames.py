@@ -1,0 +1,63 @@
+"""The envelope, in both directions. Protocol sections 2 and 3."""
+
+import enum
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from schemas.chats import Text
+from schemas.errors import WsError
+from schemas.events import Container, WsEvent
+
+# A client's own label. 64 characters hold a UUID with a prefix; the label goes back on every frame, so it is kept short.
+RequestId = Annotated[Text, msgspec.Meta(max_length=64)]
+
+
+class WsRoutes(enum.Enum):
+    """The `route` of a frame; `ROOT` answers a frame whose own route cannot be read."""
+
+    ROOT = "/"
+    CHATS_POST = "/chats/post"
+
+
+class WsRequest(msgspec.Struct, frozen=True):
+    """A frame from a client, its payload not yet decoded: an error in it can so be answered on the frame's own route."""
+
+    route: str
+    payload: msgspec.Raw
+    event: str | None = None
+    id: RequestId | None = None
+
+
+class WsSendMethod(enum.Enum):
+    """Who receives a frame, of the open connections of its user."""
+
+    ALL = "All"
+    ALL_BUT_SENDER = "AllButSender"
+    SENDER_ONLY = "SenderOnly"
+
+
+class SentBy(msgspec.Struct, frozen=True):
+    """The user whose request a frame answers."""
+
+    id: UUID
+    name: str
+
+
+class WsResponseMessage(msgspec.Struct):
+    """A frame to clients. The order of the fields is the order on the wire; without a request id there is no such key.
+
+    `route` and `event` are plain strings where an error quotes those of a request that no route of ours fits.
+    """
+
+    route: WsRoutes | str
+    event: WsEvent | str
+    payload: Container | None
+    sent_by: SentBy
+    error: WsError | None
+    send_method: WsSendMethod
+    request_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+encode = msgspec.json.Encoder().encode

@@ -1,0 +1,188 @@
+"""The door: the application, its WebSocket endpoint and its lifespan, and the command line."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+from anyio.abc import TaskGroup
+from starlette.applications import Starlette
+from starlette.datastructures import Secret
+from starlette.endpoints import WebSocketEndpoint
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+from backends import open_backends, open_storage
+from backends.accounts import add_api_key, find_user_by_email
+from backends.auth import API, PERSON, issue_token
+from backends.chats import finish_dead_messages
+from backends.hosting import Server
+from backends.storage import sole_server
+from handlers.connection import TOKEN_EXPIRED, Connection
+from handlers.dev import dev_secret, load_demo, make_dev_secret
+from handlers.load_file import LoadError, load_file
+from handlers.receive import receive
+from handlers.services import Services
+from schemas.errors import WsError, WsErrorCode
+from schemas.frames import encode
+from schemas.load import LoadFile
+from schemas.users import AuthenticatedUser
+from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings
+
+DAY_S = 86_400
+LONGEST_SLEEP_S = 86_400.0  # event loops do not take any number of seconds; a token may
+
+
+class Socket(WebSocketEndpoint):
+    """`/api/v1/ws`: authenticates before the upgrade, then hands each frame on and never waits for what it starts."""
+
+    encoding = None  # Starlette's "json" closes the socket on the first bad frame
+
+    user: AuthenticatedUser
+    connection: Connection
+    tasks: TaskGroup
+
+    async def dispatch(self) -> None:
+        websocket = WebSocket(self.scope, self.receive, self.send)
+        self.services: Services = self.scope["state"]["services"]
+        token = token_of(websocket)
+        user = await self.services.backends.auth.authenticate(token) if token else None
+        if user is None:
+            return await websocket.send_denial_response(unauthorized("invalid token" if token else "no token"))
+        self.user, self.connection = user, Connection()
+        # All that belongs to the connection ends with this block, whatever ends it; runs belong to the server and go on.
+        async with anyio.create_task_group() as self.tasks:
+            with self.services.backends.broker.subscribe(user.id, self.connection):
+                await super().dispatch()
+            self.tasks.cancel_scope.cancel()
+
+    async def on_connect(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        self.tasks.start_soon(self.connection.write, websocket)
+        self.tasks.start_soon(self.expire)
+
+    async def on_receive(self, websocket: WebSocket, data: Any) -> None:
+        receive(self.services, self.user, self.connection.id, data)
+
+    async def expire(self) -> None:
+        """Close the connection when its token ends."""
+        while (left := self.user.expires_at - time.time()) > 0:  # noqa: ASYNC110 (a clock has no event)
+            await anyio.sleep(min(left, LONGEST_SLEEP_S))
+        self.connection.close(TOKEN_EXPIRED)
+
+
+def token_of(connection: HTTPConnection) -> str | None:
+    """The token of a WebSocket or an HTTP request: from the header, or from the query, since browsers cannot set headers."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else connection.query_params.get("authentication")
+
+
+def unauthorized(message: str) -> Response:
+    """HTTP 401 with a body. Says no more than whether there was a token."""
+    body = encode(WsError(WsErrorCode.UNAUTHORIZED, message))
+    return Response(body, 401, {"www-authenticate": "Bearer"}, "application/json")
+
+
+def create_app(settings: Settings, secret: Secret) -> Starlette:
+    """The ASGI application. Its lifespan opens what the settings ask for and holds the tasks of all runs."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        async with open_backends(settings, secret) as backends:
+            await finish_dead_messages(backends.storage)
+            async with anyio.create_task_group() as tasks:
+                yield {"services": Services(backends, tasks)}
+                tasks.cancel_scope.cancel()
+
+    return Starlette(routes=[WebSocketRoute("/api/v1/ws", Socket)], lifespan=lifespan)
+
+
+@click.group(context_settings={"show_default": True})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Threadcast: one message in, the answer streamed to every device of its user."""
+    try:
+        context.obj = load_settings()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@main.command()
+@click.option("--dev", is_flag=True, help="For a laptop: a secret of its own, demo data, and a token to start with.")
+@click.option("--host", help="Instead of THREADCAST_HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Instead of THREADCAST_PORT.")
+@click.pass_obj
+def serve(settings: Settings, dev: bool, host: str | None, port: int | None) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
+    secret = settings.jwt_secret or (make_dev_secret() if dev else None)
+    if secret is None:
+        raise click.ClickException(f"THREADCAST_JWT_SECRET must be set, to at least {MIN_SECRET_CHARACTERS} characters")
+
+    async def prepare() -> str:
+        async with open_storage(settings) as storage:
+            return await load_demo(storage, secret, f"ws://{settings.host}:{settings.port}/api/v1/ws") if dev else ""
+
+    try:
+        with sole_server(settings.database_path):
+            banner = anyio.run(prepare)
+            app = create_app(settings, secret)
+            Server(app, settings.host, settings.port, settings.max_frame_bytes, settings.log_level, banner).run()
+    except BlockingIOError:
+        raise click.ClickException(f"another server is running on {settings.database_path}") from None
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def load(settings: Settings, file: Path) -> None:
+    """Load users, assets, permissions and API keys from a JSON FILE: all of it or nothing."""
+
+    data = file.read_bytes()
+
+    async def run() -> LoadFile:
+        async with open_storage(settings) as storage:
+            return await load_file(storage, data)
+
+    try:
+        loaded = anyio.run(run)
+    except LoadError as error:
+        raise click.ClickException(f"{file}: {error}") from None
+    click.echo(
+        f"loaded {len(loaded.users)} users, {len(loaded.assets)} assets, "
+        f"{len(loaded.permissions)} permissions, {len(loaded.api_keys)} API keys"
+    )
+
+
+@main.command()
+@click.argument("email")
+@click.option("--ttl", type=click.IntRange(min=1), default=DAY_S, help="Seconds until it expires.")
+@click.option("--aud", type=click.Choice([PERSON, API]), default=PERSON, help="`api` also stores it as an API key.")
+@click.pass_obj
+def token(settings: Settings, email: str, ttl: int, aud: str) -> None:
+    """Print a token for the user with this EMAIL address."""
+    secret = settings.jwt_secret or dev_secret()
+    if secret is None:
+        raise click.ClickException("THREADCAST_JWT_SECRET must be set to the server's own")
+
+    async def run() -> str:
+        async with open_storage(settings) as storage:
+            user = await find_user_by_email(storage, email)
+            if user is None:
+                raise click.ClickException(f"no user has the address {email}")
+            made = issue_token(secret, user["id"], ttl, aud)
+            if aud == API:
+                await add_api_key(storage, user["id"], made)
+            return made
+
+    click.echo(anyio.run(run))
+
+
+if __name__ == "__main__":
+    main()

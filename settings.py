@@ -1,0 +1,119 @@
+"""The only reader of the environment. Everything else is handed a `Settings`."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from limits import parse_many
+from starlette.config import Config
+from starlette.datastructures import Secret
+
+T = TypeVar("T")
+
+VERSION = "0.1.0"
+
+PREFIX = "THREADCAST_"
+MIN_SECRET_CHARACTERS = 32  # 256 bits of key for HS256, RFC 7518 section 3.2
+
+
+class SettingsError(Exception):
+    """A setting has a value that it may not have; the message names both."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this process runs. Field names are the variables' names without `THREADCAST_`, in lower case."""
+
+    database_url: str
+    jwt_secret: Secret | None
+    host: str
+    port: int
+    agent: str
+    rate_limit: str
+    max_frame_bytes: int
+    log_level: str
+    offline_words: int | None
+    offline_delay_ms: int
+
+    @property
+    def database_path(self) -> Path:
+        """The file that a SQLite URL names: three slashes for a relative path, four for an absolute one."""
+        return Path(urlsplit(self.database_url).path[1:])
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        if not low <= int(raw) <= high:
+            raise ValueError(raw)
+        return int(raw)
+
+    return parse
+
+
+def _choice(*allowed: str) -> Callable[[str], str]:
+    return lambda raw: allowed[allowed.index(raw)]
+
+
+def _optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    return lambda raw: parse(raw) if raw else None
+
+
+def _sqlite_url(raw: str) -> str:
+    parts = urlsplit(raw)
+    named = parts.path[1:] not in ("", ":memory:") and not parts.netloc and not parts.query
+    if parts.scheme not in ("sqlite", "sqlite+aiosqlite") or not named:
+        raise ValueError(raw)
+    return raw
+
+
+def _rate(raw: str) -> str:
+    (_only_one,) = parse_many(raw)
+    return raw
+
+
+def _secret(raw: str) -> Secret:
+    if len(raw) < MIN_SECRET_CHARACTERS:
+        raise ValueError("too short")
+    return Secret(raw)
+
+
+def _text(raw: str) -> str:
+    if not raw:
+        raise ValueError("empty")
+    return raw
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read `THREADCAST_*` from `environ`. Raises SettingsError, which never quotes a value: it could be a secret."""
+    config = Config(environ=environ, env_prefix=PREFIX)
+
+    def read(name: str, default: str, parse: Callable[[str], T], allowed: str) -> T:
+        try:
+            return parse(config(name, default=default))
+        except ValueError:
+            raise SettingsError(f"{PREFIX}{name} must be {allowed}") from None
+
+    return Settings(
+        database_url=read(
+            "DATABASE_URL",
+            "sqlite+aiosqlite:///var/threadcast.db",
+            _sqlite_url,
+            "sqlite+aiosqlite:///relative/file or sqlite+aiosqlite:////absolute/file",
+        ),
+        jwt_secret=read("JWT_SECRET", "", _optional(_secret), f"at least {MIN_SECRET_CHARACTERS} characters long"),
+        host=read("HOST", "127.0.0.1", _text, "an address or a host name"),
+        port=read("PORT", "8000", _integer(0, 65535), "a whole number from 0 to 65535"),
+        agent=read("AGENT", "offline", _choice("offline"), "offline"),
+        rate_limit=read("RATE_LIMIT", "60/minute", _rate, "a rate such as 60/minute or 5/second"),
+        max_frame_bytes=read(
+            "MAX_FRAME_BYTES", "262144", _integer(1024, 2**24), "a whole number of bytes from 1024 to 16777216"
+        ),
+        log_level=read("LOG_LEVEL", "INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "DEBUG, INFO, WARNING or ERROR"),
+        offline_words=read(
+            "OFFLINE_WORDS", "", _optional(_integer(1, 1_000_000)), "a whole number from 1 to 1000000, or empty"
+        ),
+        offline_delay_ms=read("OFFLINE_DELAY_MS", "20", _integer(0, 60_000), "a whole number of milliseconds from 0 to 60000"),
+    )
