@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
-from backends import open_backends, open_storage
+from backends import Backends, open_backends, open_storage
 from backends.accounts import add_api_key, find_user_by_email
 from backends.auth import API, PERSON, issue_token
 from backends.chats import finish_dead_messages
@@ -89,12 +89,12 @@ def unauthorized(message: str) -> Response:
     return Response(body, 401, {"www-authenticate": "Bearer"}, "application/json")
 
 
-def create_app(settings: Settings, secret: Secret) -> Starlette:
-    """The ASGI application. Its lifespan opens what the settings ask for and holds the tasks of all runs."""
+def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextManager[Backends] | None = None) -> Starlette:
+    """The ASGI application. Its lifespan opens what the settings ask for, or enters `opened`, and holds all runs."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-        async with open_backends(settings, secret) as backends:
+        async with opened or open_backends(settings, secret) as backends:
             await finish_dead_messages(backends.storage)
             async with anyio.create_task_group() as tasks:
                 yield {"services": Services(backends, tasks)}

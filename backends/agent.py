@@ -3,7 +3,7 @@
 import itertools
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Protocol
 
 import anyio
@@ -58,7 +58,7 @@ AgentEvent = TitleChunk | TitleEnd | AssetsFound | ReasoningChunk | ResponseChun
 class Agent(Protocol):
     """Answers one task at a time, many at once."""
 
-    def run(self, task: AgentTask) -> AsyncIterator[AgentEvent]:
+    def run(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
         """The answer as it comes. Closing the iterator gives up whatever it holds. May raise anything."""
 
     async def aclose(self) -> None:
@@ -83,7 +83,7 @@ class OfflineAgent:
         self._words = words
         self._delay = delay_ms / 1000
 
-    async def run(self, task: AgentTask) -> AsyncIterator[AgentEvent]:
+    async def run(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
         for event in self._script(task):
             await anyio.sleep(self._delay)  # with no delay, still lets others run
             yield event

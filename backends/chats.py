@@ -100,6 +100,11 @@ async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> tuple[Cha
     return _chat(found[0], await storage.fetch_all(in_order)), roles
 
 
+async def message_exists(storage: Storage, message_id: UUID) -> bool:
+    """Whether anybody has a message of this id."""
+    return bool(await storage.fetch_all(select(messages.c.id).where(messages.c.id == message_id)))
+
+
 async def linked_files(storage: Storage, chat_id: UUID) -> list[UUID]:
     """The ids of the assets that the chat's messages are about, those of the newest message first."""
     query = (

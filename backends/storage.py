@@ -55,14 +55,19 @@ class SQLiteStorage:
             await self._send.send((statements, done))
             await done
 
-    async def commit_for_ever(self) -> None:
+    def close(self) -> None:
+        """Take no more work. What is queued is still committed."""
+        self._send.close()
+
+    async def commit_until_closed(self) -> None:
         """The writer task: await one unit of work, then take along whatever else is there."""
-        async for work in self._receive:
-            batch = [work]
-            with suppress(anyio.WouldBlock):
-                while len(batch) < BATCH:
-                    batch.append(self._receive.receive_nowait())
-            await self._commit(batch)
+        async with self._receive:
+            async for work in self._receive:
+                batch = [work]
+                with suppress(anyio.WouldBlock, anyio.EndOfStream):
+                    while len(batch) < BATCH:
+                        batch.append(self._receive.receive_nowait())
+                await self._commit(batch)
 
     async def _commit(self, batch: list[Work]) -> None:
         try:
@@ -109,9 +114,11 @@ async def open_sqlite(path: Path) -> AsyncIterator[SQLiteStorage]:
             await reader.execute("PRAGMA query_only=ON")
         storage = SQLiteStorage(writer, readers)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(storage.commit_for_ever)
-            yield storage
-            tasks.cancel_scope.cancel()
+            tasks.start_soon(storage.commit_until_closed)
+            try:
+                yield storage
+            finally:
+                storage.close()
 
 
 @contextmanager

@@ -4,13 +4,13 @@ import logging
 import time
 from contextlib import aclosing
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from backends.agent import AgentTask
-from backends.chats import add_message, create_chat, finish_message, title_from
+from backends.chats import add_message, create_chat, finish_message, message_exists, title_from
 from handlers.context import KINDS, Context
 from handlers.open_asset import open_asset
 from handlers.services import Services
@@ -18,7 +18,7 @@ from handlers.transcript import Item, Transcript
 from handlers.validate import validate
 from schemas.assets import CHAT, EDITING_ROLES, Asset
 from schemas.chats import ChatCreateNewChat, ChatMessage, ChatUserMessage, ChatWithMessages
-from schemas.errors import TooManyRequests, Unauthorized
+from schemas.errors import NotFound, TooManyRequests, Unauthorized
 from schemas.events import ThreadEvent
 from schemas.users import AuthenticatedUser
 
@@ -39,15 +39,20 @@ async def post_chat_handler(
     request = validate(request)
     if wait := await services.backends.rate_limit.hit(user.id):
         raise TooManyRequests(f"too many requests, retry in {wait} seconds")
-    context = await _load_context(services, request, user)
-    transcript = _begin(request, user, context)
-    services.running.add(transcript.message.id)
+    message_id = request.message_id or uuid4()
+    if message_id in services.running:
+        raise NotFound
+    services.running.add(message_id)
     try:
+        context = await _load_context(services, request, user)
+        if request.message_id and await message_exists(services.backends.storage, message_id):
+            raise NotFound
+        transcript = _begin(message_id, request, user, context)
         await _store(services, transcript, user, is_new=context.chat is None)
         await _send(tx, (transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT))
         return await _answer(services, transcript, request, context, tx)
     finally:
-        services.running.discard(transcript.message.id)
+        services.running.discard(message_id)
 
 
 async def _load_context(services: Services, request: ChatCreateNewChat, user: AuthenticatedUser) -> Context:
@@ -58,15 +63,25 @@ async def _load_context(services: Services, request: ChatCreateNewChat, user: Au
         context = await KINDS[CHAT].load(storage, user.id, request.chat_id)
         if not context.roles & EDITING_ROLES:
             raise Unauthorized("you may view this chat, but not post in it")
+        if context.chat:
+            await _bury(services, context.chat)
         return context
     return Context()
 
 
-def _begin(request: ChatCreateNewChat, user: AuthenticatedUser, context: Context) -> Transcript:
+async def _bury(services: Services, chat: ChatWithMessages) -> None:
+    """Finish, as they stand, messages that nobody answers any more: the database was away when their runs ended."""
+    for message in chat.messages.values():
+        if not message.is_completed and message.id not in services.running:
+            message.is_completed, message.final_reasoning_message = True, "Interrupted"
+            await finish_message(services.backends.storage, chat, message, ())
+
+
+def _begin(message_id: UUID, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context) -> Transcript:
     now = datetime.now(UTC)
     message = ChatMessage(
-        id=request.message_id or uuid4(),
-        request_message=request.prompt and ChatUserMessage(request.prompt, user.id, user.name, user.avatar_url),
+        id=message_id,
+        request_message=ChatUserMessage(request.prompt, user.id, user.name, user.avatar_url) if request.prompt else None,
         response_message_ids=[],
         response_messages={},
         reasoning_message_ids=[],

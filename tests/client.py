@@ -1,0 +1,105 @@
+"""A client of the protocol, written from PROTOCOL.md alone: it knows nothing of the server's structs."""
+
+import json
+from typing import Any
+
+import anyio
+from websockets.asyncio.client import ClientConnection
+
+Frame = dict[str, Any]
+TIMEOUT_S = 5
+ENDS = ("complete", "postThread")  # the events of an end; the second only as an error
+
+
+class Client:
+    """One connection of a user."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def send(self, payload: object, route: object = "/chats/post", **rest: object) -> None:
+        """Send one request frame."""
+        await self.socket.send(json.dumps({"route": route, "payload": payload, **rest}))
+
+    async def frame(self) -> Frame:
+        """The next frame, or a failure when none comes."""
+        with anyio.fail_after(TIMEOUT_S):
+            frame = json.loads(await self.socket.recv())
+        assert list(frame)[:6] == ["route", "event", "payload", "sent_by", "error", "send_method"]
+        assert (frame["payload"] is None) == (frame["error"] is not None)
+        return dict(frame)
+
+    async def stream(self) -> list[Frame]:
+        """The frames of one stream, up to and with its end. Only for a connection on which nothing else goes on."""
+        frames = [await self.frame()]
+        while not is_end(frames[-1]):
+            frames.append(await self.frame())
+        return frames
+
+    async def post(self, **payload: object) -> list[Frame]:
+        """Post, and return the whole stream that answers."""
+        await self.send(payload)
+        return await self.stream()
+
+    async def refusal(self, payload: object, **envelope: Any) -> dict[str, str]:
+        """Send what is to be refused, and return the error of the one frame that answers."""
+        await self.send(payload, **envelope)
+        error: dict[str, str] | None = (await self.frame())["error"]
+        assert error is not None
+        return error
+
+
+def is_end(frame: Frame) -> bool:
+    """Whether nothing of its stream can follow this frame."""
+    return frame["event"] in ENDS
+
+
+def fold(frames: list[Frame]) -> dict[str, Any]:
+    """The chat as a client has it that applies each frame of one good stream in turn, without looking at `complete`."""
+    first, *deltas, last = frames
+    assert first["event"] == "initializeChat"
+    assert last["event"] == "complete"
+    chat: dict[str, Any] = json.loads(json.dumps(first["payload"]))
+    for frame in deltas:
+        apply(chat, frame)
+    return chat
+
+
+def apply(chat: dict[str, Any], frame: Frame) -> None:
+    """Apply one frame between the beginning and the end of a stream."""
+    payload = frame["payload"]
+    assert payload["chat_id"] == chat["id"]
+    message = chat["messages"][payload["message_id"]]
+    match frame["event"]:
+        case "generatingTitle":
+            chat["title"] = payload["title"] if payload["title"] is not None else chat["title"] + payload["title_chunk"]
+        case "generatingResponseMessage":
+            add(message["response_messages"], message["response_message_ids"], payload["response_message"])
+        case "generatingReasoningMessage":
+            add(message["reasoning_messages"], message["reasoning_message_ids"], payload["reasoning"])
+        case event:
+            raise AssertionError(f"{event} in the middle of a stream")
+
+
+def add(parts: dict[str, Any], ids: list[str], part: dict[str, Any]) -> None:
+    """Add a part, or what is new of it. A whole text must be what its deltas have added up to."""
+    before = parts.get(part["id"])
+    if before is None:
+        ids.append(part["id"])
+    if part["type"] == "text":
+        text = (before["message"] if before else "") or ""
+        chunk = part["message_chunk"] or ""
+        assert part["message"] is None or not before or part["message"] == text
+        part = {**part, "message": part["message"] if part["message"] is not None else text + chunk, "message_chunk": None}
+    parts[part["id"]] = part
+
+
+SETTLED_LATER = ("updated_at", "final_reasoning_message", "is_completed")  # what only the end tells
+
+
+def unsettled(chat: dict[str, Any]) -> dict[str, Any]:
+    """The chat without what only the end tells, for comparing a fold with a `complete`."""
+    bare = {key: value for key, value in chat.items() if key not in SETTLED_LATER}
+    messages = bare["messages"].items()
+    bare["messages"] = {id: {k: v for k, v in message.items() if k not in SETTLED_LATER} for id, message in messages}
+    return bare

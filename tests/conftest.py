@@ -1,0 +1,110 @@
+"""A whole server for each test: uvicorn on a free port, its own SQLite file, and real WebSocket clients."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import anyio
+import pytest
+from starlette.datastructures import Secret
+from websockets.asyncio.client import connect
+
+from backends import Backends, open_backends, open_storage
+from backends.agent import Agent
+from backends.auth import PERSON, issue_token
+from backends.hosting import Server
+from handlers.load_file import load_file
+from server import create_app
+from settings import Settings, load_settings
+from tests.client import TIMEOUT_S, Client
+from tests.world import ALICE, WORLD
+
+SECRET = Secret("a secret of the tests, of at least 32 characters")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"use_uvloop": True}
+
+
+@dataclass
+class House:
+    """A running server and how to get in."""
+
+    url: str
+    settings: Settings
+    backends: Backends
+    server: Server
+
+    @property
+    def database(self) -> Path:
+        return self.settings.database_path
+
+    def token(self, user_id: UUID = ALICE, ttl: int = 60, audience: str = PERSON) -> str:
+        return issue_token(SECRET, user_id, ttl, audience)
+
+    @asynccontextmanager
+    async def connect(self, user_id: UUID = ALICE, **options: Any) -> AsyncIterator[Client]:
+        headers = {"Authorization": f"Bearer {self.token(user_id)}"}
+        async with connect(self.url, additional_headers=headers, max_size=None, **options) as connection:
+            yield Client(connection)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """As a user would have them, but with an agent that does not take its time, and room for many posts."""
+    database = tmp_path / "threadcast.db"
+    environ = {
+        "THREADCAST_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
+        "THREADCAST_RATE_LIMIT": "100000/minute",
+        "THREADCAST_OFFLINE_DELAY_MS": "0",
+    }
+    return load_settings(environ)
+
+
+class AwaitedServer(Server):
+    """Says when it can be talked to."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.ready = anyio.Event()
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, agent: Agent | None = None) -> AsyncIterator[House]:
+    """Serve the world of `world.py` with these settings, and with this agent when there is one."""
+    opened: list[Backends] = []
+
+    @asynccontextmanager
+    async def backends() -> AsyncIterator[Backends]:
+        async with open_backends(settings, SECRET) as embedded:
+            opened.append(replace(embedded, agent=agent or embedded.agent))
+            yield opened[0]
+
+    async with open_storage(settings) as storage:
+        await load_file(storage, WORLD)
+    app = create_app(settings, SECRET, backends())
+    server = AwaitedServer(app, settings.host, 0, settings.max_frame_bytes, "INFO")
+    with socket.socket() as listening:
+        listening.bind((settings.host, 0))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [listening])
+            with anyio.fail_after(TIMEOUT_S):
+                await server.ready.wait()
+            url = f"ws://{settings.host}:{listening.getsockname()[1]}/api/v1/ws"
+            yield House(url, settings, opened[0], server)
+            server.should_exit = True  # not when a test fails: then all is cancelled
+
+
+@pytest.fixture
+async def house(settings: Settings) -> AsyncIterator[House]:
+    async with open_house(settings) as opened:
+        yield opened
