@@ -88,6 +88,9 @@ def log_config(level: str) -> dict[str, Any]:
         "filters": {"without_query": {"()": WithoutQuery}},
         "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["without_query"]}},
-        "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {"threadcast": {"level": level}, "uvicorn": {"level": quiet}},
+        # Not on the root logger: it is the embedding program's. What others warn of reaches stderr by Python's last resort.
+        "loggers": {
+            "threadcast": {"level": level, "handlers": ["stderr"]},
+            "uvicorn": {"level": quiet, "handlers": ["stderr"]},
+        },
     }

@@ -50,7 +50,8 @@ class House:
     @asynccontextmanager
     async def connect(self, user_id: UUID = ALICE, **options: Any) -> AsyncIterator[Client]:
         headers = {"Authorization": f"Bearer {self.token(user_id)}"}
-        async with connect(self.url, additional_headers=headers, max_size=None, **options) as connection:
+        # Without a bounded queue: a client that closes with a full one waits for its own reading, in vain.
+        async with connect(self.url, additional_headers=headers, max_size=None, max_queue=None, **options) as connection:
             yield Client(connection)
 
 
@@ -77,6 +78,11 @@ class AwaitedServer(Server):
         await super().startup(sockets)
         self.ready.set()
 
+    async def serve_shielded(self, listening: socket.socket) -> None:
+        """Serve until told to exit: a failed test's cancellation would leave the lifespan, and its threads, behind."""
+        with anyio.CancelScope(shield=True):
+            await self.serve([listening])
+
 
 @asynccontextmanager
 async def open_house(settings: Settings, agent: Agent | None = None) -> AsyncIterator[House]:
@@ -96,12 +102,14 @@ async def open_house(settings: Settings, agent: Agent | None = None) -> AsyncIte
     with socket.socket() as listening:
         listening.bind((settings.host, 0))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.serve, [listening])
+            tasks.start_soon(server.serve_shielded, listening)
             with anyio.fail_after(TIMEOUT_S):
                 await server.ready.wait()
             url = f"ws://{settings.host}:{listening.getsockname()[1]}/api/v1/ws"
-            yield House(url, settings, opened[0], server)
-            server.should_exit = True  # not when a test fails: then all is cancelled
+            try:
+                yield House(url, settings, opened[0], server)
+            finally:
+                server.should_exit = True
 
 
 @pytest.fixture

@@ -1,0 +1,74 @@
+"""What is in the database, read with Python's own sqlite3 and none of the server's code."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The database, rows by column name, committed at the end of the block."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.row_factory = sqlite3.Row
+        yield connection
+
+
+def rows(path: Path, query: str, *values: object) -> list[dict[str, Any]]:
+    """The rows of a query."""
+    with opened(path) as connection:
+        return [dict(row) for row in connection.execute(query, values)]
+
+
+def count(path: Path, table: str) -> int:
+    """How many rows a table has."""
+    return int(rows(path, f"SELECT count(*) AS n FROM {table}")[0]["n"])
+
+
+def stored_chat(path: Path, chat_id: str) -> dict[str, Any]:
+    """What PROTOCOL.md calls ChatWithMessages, as far as the chat's own rows tell it."""
+    (chat,) = rows(path, "SELECT * FROM chats WHERE id = ?", chat_id)
+    messages = rows(path, "SELECT * FROM messages WHERE chat_id = ? ORDER BY created_at", chat_id)
+    return {
+        "id": chat["id"],
+        "title": chat["title"],
+        "created_by": chat["created_by"],
+        "created_at": moment(chat["created_at"]),
+        "updated_at": moment(chat["updated_at"]),
+        "message_ids": [message["id"] for message in messages],
+        "messages": {message["id"]: stored_message(message) for message in messages},
+    }
+
+
+def stored_message(row: dict[str, Any]) -> dict[str, Any]:
+    """What PROTOCOL.md calls ChatMessage, as far as its row tells it."""
+    responses, reasoning = json.loads(row["response_messages"]), json.loads(row["reasoning_messages"])
+    return {
+        "id": row["id"],
+        "request": row["request"],
+        "response_message_ids": [part["id"] for part in responses],
+        "response_messages": {part["id"]: part for part in responses},
+        "reasoning_message_ids": [part["id"] for part in reasoning],
+        "reasoning_messages": {part["id"]: part for part in reasoning},
+        "created_at": moment(row["created_at"]),
+        "final_reasoning_message": row["final_reasoning_message"],
+        "is_completed": bool(row["is_completed"]),
+    }
+
+
+def moment(text: str) -> str:
+    """A stored time, which is UTC, as the wire writes it."""
+    return text.replace(" ", "T") + "Z"
+
+
+def as_stored(chat: dict[str, Any]) -> dict[str, Any]:
+    """A payload of the wire, reduced to what `stored_chat` has."""
+    kept = ("id", "title", "created_by", "created_at", "updated_at", "message_ids")
+    messages = {}
+    for id, message in chat["messages"].items():
+        request = message["request_message"]
+        rest = {key: value for key, value in message.items() if key != "request_message"}
+        messages[id] = {**rest, "request": request["request"] if request else None}
+    return {**{key: chat[key] for key in kept}, "messages": messages}
