@@ -1,10 +1,12 @@
 """A client of the protocol, written from PROTOCOL.md alone: it knows nothing of the server's structs."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import anyio
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosedError
 
 Frame = dict[str, Any]
 TIMEOUT_S = 5
@@ -35,6 +37,14 @@ class Client:
         while not is_end(frames[-1]):
             frames.append(await self.frame())
         return frames
+
+    async def close_code(self) -> int | None:
+        """Read on until the server closes, and return the code that it gave: None when it gave none."""
+        with anyio.fail_after(TIMEOUT_S):
+            with suppress(ConnectionClosedError):
+                async for _ in self.socket:
+                    pass
+        return self.socket.protocol.close_rcvd.code if self.socket.protocol.close_rcvd else None
 
     async def post(self, **payload: object) -> list[Frame]:
         """Post, and return the whole stream that answers."""

@@ -1,0 +1,151 @@
+"""A socket that goes away at any point, or is not read: all of it is freed, its run goes on, others notice nothing."""
+
+import json
+from collections.abc import Awaitable, Callable
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from backends.agent import ResponseChunk
+from backends.broker import MemoryBroker
+from handlers.connection import OUTBOX_CHARACTERS, TOO_SLOW, Connection
+from settings import Settings
+from tests.client import TIMEOUT_S, Client
+from tests.conftest import House, open_house
+from tests.database import rows
+from tests.test_failures import ScriptedAgent
+from tests.world import REVENUE
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that happens on the server's side of a socket, and of which no client can be told."""
+    with anyio.fail_after(TIMEOUT_S):
+        while not condition():
+            await anyio.lowlevel.checkpoint()
+
+
+def connections(house: House) -> int:
+    """How many connections the broker holds, of all users."""
+    broker = house.backends.broker
+    assert isinstance(broker, MemoryBroker)
+    return sum(map(len, broker._subscribers.values()))
+
+
+def server_tasks(house: House) -> int:
+    """How many tasks uvicorn runs for open connections."""
+    return len(house.server.server_state.tasks)
+
+
+async def leave_politely(client: Client) -> None:
+    await client.socket.close()
+
+
+async def vanish(client: Client) -> None:
+    client.socket.transport.abort()
+
+
+WAYS = pytest.mark.parametrize("leave", [leave_politely, vanish])
+Leave = Callable[[Client], Awaitable[None]]
+
+
+@WAYS
+async def test_a_connection_that_goes_before_its_first_frame_leaves_nothing(house: House, leave: Leave) -> None:
+    async with house.connect() as client:
+        await until(lambda: connections(house) == 1)
+        await leave(client)
+        await until(lambda: connections(house) == 0 and server_tasks(house) == 0)
+
+
+@WAYS
+async def test_a_run_goes_on_when_its_sender_goes_and_the_other_tab_sees_its_end(settings: Settings, leave: Leave) -> None:
+    agent = ScriptedAgent(ResponseChunk("one "), ResponseChunk("two "), ResponseChunk("three"))
+    agent.gate = anyio.Event()
+    async with open_house(settings, agent) as house, house.connect() as sender, house.connect() as other:
+        await sender.send({"prompt": "Count"})
+        frames = [await other.frame() for _ in range(3)]
+        await leave(sender)
+        await until(lambda: connections(house) == 1 and server_tasks(house) == 1)
+        agent.gate.set()
+        frames += await other.stream()
+        assert [frame["event"] for frame in frames] == ["initializeChat"] + ["generatingResponseMessage"] * 4 + ["complete"]
+
+
+@WAYS
+async def test_a_run_nobody_listens_to_is_stored_all_the_same(settings: Settings, leave: Leave) -> None:
+    agent = ScriptedAgent(ResponseChunk("one "), ResponseChunk("two"))
+    agent.gate = anyio.Event()
+    async with open_house(settings, agent) as house:
+        async with house.connect() as sender:
+            await sender.send({"prompt": "Count"})
+            await sender.frame()
+            await leave(sender)
+            await until(lambda: connections(house) == 0)
+        agent.gate.set()
+        await until(lambda: agent.closed == 1)
+        await until(lambda: rows(house.database, "SELECT is_completed FROM messages") == [{"is_completed": 1}])
+        (message,) = rows(house.database, "SELECT response_messages FROM messages")
+        assert json.loads(message["response_messages"])[0]["message"] == "one two"
+
+
+@WAYS
+async def test_a_sender_that_goes_right_after_posting_gets_its_chat_stored(house: House, leave: Leave) -> None:
+    async with house.connect() as client, house.connect() as other:
+        await client.send({"metric_id": str(REVENUE)})
+        await leave(client)
+        assert (await other.stream())[-1]["event"] == "complete"
+        await until(lambda: connections(house) == 1)
+
+
+async def test_a_close_in_the_middle_of_a_flood_frees_the_connection(settings: Settings) -> None:
+    agent = ScriptedAgent(*(ResponseChunk("word ") for _ in range(3000)))
+    async with open_house(settings, agent) as house, house.connect() as other:
+        for _ in range(5):
+            async with house.connect() as client:
+                await client.send({"prompt": "Go"})
+                await client.frame()
+                await vanish(client)
+            assert (await other.stream())[-1]["event"] == "complete"
+        await until(lambda: connections(house) == 1 and server_tasks(house) == 1)
+
+
+async def test_a_reader_too_slow_is_closed_and_the_others_lose_nothing(settings: Settings) -> None:
+    agent = ScriptedAgent(*(ResponseChunk("x" * 50_000) for _ in range(400)))
+    async with open_house(settings, agent) as house, house.connect() as good:
+        async with house.connect() as slow:
+            slow.socket.transport.pause_reading()
+            await good.send({"prompt": "Go"})
+            frames = await good.stream()
+            assert len(frames) == 403
+            await until(lambda: connections(house) == 1)
+            slow.socket.transport.resume_reading()
+            assert await slow.close_code() == 4008
+        await until(lambda: server_tasks(house) == 1)
+
+
+async def test_an_outbox_takes_one_frame_of_any_size_but_never_more_than_its_bound_behind_it() -> None:
+    connection = Connection()
+    connection.put("x" * (OUTBOX_CHARACTERS * 2))
+    assert connection._closing is None
+    connection.put("y")
+    assert connection._closing == TOO_SLOW
+    assert not connection._frames
+
+
+async def test_an_outbox_exactly_full_is_still_good() -> None:
+    connection = Connection()
+    connection.put("x")
+    connection.put("y" * (OUTBOX_CHARACTERS - 1))
+    assert connection._closing is None
+    connection.put("z")
+    assert connection._closing == TOO_SLOW
+
+
+async def test_a_token_that_ends_closes_the_socket_and_not_the_run(settings: Settings) -> None:
+    agent = ScriptedAgent(ResponseChunk("one "), ResponseChunk("two"))
+    agent.gate = anyio.Event()
+    async with open_house(settings, agent) as house, house.connect() as other, house.connect(ttl=1) as client:
+        await client.send({"prompt": "Go"})
+        assert await client.close_code() == 4001
+        agent.gate.set()
+        assert (await other.stream())[-1]["event"] == "complete"
