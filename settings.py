@@ -92,7 +92,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
     def read(name: str, default: str, parse: Callable[[str], T], allowed: str) -> T:
         try:
-            return parse(config(name, default=default))
+            return parse(config(name, default="") or default)  # set but empty is as good as not set
         except ValueError:
             raise SettingsError(f"{PREFIX}{name} must be {allowed}") from None
 

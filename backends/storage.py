@@ -113,12 +113,15 @@ async def open_sqlite(path: Path) -> AsyncIterator[SQLiteStorage]:
         for reader in readers:
             await reader.execute("PRAGMA query_only=ON")
         storage = SQLiteStorage(writer, readers)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(storage.commit_until_closed)
-            try:
-                yield storage
-            finally:
-                storage.close()
+        # A bare task and not a group, which would wrap whatever the block raises. If it died, its end of the queue would
+        # be closed and every write would say so at once.
+        writing = asyncio.create_task(storage.commit_until_closed())
+        try:
+            yield storage
+        finally:
+            storage.close()
+            with anyio.CancelScope(shield=True):
+                await writing
 
 
 @contextmanager

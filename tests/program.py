@@ -1,0 +1,74 @@
+"""The program as a user starts it: `python server.py ...` in a process and a folder of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.conftest import SECRET
+
+ROOT = Path(__file__).parent.parent
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    """Nothing of the tester's own settings, the tests' secret, and a database in the folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("THREADCAST_")}
+    own = {"JWT_SECRET": str(SECRET), "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/threadcast.db"}
+    return kept | {f"THREADCAST_{name}": value for name, value in (own | settings).items()}
+
+
+def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "server.py"), *arguments],
+        cwd=folder,
+        env=environment(folder, **settings),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+class Program:
+    """A serving process; `url` is where it listens and `log` what it has said so far."""
+
+    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "server.py"), "serve", "--port", "0", *arguments],
+            cwd=folder,
+            env=environment(folder, **settings),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.log = ""
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.log += line
+            if found := re.search(r"running on http://([^ ]+)", line):
+                self.url = f"ws://{found[1]}/api/v1/ws"
+                return
+        raise AssertionError(f"it did not start:\n{self.log}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit code."""
+        self.process.send_signal(number)
+        output, log = self.process.communicate(timeout=20)
+        self.log += log
+        self.output = output
+        return self.process.returncode
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str, **settings: str) -> Iterator[Program]:
+    """A serving process, which is gone when the block ends."""
+    program = Program(folder, *arguments, **settings)
+    try:
+        yield program
+    finally:
+        if program.process.poll() is None:
+            program.stop(signal.SIGKILL)
