@@ -24,6 +24,13 @@ class Protocol(WebSocketsSansIOProtocol):
             self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
         await super().send(message)  # type: ignore[arg-type]
 
+    def data_received(self, data: bytes) -> None:
+        # uvicorn's own forgets the good frames that came with one that ends the connection.
+        self.conn.receive_data(data)
+        self.handle_events()
+        if self.conn.parser_exc is not None:
+            self.handle_parser_exception()
+
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
         self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)

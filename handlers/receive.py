@@ -15,11 +15,12 @@ from handlers.routes import ROUTES, Route
 from handlers.services import Sender, Services
 from schemas.errors import BadRequest
 from schemas.events import WsEvent
-from schemas.frames import WsRequest, WsRoutes
+from schemas.frames import RequestId, WsRequest, WsRoutes
 from schemas.users import AuthenticatedUser
 
 ENVELOPE = msgspec.json.Decoder(WsRequest)
 QUOTED = 64  # characters of a client's own words that an answer repeats at most
+LONGEST_PATH = 200  # characters of the keys that lead to a bad text
 AT = " - at `$"  # how msgspec says where; the payload is read by itself, so its paths lack their beginning
 
 
@@ -31,7 +32,7 @@ def receive(services: Services, user: AuthenticatedUser, connection_id: str, dat
         request = ENVELOPE.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         salvaged = _salvage(data)
-        sender = Sender(user, connection_id, _quotable(salvaged.get("id")))
+        sender = Sender(user, connection_id, _request_id(salvaged.get("id")))
         return _refuse(services, sender, _quotable(salvaged.get("route")), None, _reason(error, salvaged))
     sender = Sender(user, connection_id, request.id)
     route = ROUTES.get(request.route)
@@ -64,7 +65,8 @@ def _refuse(services: Services, sender: Sender, route: str | None, event: str | 
 def _salvage(data: str | bytes) -> dict[str, Any]:
     """What a more forgiving reader makes of a frame that did not decode: it passes wrong types and lone surrogates."""
     try:
-        found = json.loads(data, parse_constant=_not_json)
+        text = data if isinstance(data, str) else data.decode()  # given bytes, json would guess at other encodings
+        found = json.loads(text, parse_constant=_not_json, parse_int=float)  # int refuses more than 4,300 digits
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -79,6 +81,13 @@ def _quotable(value: Any) -> str | None:
     return value if isinstance(value, str) and len(value) <= QUOTED and value.isprintable() else None
 
 
+def _request_id(value: Any) -> str | None:
+    try:
+        return msgspec.json.decode(msgspec.json.encode(value), type=RequestId)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+
+
 def _reason(error: Exception, salvaged: dict[str, Any]) -> str:
     if isinstance(error, RecursionError):
         return "the frame is nested too deeply"
@@ -89,16 +98,18 @@ def _reason(error: Exception, salvaged: dict[str, Any]) -> str:
     return str(error)
 
 
-def _surrogate(value: Any, path: str = "$") -> str | None:
-    """The path of the first text that cannot be encoded. As deep as the frame, which a recursion limit has bounded."""
-    if isinstance(value, str):
-        return path if any("\ud800" <= character <= "\udfff" for character in value) else None
-    parts: list[tuple[str, Any]] = []
-    if isinstance(value, dict):
-        parts = [(f"{path}.{key[:QUOTED]}", part) for key, part in value.items()]
-    elif isinstance(value, list):
-        parts = [(f"{path}[{index}]", part) for index, part in enumerate(value)]
-    return next((found for name, part in parts if (found := _surrogate(part, name))), None)
+def _surrogate(value: Any) -> str | None:
+    """The path of a text that cannot be encoded. Without recursion: the frame may be as deep as its reader could go."""
+    left = [("$", value)]
+    while left:
+        path, part = left.pop()
+        if isinstance(part, str) and any("\ud800" <= character <= "\udfff" for character in part):
+            return path[:LONGEST_PATH]
+        if isinstance(part, dict):
+            left += [(f"{path}.{key[:QUOTED]}", below) for key, below in part.items()]
+        elif isinstance(part, list):
+            left += [(f"{path}[{index}]", below) for index, below in enumerate(part)]
+    return None
 
 
 def _in_payload(reason: str) -> str:
