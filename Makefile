@@ -1,15 +1,18 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+# Optional extras of setup.cfg, such as `make install EXTRAS=openai`.
+EXTRAS ?=
 URL ?= ws://127.0.0.1:8000/api/v1/ws
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test check chat clean
+.PHONY: help install run test chat stop model clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
 
-install: $(BIN)/.installed ## make .venv with everything that running needs
+install: $(BIN)/.installed ## make .venv with everything that running needs; EXTRAS=openai for a model
+	$(if $(EXTRAS),$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]',)
 
 $(BIN)/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -32,6 +35,13 @@ test: $(BIN)/.installed-dev ## run all checks and tests
 chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on
 	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \
 	$(BIN)/python -m benchmarks.chat --url "$(URL)" --prompt "$$PROMPT" --asset "$$ASSET" --chat "$$CHAT"
+
+stop: install ## stop what is being answered in CHAT=<id>
+	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \
+	$(BIN)/python -m benchmarks.chat --url "$(URL)" --chat "$$CHAT" --stop
+
+model: install ## a stand-in for a model's server, on port 8001
+	@$(BIN)/python -m benchmarks.model
 
 clean: ## remove everything that make and the tests made, but not var/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

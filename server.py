@@ -13,9 +13,9 @@ from anyio.abc import TaskGroup
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.endpoints import WebSocketEndpoint
-from starlette.requests import HTTPConnection
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from backends import Backends, open_backends, open_storage
@@ -26,11 +26,12 @@ from backends.hosting import Server
 from backends.storage import sole_server
 from handlers.connection import TOKEN_EXPIRED, Connection
 from handlers.dev import dev_secret, load_demo, make_dev_secret
+from handlers.errors import describe
+from handlers.http import authenticate, refusal
 from handlers.load_file import LoadError, load_file
+from handlers.post_chats import post_chats
 from handlers.receive import receive
-from handlers.services import Services
-from schemas.errors import WsError, WsErrorCode
-from schemas.frames import encode
+from handlers.services import Services, Timeouts
 from schemas.load import LoadFile
 from schemas.users import AuthenticatedUser
 from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings
@@ -51,14 +52,14 @@ class Socket(WebSocketEndpoint):
     async def dispatch(self) -> None:
         websocket = WebSocket(self.scope, self.receive, self.send)
         self.services: Services = self.scope["state"]["services"]
-        token = token_of(websocket)
-        user = await self.services.backends.auth.authenticate(token) if token else None
-        if user is None:
-            return await websocket.send_denial_response(unauthorized("invalid token" if token else "no token"))
-        self.user, self.connection = user, Connection()
+        try:
+            self.user = await authenticate(self.services, websocket)
+        except Exception as error:  # before the upgrade a refusal is an HTTP response
+            return await websocket.send_denial_response(refusal(describe(error)))
+        self.connection = Connection()
         # All that belongs to the connection ends with this block, whatever ends it; runs belong to the server and go on.
         async with anyio.create_task_group() as self.tasks:
-            with self.services.backends.broker.subscribe(user.id, self.connection):
+            with self.services.backends.broker.subscribe(self.user.id, self.connection):
                 await super().dispatch()
             self.tasks.cancel_scope.cancel()
 
@@ -77,30 +78,24 @@ class Socket(WebSocketEndpoint):
         self.connection.close(TOKEN_EXPIRED)
 
 
-def token_of(connection: HTTPConnection) -> str | None:
-    """The token of a WebSocket or an HTTP request: from the header, or from the query, since browsers cannot set headers."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else connection.query_params.get("authentication")
-
-
-def unauthorized(message: str) -> Response:
-    """HTTP 401 with a body. Says no more than whether there was a token."""
-    body = encode(WsError(WsErrorCode.UNAUTHORIZED, message))
-    return Response(body, 401, {"www-authenticate": "Bearer"}, "application/json")
-
-
 def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextManager[Backends] | None = None) -> Starlette:
     """The ASGI application. Its lifespan opens what the settings ask for, or enters `opened`, and holds all runs."""
+
+    timeouts = Timeouts(settings.first_token_seconds, settings.between_tokens_seconds, settings.run_seconds)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with opened or open_backends(settings, secret) as backends:
             await finish_dead_messages(backends.storage)
             async with anyio.create_task_group() as tasks:
-                yield {"services": Services(backends, tasks)}
+                yield {"services": Services(backends, tasks, timeouts)}
                 tasks.cancel_scope.cancel()
 
-    return Starlette(routes=[WebSocketRoute("/api/v1/ws", Socket)], lifespan=lifespan)
+    async def chats(request: Request) -> Response:
+        return await post_chats(request.scope["state"]["services"], request, settings.max_frame_bytes)
+
+    routes = [WebSocketRoute("/api/v1/ws", Socket), Route("/api/v1/chats", chats, methods=["POST"])]
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 @click.group(context_settings={"show_default": True})
@@ -126,14 +121,17 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None) -> 
         raise click.ClickException(f"THREADCAST_JWT_SECRET must be set, to at least {MIN_SECRET_CHARACTERS} characters")
 
     async def prepare() -> str:
-        async with open_storage(settings) as storage:
-            return await load_demo(storage, secret, f"ws://{settings.host}:{settings.port}/api/v1/ws") if dev else ""
+        async with open_backends(settings, secret) as backends:  # what cannot be had is said here, in one line
+            url = f"ws://{settings.host}:{settings.port}/api/v1/ws"
+            return await load_demo(backends.storage, secret, url) if dev else ""
 
     try:
         with sole_server(settings.database_path):
             banner = anyio.run(prepare)
             app = create_app(settings, secret)
             Server(app, settings.host, settings.port, settings.max_frame_bytes, settings.log_level, banner).run()
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
     except BlockingIOError:
         raise click.ClickException(f"another server is running on {settings.database_path}") from None
 

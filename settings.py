@@ -16,6 +16,7 @@ T = TypeVar("T")
 VERSION = "0.1.0"
 
 PREFIX = "THREADCAST_"
+SECONDS = "a whole number of seconds from 1 to 3600"
 MIN_SECRET_CHARACTERS = 32  # 256 bits of key for HS256, RFC 7518 section 3.2
 
 
@@ -37,6 +38,12 @@ class Settings:
     log_level: str
     offline_words: int | None
     offline_delay_ms: int
+    model: str | None
+    title_model: str | None
+    context_chars: int
+    first_token_seconds: int
+    between_tokens_seconds: int
+    run_seconds: int
 
     @property
     def database_path(self) -> Path:
@@ -106,7 +113,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         jwt_secret=read("JWT_SECRET", "", _optional(_secret), f"at least {MIN_SECRET_CHARACTERS} characters long"),
         host=read("HOST", "127.0.0.1", _text, "an address or a host name"),
         port=read("PORT", "8000", _integer(0, 65535), "a whole number from 0 to 65535"),
-        agent=read("AGENT", "offline", _choice("offline"), "offline"),
+        agent=read("AGENT", "offline", _choice("offline", "openai"), "offline or openai"),
         rate_limit=read("RATE_LIMIT", "60/minute", _rate, "a rate such as 60/minute or 5/second"),
         max_frame_bytes=read(
             "MAX_FRAME_BYTES", "262144", _integer(1024, 2**24), "a whole number of bytes from 1024 to 16777216"
@@ -116,4 +123,12 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             "OFFLINE_WORDS", "", _optional(_integer(1, 1_000_000)), "a whole number from 1 to 1000000, or empty"
         ),
         offline_delay_ms=read("OFFLINE_DELAY_MS", "20", _integer(0, 60_000), "a whole number of milliseconds from 0 to 60000"),
+        model=read("MODEL", "", _optional(_text), "a model's name"),
+        title_model=read("TITLE_MODEL", "", _optional(_text), "a model's name"),
+        context_chars=read(
+            "CONTEXT_CHARS", "100000", _integer(1000, 10_000_000), "a whole number of characters from 1000 to 10000000"
+        ),
+        first_token_seconds=read("FIRST_TOKEN_SECONDS", "30", _integer(1, 3600), SECONDS),
+        between_tokens_seconds=read("BETWEEN_TOKENS_SECONDS", "30", _integer(1, 3600), SECONDS),
+        run_seconds=read("RUN_SECONDS", "600", _integer(1, 86_400), "a whole number of seconds from 1 to 86400"),
     )

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import anyio.to_thread
 from starlette.datastructures import Secret
 
-from backends.agent import Agent, OfflineAgent
+from backends.agent import Agent, AgentUnavailable, OfflineAgent
 from backends.auth import Authenticator
 from backends.broker import Broker, MemoryBroker
 from backends.limits import MemoryRateLimit, RateLimit
 from backends.migrations import migrate_sqlite
 from backends.storage import Storage, open_sqlite
-from settings import Settings
+from settings import Settings, SettingsError
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,26 @@ async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
         yield storage
 
 
+def open_agent(settings: Settings) -> Agent:
+    """The agent of the settings. Raises SettingsError, with what to install or set, when it cannot be had."""
+    if settings.agent == "offline":
+        return OfflineAgent(settings.offline_words, settings.offline_delay_ms)
+    if settings.model is None:
+        raise SettingsError("THREADCAST_MODEL must be set to a model's name for THREADCAST_AGENT=openai")
+    try:
+        from backends.openai import OpenAIAgent
+    except ModuleNotFoundError:
+        raise SettingsError("THREADCAST_AGENT=openai needs the extra: pip install 'threadcast[openai]'") from None
+    try:
+        return OpenAIAgent(settings.model, settings.title_model or settings.model, settings.context_chars)
+    except AgentUnavailable as error:
+        raise SettingsError(str(error)) from None
+
+
 @asynccontextmanager
 async def open_backends(settings: Settings, secret: Secret) -> AsyncIterator[Backends]:
     """Everything that the settings ask for, until the block ends."""
-    agent = OfflineAgent(settings.offline_words, settings.offline_delay_ms)
+    agent = open_agent(settings)
     async with open_storage(settings) as storage, aclosing(agent):
         yield Backends(
             storage=storage,

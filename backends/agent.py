@@ -19,7 +19,6 @@ class AgentTask(msgspec.Struct, frozen=True):
     prompt: str
     assets: tuple[Asset, ...] = ()
     history: tuple[ChatMessage, ...] = ()
-    wants_title: bool = True
 
 
 class TitleChunk(msgspec.Struct, frozen=True):
@@ -29,7 +28,9 @@ class TitleChunk(msgspec.Struct, frozen=True):
 
 
 class TitleEnd(msgspec.Struct, frozen=True):
-    """The title is whole."""
+    """The title as a whole; empty when none could be made."""
+
+    text: str
 
 
 class AssetsFound(msgspec.Struct, frozen=True):
@@ -58,11 +59,18 @@ AgentEvent = TitleChunk | TitleEnd | AssetsFound | ReasoningChunk | ResponseChun
 class Agent(Protocol):
     """Answers one task at a time, many at once."""
 
-    def run(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+    def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
         """The answer as it comes. Closing the iterator gives up whatever it holds. May raise anything."""
+
+    def title(self, task: AgentTask) -> AsyncGenerator[str, None]:
+        """A title for the chat that the task begins, in chunks. Runs beside the answer; may raise anything."""
 
     async def aclose(self) -> None:
         """Give up what is held between runs."""
+
+
+class AgentUnavailable(Exception):
+    """The agent cannot be had; the message says what to set."""
 
 
 NO_MODEL = (
@@ -83,18 +91,20 @@ class OfflineAgent:
         self._words = words
         self._delay = delay_ms / 1000
 
-    async def run(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+    async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
         for event in self._script(task):
             await anyio.sleep(self._delay)  # with no delay, still lets others run
             yield event
+
+    async def title(self, task: AgentTask) -> AsyncGenerator[str, None]:
+        for word in _words(_title(task)):
+            await anyio.sleep(self._delay)
+            yield word
 
     async def aclose(self) -> None:
         pass
 
     def _script(self, task: AgentTask) -> Iterator[AgentEvent]:
-        if task.wants_title:
-            yield from map(TitleChunk, _words(_title(task)))
-            yield TitleEnd()
         if task.assets:
             yield AssetsFound("Found 1 asset", task.assets[:1])
         yield from (ReasoningChunk("Offline", word) for word in _words(_thought(task)))

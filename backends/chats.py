@@ -1,19 +1,28 @@
 """Chats and their messages in the database. Each function that writes is one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Insert, insert, select, update
+from sqlalchemy import Insert, Update, insert, or_, select, true, update
 
 from backends.rights import granted_to
 from backends.storage import Row, Storage
-from backends.tables import asset_permissions, chats, messages, messages_to_files, users
-from schemas.assets import CHAT, Asset, AssetPermissionRole
-from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages, ReasoningMessage, ResponseMessage
+from backends.tables import asset_permissions, assets, chats, messages, messages_to_files, users
+from schemas.assets import CHAT, Asset, AssetPermissionRole, AssetType
+from schemas.chats import (
+    ChatListItem,
+    ChatMessage,
+    ChatUserMessage,
+    ChatWithMessages,
+    ReasoningMessage,
+    ResponseMessage,
+)
 from schemas.users import AuthenticatedUser
+
+unfinished = messages.c.is_completed == False  # noqa: E712  (as the index `ix_messages_unfinished` says it)
 
 TITLE_WORDS = 8  # of a prompt, where no title was made: about what fits one line of a list
 
@@ -32,12 +41,11 @@ async def create_chat(storage: Storage, chat: ChatWithMessages, message: ChatMes
 
 async def add_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser) -> None:
     """Store a new message of a chat that exists."""
-    touch = update(chats).where(chats.c.id == chat.id).values(updated_at=chat.updated_at)
-    await storage.write(_insert_message(chat.id, message, user), touch)
+    await storage.write(_insert_message(chat.id, message, user), _touch(chat))
 
 
 async def finish_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset]) -> None:
-    """Store what was answered, the title, and the assets that the message is about."""
+    """Store what was answered, as finished, the title, and the assets that the message is about."""
     answer = (
         update(messages)
         .where(messages.c.id == message.id)
@@ -45,7 +53,7 @@ async def finish_message(storage: Storage, chat: ChatWithMessages, message: Chat
             response_messages=_builtins(message.response_message_ids, message.response_messages),
             reasoning_messages=_builtins(message.reasoning_message_ids, message.reasoning_messages),
             final_reasoning_message=message.final_reasoning_message,
-            is_completed=message.is_completed,
+            is_completed=True,
             updated_at=chat.updated_at,
         )
     )
@@ -59,25 +67,29 @@ async def finish_message(storage: Storage, chat: ChatWithMessages, message: Chat
     await storage.write(answer, title, *links)
 
 
-async def finish_dead_messages(storage: Storage) -> int:
-    """Finish, as they stand, the messages that a server left unfinished when it was killed. Returns how many.
+async def finish_dead_messages(storage: Storage, chat_id: UUID | None = None, alive: Container[UUID] = ()) -> int:
+    """Finish as they stand the unfinished messages, of one chat or of all, that are not `alive`. Returns how many.
 
-    To be called before this server runs anything: until then no unfinished message can be alive.
+    They are what a killed server or an unreachable database left behind. A message whose run ends meanwhile is left alone.
     """
-    dead = await storage.fetch_all(
-        select(messages.c.id, messages.c.request, chats.c.id.label("chat_id"), chats.c.title)
-        .join(chats, chats.c.id == messages.c.chat_id)
-        .where(messages.c.is_completed == False)  # noqa: E712  (as the index `ix_messages_unfinished` says it)
-    )
+    of_chat = messages.c.chat_id == chat_id if chat_id else true()
+    query = select(messages.c.id, messages.c.request, messages.c.chat_id).where(unfinished, of_chat)
+    dead = [row for row in await storage.fetch_all(query) if row["id"] not in alive]
     now = datetime.now(UTC)
     for row in dead:
-        finish = update(messages).where(messages.c.id == row["id"])
-        title = row["title"] or title_from(row["request"])
         await storage.write(
-            finish.values(is_completed=True, final_reasoning_message="Interrupted", updated_at=now),
-            update(chats).where(chats.c.id == row["chat_id"]).values(title=title, updated_at=now),
+            update(messages)
+            .where(messages.c.id == row["id"], unfinished)
+            .values(is_completed=True, final_reasoning_message="Interrupted", updated_at=now),
+            update(chats).where(chats.c.id == row["chat_id"], chats.c.title == "").values(title=title_from(row["request"])),
         )
     return len(dead)
+
+
+async def replace_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage) -> None:
+    """Discard what was answered to a message of the user, and store what it asks now."""
+    again = update(messages).where(messages.c.id == message.id).values(_unanswered(message))
+    await storage.write(again, _touch(chat))
 
 
 async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> tuple[ChatWithMessages, set[AssetPermissionRole]] | None:
@@ -100,20 +112,31 @@ async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> tuple[Cha
     return _chat(found[0], await storage.fetch_all(in_order)), roles
 
 
-async def message_exists(storage: Storage, message_id: UUID) -> bool:
-    """Whether anybody has a message of this id."""
-    return bool(await storage.fetch_all(select(messages.c.id).where(messages.c.id == message_id)))
+async def find_message(storage: Storage, message_id: UUID) -> tuple[UUID, UUID] | None:
+    """The ids of the message's chat and of the user whose message it is, whoever asks."""
+    query = select(messages.c.chat_id, messages.c.created_by).where(messages.c.id == message_id)
+    return next(((row["chat_id"], row["created_by"]) for row in await storage.fetch_all(query)), None)
 
 
-async def linked_files(storage: Storage, chat_id: UUID) -> list[UUID]:
-    """The ids of the assets that the chat's messages are about, those of the newest message first."""
+async def list_chats(storage: Storage, user_id: UUID, offset: int, limit: int) -> list[ChatListItem]:
+    """The chats that the user may see, the newest first."""
+    granted = select(asset_permissions.c.asset_id).where(asset_permissions.c.asset_type == CHAT, granted_to(user_id))
+    visible = or_(chats.c.created_by == user_id, chats.c.id.in_(granted))
+    query = select(chats, users.c.name, users.c.email, users.c.avatar_url).join(users, users.c.id == chats.c.created_by)
+    page = query.where(visible, chats.c.deleted_at.is_(None)).order_by(chats.c.created_at.desc(), chats.c.id)
+    return [_list_item(row) for row in await storage.fetch_all(page.offset(offset).limit(limit))]
+
+
+async def linked_files(storage: Storage, chat_id: UUID) -> list[tuple[UUID, AssetType]]:
+    """The assets that the chat's messages are about, by id and type, those of the newest message first."""
     query = (
-        select(messages_to_files.c.file_id)
+        select(assets.c.id, assets.c.asset_type)
+        .join(messages_to_files, messages_to_files.c.file_id == assets.c.id)
         .join(messages, messages.c.id == messages_to_files.c.message_id)
         .where(messages.c.chat_id == chat_id)
-        .order_by(messages.c.created_at.desc(), messages_to_files.c.file_id)
+        .order_by(messages.c.created_at.desc(), assets.c.id)
     )
-    return list(dict.fromkeys(row["file_id"] for row in await storage.fetch_all(query)))
+    return list(dict.fromkeys((row["id"], row["asset_type"]) for row in await storage.fetch_all(query)))
 
 
 def title_from(request: str | None) -> str:
@@ -122,17 +145,37 @@ def title_from(request: str | None) -> str:
 
 
 def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser) -> Insert:
-    return insert(messages).values(
-        id=message.id,
-        chat_id=chat_id,
-        request=message.request_message and message.request_message.request,
-        response_messages=[],
-        reasoning_messages=[],
-        final_reasoning_message=message.final_reasoning_message,
-        is_completed=False,
-        created_by=user.id,
-        created_at=message.created_at,
-        updated_at=message.created_at,
+    values = {"id": message.id, "chat_id": chat_id, "created_by": user.id, "created_at": message.created_at}
+    return insert(messages).values(values | _unanswered(message))
+
+
+def _unanswered(message: ChatMessage) -> dict[str, Any]:
+    return {
+        "request": message.request_message.request if message.request_message else None,
+        "response_messages": [],
+        "reasoning_messages": [],
+        "final_reasoning_message": None,
+        "is_completed": False,
+        "updated_at": datetime.now(UTC),
+    }
+
+
+def _touch(chat: ChatWithMessages) -> Update:
+    return update(chats).where(chats.c.id == chat.id).values(updated_at=chat.updated_at)
+
+
+def _list_item(row: Row) -> ChatListItem:
+    return ChatListItem(
+        id=row["id"],
+        title=row["title"],
+        is_favorited=False,
+        created_at=row["created_at"].replace(tzinfo=UTC),
+        updated_at=row["updated_at"].replace(tzinfo=UTC),
+        last_edited=row["updated_at"].replace(tzinfo=UTC),
+        created_by=row["created_by"],
+        created_by_id=row["created_by"],
+        created_by_name=row["name"] or row["email"],
+        created_by_avatar=row["avatar_url"],
     )
 
 

@@ -116,6 +116,8 @@ chats = sa.Table(
     _moment("deleted_at", nullable=True),
 )
 
+sa.Index("ix_chats_created_by", chats.c.created_by, chats.c.created_at)  # a user's list, the newest first
+
 messages = sa.Table(
     "messages",
     metadata,

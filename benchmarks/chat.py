@@ -19,20 +19,26 @@ console = Console(highlight=False, soft_wrap=True)
 @click.option("--prompt", default=None, help="What to ask.")
 @click.option("--asset", default=None, help="What it is about, as TYPE:ID.")
 @click.option("--chat", default=None, help="The id of a chat to go on with.")
-def main(url: str, prompt: str | None, asset: str | None, chat: str | None) -> None:
+@click.option("--stop", is_flag=True, help="Stop what is being answered in that chat.")
+def main(url: str, prompt: str | None, asset: str | None, chat: str | None, stop: bool) -> None:
     """Post one message and print its stream. The token is read from THREADCAST_TOKEN."""
     asset_type, _, asset_id = (asset or "").partition(":")
     fields = {"prompt": prompt, "chat_id": chat, "asset_type": asset_type, "asset_id": asset_id}
+    route = "/chats/post"
     payload = {name: value for name, value in fields.items() if value}
+    if stop:
+        route, payload = "/chats/stop", {"id": chat or ""}
     request_id = uuid4().hex
     headers = {"authorization": f"Bearer {os.environ.get('THREADCAST_TOKEN', '')}"}
     try:
         with connect(url, additional_headers=headers, max_size=None) as socket:
-            socket.send(json.dumps({"route": "/chats/post", "event": "postThread", "id": request_id, "payload": payload}))
+            socket.send(json.dumps({"route": route, "id": request_id, "payload": payload}))
             streamed: set[str] = set()
             for data in socket:
                 frame = json.loads(data)
-                if frame.get("request_id") == request_id and show(frame, streamed):
+                # A stop is answered by the end of the stream that it stops, which has the label of another request.
+                answers = stop and frame["event"] == "complete" and frame["payload"]["id"] == chat
+                if (answers or frame.get("request_id") == request_id) and show(frame, streamed):
                     break
     except (OSError, InvalidHandshake) as error:
         sys.exit(f"{url}: {error}")
@@ -48,7 +54,7 @@ def show(frame: dict[str, Any], streamed: set[str]) -> bool:
         case "initializeChat":
             console.print(f"[dim]chat {payload['id']}[/]")
         case "generatingTitle" if payload["title"]:
-            console.print(payload["title"], style="bold", markup=False)
+            console.print(f"\n{payload['title']}", style="bold", markup=False)
         case "generatingReasoningMessage":
             show_reasoning(payload["reasoning"])
         case "generatingResponseMessage":

@@ -5,6 +5,7 @@ content struct makes `load` accept it, its loader makes both flows of a post wor
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -57,14 +58,17 @@ async def load_dashboard(storage: Storage, user_id: UUID, id: UUID) -> Context:
 
 
 async def load_chat(storage: Storage, user_id: UUID, id: UUID) -> Context:
-    """The chat and those of its assets that the user may (still) view, the latest first."""
+    """The chat, and what it has been about, the latest first, as far as the user may (still) view it."""
     found = await find_chat(storage, user_id, id)
     if not found:
         raise NotFound
     chat, roles = found
-    ids = await linked_files(storage, id)
-    assets = await visible_assets(storage, user_id, ids)
-    return Context(tuple(assets[id] for id in ids if id in assets), chat, frozenset(roles))
+    assets: dict[UUID, Asset] = {}
+    for asset_id, asset_type in await linked_files(storage, id):
+        with suppress(NotFound):
+            about = await KINDS[asset_type].load(storage, user_id, asset_id)
+            assets |= {asset.id: asset for asset in about.assets if asset.id not in assets}
+    return Context(tuple(assets.values()), chat, frozenset(roles))
 
 
 KINDS: dict[AssetType, Kind] = {

@@ -4,6 +4,7 @@ from msgspec import UNSET
 
 from backends.broker import Broker
 from handlers.services import Sender
+from schemas.chats import ChatListItem
 from schemas.errors import WsError
 from schemas.events import Container, WsEvent
 from schemas.frames import SentBy, WsResponseMessage, WsRoutes, WsSendMethod, encode
@@ -14,7 +15,7 @@ def send_ws_message(
     sender: Sender,
     route: WsRoutes,
     event: WsEvent,
-    payload: Container,
+    payload: Container | list[ChatListItem],
     method: WsSendMethod = WsSendMethod.ALL,
 ) -> None:
     """Send an answer to the sender's user, by default to all of their connections."""

@@ -2,186 +2,151 @@
 
 import logging
 import time
-from contextlib import aclosing
 from datetime import UTC, datetime
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 
 from backends.agent import AgentTask
-from backends.chats import add_message, create_chat, finish_message, message_exists, title_from
+from backends.chats import find_message, finish_message
 from handlers.context import KINDS, Context
+from handlers.get_chat import read_chat
+from handlers.initialize_chat import initialize_chat
 from handlers.open_asset import open_asset
+from handlers.run_agent import run_agent, send_all
+from handlers.runs import Channel, Run
 from handlers.services import Services
-from handlers.transcript import Item, Transcript
+from handlers.transcript import Transcript
 from handlers.validate import validate
-from schemas.assets import CHAT, EDITING_ROLES, Asset
-from schemas.chats import ChatCreateNewChat, ChatMessage, ChatUserMessage, ChatWithMessages
+from schemas.assets import EDITING_ROLES, Asset
+from schemas.chats import ChatCreateNewChat, ChatWithMessages
 from schemas.errors import NotFound, TooManyRequests, Unauthorized
 from schemas.events import ThreadEvent
 from schemas.users import AuthenticatedUser
 
-Channel = MemoryObjectSendStream[Item]
+SAVE_TIMEOUT_S = 10.0  # for keeping what there is of a run that was cancelled: a shutdown waits for no longer
 
 logger = logging.getLogger("threadcast")
 
-SAVE_TIMEOUT_S = 10.0  # for keeping what there is of a run that was cancelled: a shutdown waits for no longer
+
+class Ran(NamedTuple):
+    """The post was answered, and this is the chat as it is stored."""
+
+    chat: ChatWithMessages
+
+
+class Replayed(NamedTuple):
+    """The post was a retry of one that had been answered before. Nothing was run."""
+
+    chat: ChatWithMessages
+
+
+class Joined(NamedTuple):
+    """The post is a retry of one that is being answered: this is its run, which has begun and not ended."""
+
+    run: Run
 
 
 async def post_chat_handler(
     services: Services, request: ChatCreateNewChat, user: AuthenticatedUser, tx: Channel
-) -> ChatWithMessages:
-    """Run one post to its end and return the chat as it is then stored; all that comes before the end goes into `tx`.
+) -> Ran | Replayed | Joined:
+    """Run one post to its end; all that comes before the end goes into `tx`.
 
     Raises a ThreadcastError for what is refused, before anything is written, and whatever fails underneath.
     """
     request = validate(request)
     if wait := await services.backends.rate_limit.hit(user.id):
         raise TooManyRequests(f"too many requests, retry in {wait} seconds")
-    message_id = request.message_id or uuid4()
-    if message_id in services.running:
-        raise NotFound
-    services.running.add(message_id)
-    try:
-        context = await _load_context(services, request, user)
-        if request.message_id and await message_exists(services.backends.storage, message_id):
+    run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), tx)
+    while other := services.runs.get(run.message_id):
+        if other.user_id != user.id or request.chat_id not in (None, other.chat_id):
             raise NotFound
-        transcript = _begin(message_id, request, user, context)
-        await _store(services, transcript, user, is_new=context.chat is None)
-        await _send(tx, (transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT))
-        return await _answer(services, transcript, request, context, tx)
-    finally:
-        services.running.discard(message_id)
+        if request.chat_id:  # to be replaced
+            other.stop()
+            await other.ended.wait()
+        else:
+            await other.begun.wait()
+            if other.transcript and not other.ended.is_set():
+                return Joined(other)
+    with services.runs.entered(run):
+        if request.message_id and (stored := await find_message(services.backends.storage, run.message_id)):
+            chat_id, author = stored
+            if author != user.id or request.chat_id not in (None, chat_id):
+                raise NotFound
+            if not request.chat_id:
+                chat, _ = await read_chat(services, user, chat_id)
+                return Replayed(chat)
+        if request.chat_id:
+            await _editable_chat(services, user, request.chat_id)  # who may not edit may not wait either
+        async with services.runs.turn(run):
+            run.end = await _run(services, run, request, user)
+            return Ran(run.end)
 
 
-async def _load_context(services: Services, request: ChatCreateNewChat, user: AuthenticatedUser) -> Context:
-    storage = services.backends.storage
-    if request.asset_id and request.asset_type:
-        return await KINDS[request.asset_type].load(storage, user.id, request.asset_id)
-    if request.chat_id:
-        context = await KINDS[CHAT].load(storage, user.id, request.chat_id)
-        if not context.roles & EDITING_ROLES:
-            raise Unauthorized("you may view this chat, but not post in it")
-        if context.chat:
-            await _bury(services, context.chat)
-        return context
-    return Context()
-
-
-async def _bury(services: Services, chat: ChatWithMessages) -> None:
-    """Finish, as they stand, messages that nobody answers any more: the database was away when their runs ended."""
-    for message in chat.messages.values():
-        if not message.is_completed and message.id not in services.running:
-            message.is_completed, message.final_reasoning_message = True, "Interrupted"
-            await finish_message(services.backends.storage, chat, message, ())
-
-
-def _begin(message_id: UUID, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context) -> Transcript:
-    now = datetime.now(UTC)
-    message = ChatMessage(
-        id=message_id,
-        request_message=ChatUserMessage(request.prompt, user.id, user.name, user.avatar_url) if request.prompt else None,
-        response_message_ids=[],
-        response_messages={},
-        reasoning_message_ids=[],
-        reasoning_messages={},
-        created_at=now,
-        final_reasoning_message=None,
-        is_completed=False,
-    )
-    chat = context.chat or _new_chat(user, now, title="" if request.prompt else f"View {context.assets[0].name}")
-    chat.message_ids.append(message.id)
-    chat.messages[message.id] = message
-    chat.updated_at = now
-    return Transcript(chat, message)
-
-
-def _new_chat(user: AuthenticatedUser, now: datetime, title: str) -> ChatWithMessages:
-    return ChatWithMessages(
-        id=uuid4(),
-        title=title,
-        is_favorited=False,
-        message_ids=[],
-        messages={},
-        created_at=now,
-        updated_at=now,
-        created_by=user.id,
-        created_by_id=user.id,
-        created_by_name=user.name,
-        created_by_avatar=user.avatar_url,
-    )
-
-
-async def _store(services: Services, transcript: Transcript, user: AuthenticatedUser, is_new: bool) -> None:
-    store = create_chat if is_new else add_message
-    await store(services.backends.storage, transcript.chat, transcript.message, user)
-
-
-async def _answer(
-    services: Services, transcript: Transcript, request: ChatCreateNewChat, context: Context, tx: Channel
-) -> ChatWithMessages:
+async def _run(services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser) -> ChatWithMessages:
+    context = await _load_context(services, request, user)
+    transcript = await initialize_chat(services.backends.storage, run, request, user, context)
+    await send_all(run.tx, [(transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT)])
+    run.begin(transcript)
     files = context.assets[:1] if request.asset_id else ()
     try:
-        if request.prompt is None:
-            for part in open_asset(context.assets):
-                await _send(tx, transcript.add_response(part, "completed"))
-        else:
-            await _run_agent(services, transcript, request.prompt, context, tx)
+        with run.stoppable() as scope:
+            await _answer(services, run, transcript, request, context)
+        if scope.cancelled_caught:
+            transcript.message.final_reasoning_message = "Stopped"
+        await send_all(run.tx, transcript.close())
         return await _finish(services, transcript, files)
     except Exception:
         await _keep(services, transcript, files, "Failed")
         raise
     except BaseException:  # cancelled: the server is going down
-        with anyio.CancelScope(shield=True), anyio.move_on_after(SAVE_TIMEOUT_S):
+        with anyio.move_on_after(SAVE_TIMEOUT_S, shield=True):
             await _keep(services, transcript, files, "Interrupted")
         raise
 
 
-async def _run_agent(services: Services, transcript: Transcript, prompt: str, context: Context, tx: Channel) -> None:
+async def _load_context(services: Services, request: ChatCreateNewChat, user: AuthenticatedUser) -> Context:
+    if request.asset_id and request.asset_type:
+        return await KINDS[request.asset_type].load(services.backends.storage, user.id, request.asset_id)
+    if request.chat_id:
+        return await _editable_chat(services, user, request.chat_id)
+    return Context()
+
+
+async def _editable_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
+    _, context = await read_chat(services, user, chat_id)
+    if not context.roles & EDITING_ROLES:
+        raise Unauthorized("you may view this chat, but not post in it")
+    return context
+
+
+async def _answer(services: Services, run: Run, transcript: Transcript, request: ChatCreateNewChat, context: Context) -> None:
+    if request.prompt is None:
+        await send_all(run.tx, (transcript.add_response(part, "completed") for part in open_asset(context.assets)))
+        return
     started = time.monotonic()
-    history = context.chat.messages.values() if context.chat else ()
-    task = AgentTask(
-        prompt=prompt,
-        assets=context.assets,
-        history=tuple(message for message in history if message is not transcript.message),
-        wants_title=not transcript.chat.title,
-    )
-    async with aclosing(services.backends.agent.run(task)) as events:
-        async for event in events:
-            for item in transcript.apply(event):
-                await _send(tx, item)
-    for item in transcript.close():
-        await _send(tx, item)
+    ids = transcript.chat.message_ids
+    history = tuple(transcript.chat.messages[id] for id in ids[: ids.index(run.message_id)])
+    task = AgentTask(request.prompt, context.assets, history)
+    await run_agent(services.backends.agent, task, transcript, run.tx, services.timeouts)
     transcript.message.final_reasoning_message = f"Reasoned for {round(time.monotonic() - started)} seconds"
 
 
 async def _finish(services: Services, transcript: Transcript, files: tuple[Asset, ...]) -> ChatWithMessages:
     """Store the message as it now stands and as finished."""
-    transcript.close()
-    transcript.message.is_completed = True
     transcript.chat.updated_at = datetime.now(UTC)
-    transcript.chat.title = transcript.chat.title or title_from(_request_of(transcript.message))
     await finish_message(services.backends.storage, transcript.chat, transcript.message, files)
+    transcript.message.is_completed = True
     return transcript.snapshot()
 
 
 async def _keep(services: Services, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:
     """Store what there is of a run that ends early. The run's own error matters more than one of this."""
     transcript.message.final_reasoning_message = why
+    for _ in transcript.close():  # nobody is told
+        pass
     try:
         await _finish(services, transcript, files)
     except Exception:
-        logger.exception("message %s stays unfinished until the next start", transcript.message.id)
-
-
-def _request_of(message: ChatMessage) -> str | None:
-    return message.request_message.request if message.request_message else None
-
-
-async def _send(tx: Channel, item: Item) -> None:
-    """Put into the channel, waiting only when it is full: `send` gives up the processor each time, `send_nowait` does not."""
-    try:
-        tx.send_nowait(item)
-    except anyio.WouldBlock:
-        await tx.send(item)
+        logger.exception("message %s stays unfinished until its chat is read", transcript.message.id)

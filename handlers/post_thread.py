@@ -1,50 +1,69 @@
-"""`/chats/post` on a socket: the channel between a run and its frames, and the one end of each stream."""
+"""`/chats/post`: the channel between a run and its frames, and the one end of each stream."""
 
 from contextlib import suppress
+from functools import partial
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from handlers.errors import describe
 from handlers.frames import send_error_message, send_ws_message
-from handlers.post_chat import post_chat_handler
+from handlers.post_chat import Joined, Ran, Replayed, post_chat_handler
+from handlers.runs import Errand, Passenger
 from handlers.services import Sender, Services
-from handlers.transcript import Item
-from schemas.chats import ChatCreateNewChat
-from schemas.errors import WsError
+from schemas.chats import ChatCreateNewChat, ChatWithMessages
+from schemas.errors import WsError, WsErrorCode
 from schemas.events import WS_EVENTS, ThreadEvent, WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
 
 CHANNEL = 1000  # the requirements' number; an agent that is faster than the fan-out waits here
 ROUTE = WsRoutes.CHATS_POST
+FAILED_ELSEWHERE = WsError(WsErrorCode.INTERNAL_SERVER_ERROR, "the run that this post joined has failed")
 
 
-async def post_thread(services: Services, sender: Sender, request: ChatCreateNewChat) -> None:
-    """Answer one post with a stream that ends exactly once. Runs to its end whatever becomes of the connection."""
-    tx, rx = anyio.create_memory_object_stream[Item | WsError](CHANNEL)
+async def post_thread(services: Services, sender: Sender, request: ChatCreateNewChat) -> ChatWithMessages | WsError:
+    """Answer one post with a stream that ends exactly once, and return that end. Goes on whatever becomes of the connection."""
+    tx, rx = anyio.create_memory_object_stream[Passenger](CHANNEL)
     services.tasks.start_soon(_stream, services, sender, rx)
-    end: Item | WsError
     async with tx:
         try:
-            end = (await post_chat_handler(services, request, sender.user, tx), ThreadEvent.COMPLETED)
+            match await post_chat_handler(services, request, sender.user, tx):
+                case Ran(chat):
+                    await tx.send((chat, ThreadEvent.COMPLETED))
+                case Replayed(chat):
+                    await tx.send(_private(services, sender, ThreadEvent.COMPLETED, chat))
+                case Joined(run):
+                    await run.tx.send(_private(services, sender, ThreadEvent.INITIALIZE_CHAT, run.snapshot()))
+                    await run.ended.wait()
+                    return run.end or FAILED_ELSEWHERE
+            return chat
         except Exception as error:  # the run's wrapper: whatever happens in a run ends that run only
             end = describe(error)
-        with suppress(anyio.BrokenResourceError):  # the stream has failed, and told so
-            await tx.send(end)
+            with suppress(anyio.BrokenResourceError):  # the stream has failed, and told so
+                await tx.send(end)
+            return end
 
 
-async def _stream(services: Services, sender: Sender, rx: MemoryObjectReceiveStream[Item | WsError]) -> None:
+async def _stream(services: Services, sender: Sender, rx: MemoryObjectReceiveStream[Passenger]) -> None:
     """Make a frame of each item as it comes. An error that ends a stream goes to all who have seen it begin."""
     broker = services.backends.broker
     audience = WsSendMethod.SENDER_ONLY
     async with rx:  # closed early, the run finds its channel broken and ends
         try:
-            async for item in rx:
-                if isinstance(item, WsError):
-                    send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, item, audience)
-                else:
-                    container, event = item
-                    audience = WsSendMethod.ALL
-                    send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience)
+            async for passenger in rx:
+                match passenger:
+                    case (container, event):
+                        audience = WsSendMethod.ALL
+                        send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience)
+                    case WsError():
+                        send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, passenger, audience)
+                    case errand:
+                        errand()
         except Exception as error:
             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, describe(error), audience)
+
+
+def _private(services: Services, sender: Sender, event: ThreadEvent, chat: ChatWithMessages) -> Errand:
+    """An answer to a retry: the sender's other connections have it already."""
+    broker = services.backends.broker
+    return partial(send_ws_message, broker, sender, ROUTE, WS_EVENTS[event], chat, WsSendMethod.SENDER_ONLY)

@@ -42,10 +42,23 @@ def receive(services: Services, user: AuthenticatedUser, connection_id: str, dat
         reason = f"the event of this route is {route.event.value} - at `$.event`"
         return _refuse(services, sender, request.route, None, reason)
     try:
-        payload = route.payload.decode(request.payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return _refuse(services, sender, request.route, None, _in_payload(str(error)))
+        payload = read_payload(route, request.payload, "$.payload")
+    except BadRequest as error:
+        return _refuse(services, sender, request.route, None, str(error))
     services.tasks.start_soon(_handle, services, sender, route, WsRoutes(request.route), payload)
+
+
+def read_payload(route: Route, data: bytes | msgspec.Raw, root: str) -> Any:
+    """The route's payload. Raises BadRequest, which says what is wrong and at which field below `root`, such as `$.payload`."""
+    try:
+        return route.payload.decode(data)
+    except UnicodeDecodeError:
+        raise BadRequest(f"text must be UTF-8 - at `{root}`") from None
+    except RecursionError:
+        raise BadRequest(f"nested too deeply - at `{root}`") from None
+    except msgspec.DecodeError as error:
+        what, at, where = str(error).rpartition(AT)
+        raise BadRequest(f"{what} - at `{root}{where}" if at else f"{where} - at `{root}`") from None
 
 
 async def _handle(services: Services, sender: Sender, route: Route, path: WsRoutes, payload: Any) -> None:
@@ -110,8 +123,3 @@ def _surrogate(value: Any) -> str | None:
         elif isinstance(part, list):
             left += [(f"{path}[{index}]", below) for index, below in enumerate(part)]
     return None
-
-
-def _in_payload(reason: str) -> str:
-    what, at, where = reason.rpartition(AT)
-    return f"{what}{AT}.payload{where}" if at else f"{reason}{AT}.payload`"

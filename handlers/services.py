@@ -1,12 +1,21 @@
 """What the lifespan hands to every handler."""
 
 from dataclasses import dataclass, field
-from uuid import UUID
 
 from anyio.abc import TaskGroup
 
 from backends import Backends
+from handlers.runs import Runs
 from schemas.users import AuthenticatedUser
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long an agent may take, in seconds."""
+
+    first_token: float
+    between_tokens: float
+    run: float
 
 
 @dataclass(frozen=True)
@@ -15,7 +24,8 @@ class Services:
 
     backends: Backends
     tasks: TaskGroup
-    running: set[UUID] = field(default_factory=set)  # ids of the messages that are being answered
+    timeouts: Timeouts
+    runs: Runs = field(default_factory=Runs)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
+from backends.chats import title_from
 from schemas.chats import (
     ChatMessage,
     ChatWithMessages,
@@ -38,17 +39,16 @@ class Transcript:
     def __init__(self, chat: ChatWithMessages, message: ChatMessage) -> None:
         self.chat = chat
         self.message = message
-        self._title: list[str] = []
+        self.wants_title = not chat.title  # until it has one
         self._thinking: tuple[TextReasoning, list[str]] | None = None
         self._answering: tuple[TextResponse, list[str]] | None = None
 
-    def apply(self, event: AgentEvent) -> list[Item]:
-        """Keep what the event brings, and return what clients are to be told of it."""
-        return list(self._apply(event))
-
-    def close(self) -> list[Item]:
-        """End, with their whole text, all parts that are still open."""
-        return [*self._end_title(), *self._end_thinking(), *self._end_answering()]
+    def close(self) -> Iterator[Item]:
+        """End, with their whole text, all parts that are still open. As lazy as `apply`."""
+        if self.wants_title:
+            yield self._end_title("")
+        yield from self._end_thinking()
+        yield from self._end_answering()
 
     def snapshot(self) -> ChatWithMessages:
         """The chat as it stands, apart from what comes: what is open has its text so far."""
@@ -67,7 +67,11 @@ class Transcript:
             message.reasoning_messages[step.id] = replace(step, message="".join(pieces))
         return replace(self.chat, messages={**self.chat.messages, message.id: message})
 
-    def _apply(self, event: AgentEvent) -> Iterator[Item]:
+    def apply(self, event: AgentEvent) -> Iterator[Item]:
+        """What clients are to be told of the event. Each item is kept when it is taken and not before.
+
+        So, whoever takes a snapshot while one of several items waits to be sent, it holds those that were sent and no other.
+        """
         match event:
             case ResponseChunk(text):
                 yield from self._end_thinking()
@@ -77,10 +81,9 @@ class Transcript:
                     yield from self._end_thinking()
                 yield self._think(title, text)
             case TitleChunk(text):
-                self._title.append(text)
                 yield self._title_frame(None, text, "in_progress")
-            case TitleEnd():
-                yield from self._end_title()
+            case TitleEnd(whole):
+                yield self._end_title(whole)
             case AssetsFound():
                 yield from self._end_thinking()
                 yield self.add_reasoning(_pills(event), "completed")
@@ -129,11 +132,11 @@ class Transcript:
             self._answering = None
             yield self.add_response(replace(part, message="".join(pieces), is_final_message=True), "completed")
 
-    def _end_title(self) -> Iterator[Item]:
-        if self._title:
-            self.chat.title = "".join(self._title).strip()
-            self._title = []
-            yield self._title_frame(self.chat.title, None, "completed")
+    def _end_title(self, whole: str) -> Item:
+        request = self.message.request_message
+        self.wants_title = False
+        self.chat.title = whole or title_from(request.request if request else None)
+        return self._title_frame(self.chat.title, None, "completed")
 
     def _title_frame(self, title: str | None, chunk: str | None, progress: Progress) -> Item:
         frame = GeneratingTitle(self.chat.id, self.message.id, title, chunk, progress)

@@ -170,3 +170,38 @@ class ChatWithMessages(msgspec.Struct):
     public_expiry_date: datetime | None = None
     public_enabled_by: str | None = None
     public_password: str | None = None
+
+
+class ChatListItem(msgspec.Struct, frozen=True):
+    """A chat without its messages: a row of `getChatsList`."""
+
+    id: UUID
+    title: str
+    is_favorited: bool
+    created_at: datetime
+    updated_at: datetime
+    last_edited: datetime
+    created_by: UUID
+    created_by_id: UUID
+    created_by_name: str
+    created_by_avatar: str | None
+
+
+class GetChat(msgspec.Struct, frozen=True):
+    """The payload of `/chats/get`."""
+
+    id: UUID
+
+
+class GetChatsList(msgspec.Struct, frozen=True):
+    """The payload of `/chats/list`: which page, counted from 0, and how many chats a page has."""
+
+    page_token: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 25
+
+
+class StopChat(msgspec.Struct, frozen=True):
+    """The payload of `/chats/stop`: the chat, and which of its messages when not the one that is being answered."""
+
+    id: UUID
+    message_id: UUID | None = None

@@ -61,6 +61,9 @@ class WsEvent(enum.Enum):
     GENERATING_REASONING_MESSAGE = "generatingReasoningMessage"
     GENERATING_RESPONSE_MESSAGE = "generatingResponseMessage"
     COMPLETE = "complete"
+    GET_CHAT = "getChat"
+    GET_CHATS_LIST = "getChatsList"
+    STOP_CHAT = "stopChat"
     ERROR = "error"
 
 

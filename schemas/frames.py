@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.chats import Text
+from schemas.chats import ChatListItem, Text
 from schemas.errors import WsError
 from schemas.events import Container, WsEvent
 
@@ -19,6 +19,9 @@ class WsRoutes(enum.Enum):
 
     ROOT = "/"
     CHATS_POST = "/chats/post"
+    CHATS_GET = "/chats/get"
+    CHATS_LIST = "/chats/list"
+    CHATS_STOP = "/chats/stop"
 
 
 class WsRequest(msgspec.Struct, frozen=True):
@@ -53,7 +56,7 @@ class WsResponseMessage(msgspec.Struct):
 
     route: WsRoutes | str
     event: WsEvent | str
-    payload: Container | None
+    payload: Container | list[ChatListItem] | None
     sent_by: SentBy
     error: WsError | None
     send_method: WsSendMethod

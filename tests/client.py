@@ -104,6 +104,11 @@ def add(parts: dict[str, Any], ids: list[str], part: dict[str, Any]) -> None:
     parts[part["id"]] = part
 
 
+def untitled(frames: list[Frame]) -> list[Frame]:
+    """The frames without those of the title, which comes beside the answer in no fixed order."""
+    return [frame for frame in frames if frame["event"] != "generatingTitle"]
+
+
 SETTLED_LATER = ("updated_at", "final_reasoning_message", "is_completed")  # what only the end tells
 
 

@@ -18,6 +18,7 @@ from backends.agent import Agent
 from backends.auth import PERSON, issue_token
 from backends.hosting import Server
 from handlers.load_file import load_file
+from handlers.services import Services
 from server import create_app
 from settings import Settings, load_settings
 from tests.client import TIMEOUT_S, Client
@@ -43,6 +44,12 @@ class House:
     @property
     def database(self) -> Path:
         return self.settings.database_path
+
+    @property
+    def services(self) -> Services:
+        services = self.server.lifespan.state["services"]
+        assert isinstance(services, Services)
+        return services
 
     def token(self, user_id: UUID = ALICE, ttl: int = 60, audience: str = PERSON) -> str:
         return issue_token(SECRET, user_id, ttl, audience)

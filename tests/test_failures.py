@@ -2,45 +2,19 @@
 
 import logging
 import re
-from collections.abc import AsyncGenerator
 from typing import Any
 
-import anyio
 import pytest
 
-from backends.agent import AgentEvent, AgentTask, ReasoningChunk, ResponseChunk, TitleChunk
+from backends.agent import ReasoningChunk, ResponseChunk
 from settings import Settings
-from tests.client import Client, Frame, is_end
+from tests.agents import ScriptedAgent
+from tests.client import Client, Frame, is_end, untitled
 from tests.conftest import House, open_house
 from tests.database import count, opened, rows
 from tests.world import REVENUE
 
 LEAKS = re.compile(r"sqlite|sql|traceback|\.py|/|exception|error:|insert|update|disk|no such|secret detail", re.IGNORECASE)
-
-
-class ScriptedAgent:
-    """Says what it is told to, then raises what it is told to. `gate` holds it up before the last event."""
-
-    def __init__(self, *events: AgentEvent, error: Exception | None = None) -> None:
-        self.events = events
-        self.error = error
-        self.gate = anyio.Event()
-        self.gate.set()
-        self.closed = 0
-
-    async def run(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
-        try:
-            for number, event in enumerate(self.events, 1):
-                if number == len(self.events):
-                    await self.gate.wait()
-                yield event
-            if self.error:
-                raise self.error
-        finally:
-            self.closed += 1
-
-    async def aclose(self) -> None:
-        pass
 
 
 def assert_internal(frame: Frame, caplog: pytest.LogCaptureFixture) -> None:
@@ -72,9 +46,7 @@ async def still_works(client: Client) -> None:
 async def test_an_agent_that_raises_mid_stream_ends_it_with_one_error_for_all_who_saw_it(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    agent = ScriptedAgent(
-        TitleChunk("A ti"), ReasoningChunk("Thinking", "Hm"), ResponseChunk("Half an "), error=OSError("/secret detail")
-    )
+    agent = ScriptedAgent(ReasoningChunk("Thinking", "Hm"), ResponseChunk("Half an "), error=OSError("/secret detail"))
     async with open_house(settings, agent) as house, house.connect() as sender, house.connect() as other:
         frames = await sender.post(prompt="Go")
         assert await other.stream() == frames
@@ -89,10 +61,13 @@ async def test_an_agent_that_raises_mid_stream_ends_it_with_one_error_for_all_wh
 
 
 async def test_an_agent_that_raises_at_once_still_ends_the_stream(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    async with open_house(settings, ScriptedAgent(error=RuntimeError("secret detail"))) as house, house.connect() as client:
-        first, last = await client.post(prompt="What went wrong here?")
-        assert first["event"] == "initializeChat"
-        assert_internal(last, caplog)
+    async with (
+        open_house(settings, ScriptedAgent(error=RuntimeError("secret detail"), title=None)) as house,
+        house.connect() as client,
+    ):
+        frames = await client.post(prompt="What went wrong here?")
+        assert frames[0]["event"] == "initializeChat"
+        assert_internal(frames[-1], caplog)
         (chat,) = rows(house.database, "SELECT title FROM chats")
         assert chat["title"] == "What went wrong here?"
 
@@ -156,7 +131,7 @@ async def test_an_agent_faster_than_the_channel_loses_nothing(settings: Settings
     agent = ScriptedAgent(*(ResponseChunk(f"{number} ") for number in range(5000)))
     async with open_house(settings, agent) as house, house.connect() as client:
         frames = await client.post(prompt="Count")
-    chunks = [frame["payload"]["response_message"]["message_chunk"] for frame in frames[1:-2]]
+    chunks = [frame["payload"]["response_message"]["message_chunk"] for frame in untitled(frames)[1:-2]]
     assert "".join(chunks) == "".join(f"{number} " for number in range(5000))
 
 

@@ -1,0 +1,17 @@
+"""`/chats/list`: the chats that the user may see, a page at a time."""
+
+from backends.chats import list_chats
+from handlers.frames import send_ws_message
+from handlers.services import Sender, Services
+from schemas.chats import GetChatsList
+from schemas.events import WsEvent
+from schemas.frames import WsRoutes, WsSendMethod
+
+
+async def get_chats_list(services: Services, sender: Sender, request: GetChatsList) -> None:
+    """Answer the sender with one page, the newest chat first. A page past the last is empty."""
+    offset = request.page_token * request.page_size
+    chats = await list_chats(services.backends.storage, sender.user.id, offset, request.page_size)
+    send_ws_message(
+        services.backends.broker, sender, WsRoutes.CHATS_LIST, WsEvent.GET_CHATS_LIST, chats, WsSendMethod.SENDER_ONLY
+    )

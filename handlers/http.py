@@ -1,0 +1,43 @@
+"""What HTTP and the WebSocket's handshake have in common: who is asking, and how a refusal is worded as a response."""
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from handlers.services import Services
+from schemas.errors import Unauthorized, WsError, WsErrorCode
+from schemas.frames import encode
+from schemas.users import AuthenticatedUser
+
+STATUS = {
+    WsErrorCode.BAD_REQUEST: 400,
+    WsErrorCode.UNAUTHORIZED: 401,
+    WsErrorCode.NOT_FOUND: 404,
+    WsErrorCode.TOO_MANY_REQUESTS: 429,
+    WsErrorCode.INTERNAL_SERVER_ERROR: 500,
+    WsErrorCode.SERVICE_UNAVAILABLE: 503,
+}
+
+
+async def authenticate(services: Services, connection: HTTPConnection) -> AuthenticatedUser:
+    """The user whose token came in the header, or in the query, since browsers cannot set headers. Raises Unauthorized."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    found = token.strip() if scheme.lower() == "bearer" else connection.query_params.get("authentication")
+    if not found:
+        raise Unauthorized("no token")
+    user = await services.backends.auth.authenticate(found)
+    if user is None:
+        raise Unauthorized("invalid token")
+    return user
+
+
+def json_response(payload: object, status: int = 200) -> Response:
+    """A payload of the wire as an HTTP body."""
+    return Response(encode(payload), status, media_type="application/json")
+
+
+def refusal(error: WsError) -> Response:
+    """An error of the wire as an HTTP response."""
+    response = json_response(error, STATUS[error.code])
+    if error.code is WsErrorCode.UNAUTHORIZED:
+        response.headers["www-authenticate"] = "Bearer"
+    return response

@@ -1,0 +1,48 @@
+"""`POST /api/v1/chats`: `/chats/post` for those who have no socket. The same payload, checks and run, by `post_thread`."""
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from handlers.errors import describe
+from handlers.http import authenticate, json_response, refusal
+from handlers.post_thread import post_thread
+from handlers.receive import read_payload
+from handlers.routes import ROUTES
+from handlers.services import Sender, Services
+from schemas.chats import ChatCreateNewChat, ChatWithMessages
+from schemas.errors import BadRequest, WsError
+from schemas.frames import WsRoutes
+
+
+async def post_chats(services: Services, request: Request, max_bytes: int) -> Response:
+    """Answer with the finished chat. The user's sockets see its stream; a caller that goes away changes nothing."""
+    try:
+        user = await authenticate(services, request)
+        payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await _body(request, max_bytes), "$")
+        end = await _end_of(services, Sender(user, connection_id=None), payload)
+    except Exception as error:
+        end = describe(error)
+    return refusal(end) if isinstance(end, WsError) else json_response(end)
+
+
+async def _body(request: Request, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise BadRequest(f"the body is larger than {max_bytes} bytes")
+    return bytes(body)
+
+
+async def _end_of(services: Services, sender: Sender, payload: ChatCreateNewChat) -> ChatWithMessages | WsError:
+    ends: list[ChatWithMessages | WsError] = []
+    ended = anyio.Event()
+
+    async def run() -> None:
+        ends.append(await post_thread(services, sender, payload))
+        ended.set()
+
+    services.tasks.start_soon(run)  # the run belongs to the server: this request may be cancelled
+    await ended.wait()
+    return ends[0]

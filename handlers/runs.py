@@ -1,0 +1,112 @@
+"""What is being answered right now: who runs, who waits for whom, and how to stop one or to join it.
+
+All of it is this process' memory. A run is entered here before anything of it is awaited, so that of any number of equal posts
+at once exactly one becomes a run and the others find it.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
+
+from handlers.transcript import Item, Transcript
+from schemas.chats import ChatWithMessages
+from schemas.errors import TooManyRequests, WsError
+
+# What goes through a run's channel: what all are to be told, an error that ends it, and errands, which are called in their
+# turn: answers to one connection that must not overtake the stream.
+Errand = Callable[[], None]
+Passenger = Item | WsError | Errand
+Channel = MemoryObjectSendStream[Passenger]
+
+WAITING = 4  # posts that may wait in one chat for the one that runs: more is a client gone wild
+
+RETRY_S = 10  # about what one answer takes
+
+
+@dataclass(eq=False)
+class Run:
+    """One message on its way to being answered."""
+
+    message_id: UUID
+    user_id: UUID
+    chat_id: UUID
+    tx: Channel  # what is put here is sent in the stream's order
+    begun: anyio.Event = field(default_factory=anyio.Event)  # set with `transcript`, or when there will never be one
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    transcript: Transcript | None = None
+    end: ChatWithMessages | None = None  # of a run that ended well
+    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+    def begin(self, transcript: Transcript) -> None:
+        """To be called when the beginning of the stream has been put into the channel, without awaiting in between."""
+        self.transcript = transcript
+        self.begun.set()
+
+    def snapshot(self) -> ChatWithMessages:
+        """The chat as the channel has told it so far. To be put into the channel without awaiting in between."""
+        if self.transcript is None:
+            raise RuntimeError("the run has not begun")
+        return self.transcript.snapshot()
+
+    def stop(self) -> None:
+        """Let the agent go. What there is becomes the answer; once the answer is being stored this changes nothing."""
+        self._scope.cancel()
+
+    @contextmanager
+    def stoppable(self) -> Iterator[anyio.CancelScope]:
+        """The part of the run that `stop` ends. To be entered once."""
+        with self._scope as scope:
+            yield scope
+
+
+class Runs:
+    """The runs of this process, by message, and the turns of each chat."""
+
+    def __init__(self) -> None:
+        self._runs: dict[UUID, Run] = {}
+        self._in_chat: dict[UUID, Run] = {}
+        self._turns: dict[UUID, anyio.Lock] = {}
+
+    def get(self, message_id: UUID) -> Run | None:
+        """The run that answers this message."""
+        return self._runs.get(message_id)
+
+    def __contains__(self, message_id: object) -> bool:
+        """Whether this message is being answered."""
+        return message_id in self._runs
+
+    def in_chat(self, chat_id: UUID) -> Run | None:
+        """The run that answers in this chat now."""
+        return self._in_chat.get(chat_id)
+
+    @contextmanager
+    def entered(self, run: Run) -> Iterator[None]:
+        """The run is found by its message id until the block ends. To be entered without awaiting after `get` found none."""
+        self._runs[run.message_id] = run
+        try:
+            yield
+        finally:
+            del self._runs[run.message_id]
+            run.begun.set()
+            run.ended.set()
+
+    @asynccontextmanager
+    async def turn(self, run: Run) -> AsyncIterator[None]:
+        """The run has its chat for itself until the block ends; others wait, in order. Raises TooManyRequests past WAITING."""
+        turns = self._turns.setdefault(run.chat_id, anyio.Lock())
+        if turns.statistics().tasks_waiting >= WAITING:
+            raise TooManyRequests(f"{WAITING} posts are waiting in this chat already, retry in {RETRY_S} seconds")
+        try:
+            async with turns:
+                self._in_chat[run.chat_id] = run
+                try:
+                    yield
+                finally:
+                    del self._in_chat[run.chat_id]
+        finally:
+            if not turns.locked():  # released to nobody: who waits is handed the lock at once
+                self._turns.pop(run.chat_id, None)
