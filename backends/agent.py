@@ -108,8 +108,11 @@ class OfflineAgent:
         if task.assets:
             yield AssetsFound("Found 1 asset", task.assets[:1])
         yield from (ReasoningChunk("Offline", word) for word in _words(_thought(task)))
-        answer = _words(_answer(task))
-        yield from map(ResponseChunk, itertools.islice(itertools.cycle(answer), self._words or len(answer)))
+        answer = _answer(task)
+        if self._words is None:
+            yield from map(ResponseChunk, _words(answer))
+        else:  # over and over; with an end to its last word, or that and the first would be one
+            yield from map(ResponseChunk, itertools.islice(itertools.cycle(_words(f"{answer}\n\n")), self._words))
 
 
 def _words(text: str) -> list[str]:

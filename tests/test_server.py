@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 from uuid import UUID, uuid4
 
 import jwt
@@ -142,9 +144,13 @@ def test_a_stop_is_clean_and_no_log_has_the_token(tmp_path: Path, number: int) -
         with opened_socket(program, token) as socket:
             socket.send('{"route": "/chats/post", "payload": {"prompt": "x"}}')
             assert json.loads(socket.recv(timeout=5))["event"] == "initializeChat"
+            assert refusal(f"{program.url}?authentication={token}x")[0] == 401
+            with pytest.raises(HTTPError, match="405"):
+                urlopen(f"http{program.url[2:-2]}chats?authentication={token}", timeout=5)
             assert program.stop(number) == 0
         assert "Traceback" not in program.log
         assert "/api/v1/ws" in program.log
+        assert "/api/v1/chats" in program.log
         assert token not in program.log + program.output
     assert rows(tmp_path / "threadcast.db", "SELECT is_completed, final_reasoning_message FROM messages") == [
         {"is_completed": 1, "final_reasoning_message": "Interrupted"}

@@ -1,0 +1,107 @@
+"""Settings: what is allowed, and that what is not stops the start by name, without quoting what could be a secret."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from settings import Settings, SettingsError, load_settings
+
+SECRET = "s" * 32
+
+
+def test_the_defaults_are_those_of_the_readme() -> None:
+    settings = load_settings({})
+    assert settings == Settings(
+        database_url="sqlite+aiosqlite:///var/threadcast.db",
+        jwt_secret=None,
+        host="127.0.0.1",
+        port=8000,
+        agent="offline",
+        rate_limit="60/minute",
+        max_frame_bytes=262_144,
+        log_level="INFO",
+        offline_words=None,
+        offline_delay_ms=20,
+        model=None,
+        title_model=None,
+        context_chars=100_000,
+        first_token_seconds=30,
+        between_tokens_seconds=30,
+        run_seconds=600,
+    )
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    for field in fields(Settings):
+        value = getattr(settings, field.name)
+        row = f"| `THREADCAST_{field.name.upper()}` | " + (f"`{value}` |" if value is not None else "")
+        assert row in readme
+
+
+def test_an_empty_value_counts_as_not_set() -> None:
+    assert load_settings({f"THREADCAST_{field.name.upper()}": "" for field in fields(Settings)}) == load_settings({})
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "value"),
+    [
+        ("PORT", "0", 0),
+        ("PORT", "65535", 65535),
+        ("HOST", "::1", "::1"),
+        ("AGENT", "openai", "openai"),
+        ("RATE_LIMIT", "5 per second", "5 per second"),
+        ("MAX_FRAME_BYTES", "1024", 1024),
+        ("LOG_LEVEL", "DEBUG", "DEBUG"),
+        ("OFFLINE_WORDS", "1", 1),
+        ("OFFLINE_DELAY_MS", "0", 0),
+        ("MODEL", "gpt", "gpt"),
+        ("DATABASE_URL", "sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
+    ],
+)
+def test_a_good_value_is_taken(name: str, raw: str, value: Any) -> None:
+    assert getattr(load_settings({f"THREADCAST_{name}": raw}), name.lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "allowed"),
+    [
+        ("JWT_SECRET", "s" * 31, "at least 32 characters"),
+        ("PORT", "65536", "from 0 to 65535"),
+        ("PORT", "-1", "from 0 to 65535"),
+        ("PORT", "eighty", "from 0 to 65535"),
+        ("AGENT", "oracle", "offline or openai"),
+        ("RATE_LIMIT", "often", "60/minute"),
+        ("RATE_LIMIT", "1/second;5/minute", "60/minute"),
+        ("MAX_FRAME_BYTES", "1023", "from 1024"),
+        ("LOG_LEVEL", "info", "DEBUG, INFO, WARNING or ERROR"),
+        ("OFFLINE_WORDS", "0", "from 1"),
+        ("OFFLINE_DELAY_MS", "1.5", "whole number of milliseconds"),
+        ("CONTEXT_CHARS", "999", "from 1000"),
+        ("FIRST_TOKEN_SECONDS", "0", "from 1 to 3600"),
+        ("BETWEEN_TOKENS_SECONDS", "3601", "from 1 to 3600"),
+        ("RUN_SECONDS", "x", "from 1 to 86400"),
+        ("DATABASE_URL", "postgresql://user:password@host/db", "sqlite+aiosqlite:///"),
+        ("DATABASE_URL", "sqlite+aiosqlite://", "sqlite+aiosqlite:///"),
+        ("DATABASE_URL", "sqlite+aiosqlite:///:memory:", "sqlite+aiosqlite:///"),
+        ("DATABASE_URL", "sqlite+aiosqlite:///x.db?mode=ro", "sqlite+aiosqlite:///"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_name_and_not_quoted(name: str, raw: str, allowed: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load_settings({f"THREADCAST_{name}": raw})
+    assert str(refused.value).startswith(f"THREADCAST_{name} must be ")
+    assert allowed in str(refused.value)
+    assert "password" not in str(refused.value)
+    assert "sss" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+def test_the_secret_does_not_show() -> None:
+    settings = load_settings({"THREADCAST_JWT_SECRET": SECRET})
+    assert str(settings.jwt_secret) == SECRET
+    assert SECRET not in repr(settings)
+
+
+def test_three_slashes_are_a_relative_path_and_four_an_absolute_one() -> None:
+    assert load_settings({"THREADCAST_DATABASE_URL": "sqlite+aiosqlite:///a/b.db"}).database_path == Path("a/b.db")
+    assert load_settings({"THREADCAST_DATABASE_URL": "sqlite+aiosqlite:////a/b.db"}).database_path == Path("/a/b.db")
