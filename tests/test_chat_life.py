@@ -159,6 +159,24 @@ async def test_a_message_id_of_anybody_else_is_not_found(life: Life, finished: b
     assert (await until(life.client, "postThread"))["error"]["code"] == "NOT_FOUND"
 
 
+async def test_a_message_of_another_author_in_a_shared_chat_is_neither_retried_nor_replaced(life: Life) -> None:
+    id = str(uuid4())
+    chat = await posted(life, "one", message_id=id)
+    share(life.house, chat["id"], BOB, "can_edit")
+    async with life.house.connect(BOB) as bob:
+        for rest in ({}, {"chat_id": chat["id"]}):
+            assert (await bob.refusal({"prompt": "x", "message_id": id, **rest}))["code"] == "NOT_FOUND"
+    assert as_stored(chat) == stored_chat(life.house.database, chat["id"])
+
+
+async def test_a_message_is_replaced_only_in_the_chat_that_holds_it(life: Life) -> None:
+    id = str(uuid4())
+    chat, other = await posted(life, "one", message_id=id), await posted(life, "two")
+    refused = await life.client.refusal({"prompt": "x", "message_id": id, "chat_id": other["id"]})
+    assert refused["code"] == "NOT_FOUND"
+    assert as_stored(chat) == stored_chat(life.house.database, chat["id"])
+
+
 async def test_the_same_post_fifty_times_at_once_is_one_chat_one_message_one_run(life: Life) -> None:
     payload = {"prompt": "one", "message_id": str(uuid4())}
     answers: dict[str, set[str]] = {}

@@ -20,7 +20,7 @@ async def test_the_last_allowed_passes_and_the_next_is_told_when_to_come_back() 
     assert [await limit.hit(ALICE) for _ in range(3)] == [None, None, None]
     wait = await limit.hit(ALICE)
     assert wait is not None
-    assert 1 <= wait <= 60
+    assert 50 < wait <= 60  # the window has only just opened
     assert await limit.hit(BOB) is None
 
 

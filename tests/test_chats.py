@@ -1,0 +1,95 @@
+"""Chats in the database: what a dead server left behind is finished, and what is finished meanwhile is left alone."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Executable, Select
+
+from backends import open_storage
+from backends.chats import create_chat, find_chat, finish_dead_messages, finish_message
+from backends.storage import Row, Storage
+from handlers.load_file import load_file
+from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages, TextResponse
+from schemas.users import AuthenticatedUser
+from settings import Settings
+from tests.world import ALICE, WORLD, uuid
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+USER = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, 0)
+
+
+@pytest.fixture
+async def storage(settings: Settings) -> AsyncIterator[Storage]:
+    async with open_storage(settings) as opened:
+        await load_file(opened, WORLD)
+        yield opened
+
+
+async def unfinished(storage: Storage, number: int, title: str = "") -> ChatWithMessages:
+    """A stored chat whose one message nobody has answered."""
+    message = ChatMessage(
+        uuid(number), ChatUserMessage("What is it?", ALICE, "Alice", None), [], {}, [], {}, NOW, None, is_completed=False
+    )
+    chat = ChatWithMessages(
+        uuid(1000 + number), title, False, [message.id], {message.id: message}, NOW, NOW, ALICE, ALICE, "Alice", None
+    )
+    await create_chat(storage, chat, message, USER)
+    return chat
+
+
+async def answer(storage: Storage, chat: ChatWithMessages) -> None:
+    (message,) = chat.messages.values()
+    part = TextResponse(uuid(5), "The answer", None, True)
+    message.response_message_ids, message.response_messages = [part.id], {part.id: part}
+    await finish_message(storage, chat, message, ())
+
+
+async def message_of(storage: Storage, chat: ChatWithMessages) -> ChatMessage:
+    found = await find_chat(storage, ALICE, chat.id)
+    assert found
+    (message,) = found[0].messages.values()
+    return message
+
+
+async def test_dead_messages_are_finished_as_they_stand_and_their_chats_get_a_title(storage: Storage) -> None:
+    untitled, titled = await unfinished(storage, 1), await unfinished(storage, 2, title="Mine")
+    assert await finish_dead_messages(storage) == 2
+    assert await finish_dead_messages(storage) == 0
+    for chat, title in ((untitled, "What is it?"), (titled, "Mine")):
+        found = await find_chat(storage, ALICE, chat.id)
+        assert found
+        assert found[0].title == title
+        message = await message_of(storage, chat)
+        assert (message.is_completed, message.final_reasoning_message) == (True, "Interrupted")
+
+
+async def test_the_living_and_those_of_other_chats_are_left_alone(storage: Storage) -> None:
+    first, second = await unfinished(storage, 1), await unfinished(storage, 2)
+    assert await finish_dead_messages(storage, first.id, alive={uuid(1)}) == 0
+    assert await finish_dead_messages(storage, first.id) == 1
+    assert not (await message_of(storage, second)).is_completed
+
+
+class Overtaken:
+    """A storage in which a run ends right after its message was read as unfinished."""
+
+    def __init__(self, storage: Storage, chat: ChatWithMessages) -> None:
+        self.storage = storage
+        self.chat = chat
+
+    async def fetch_all(self, query: Select[tuple[object, ...]]) -> list[Row]:
+        found = await self.storage.fetch_all(query)
+        await answer(self.storage, self.chat)
+        return found
+
+    async def write(self, *statements: Executable) -> None:
+        await self.storage.write(*statements)
+
+
+async def test_a_message_that_is_answered_while_it_is_found_dead_keeps_its_answer(storage: Storage) -> None:
+    chat = await unfinished(storage, 1)
+    await finish_dead_messages(Overtaken(storage, chat))
+    message = await message_of(storage, chat)
+    assert message.final_reasoning_message is None
+    assert [part.message for part in message.response_messages.values() if isinstance(part, TextResponse)] == ["The answer"]
