@@ -88,7 +88,7 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
         async with opened or open_backends(settings, secret) as backends:
             await finish_dead_messages(backends.storage)
             async with anyio.create_task_group() as tasks:
-                yield {"services": Services(backends, tasks, timeouts)}
+                yield {"services": Services(backends, tasks, timeouts, settings.flush_ms / 1000)}
                 tasks.cancel_scope.cancel()
 
     async def chats(request: Request) -> Response:

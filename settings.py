@@ -41,6 +41,7 @@ class Settings:
     model: str | None
     title_model: str | None
     context_chars: int
+    flush_ms: int
     first_token_seconds: int
     between_tokens_seconds: int
     run_seconds: int
@@ -128,6 +129,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         context_chars=read(
             "CONTEXT_CHARS", "100000", _integer(1000, 10_000_000), "a whole number of characters from 1000 to 10000000"
         ),
+        flush_ms=read("FLUSH_MS", "10", _integer(0, 1000), "a whole number of milliseconds from 0 to 1000"),
         first_token_seconds=read("FIRST_TOKEN_SECONDS", "30", _integer(1, 3600), SECONDS),
         between_tokens_seconds=read("BETWEEN_TOKENS_SECONDS", "30", _integer(1, 3600), SECONDS),
         run_seconds=read("RUN_SECONDS", "600", _integer(1, 86_400), "a whole number of seconds from 1 to 86400"),

@@ -1,12 +1,13 @@
 """`/chats/post`: the channel between a run and its frames, and the one end of each stream."""
 
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from handlers.errors import describe
+from handlers.flushing import in_flushes
 from handlers.frames import send_error_message, send_ws_message
 from handlers.post_chat import Joined, Ran, Replayed, post_chat_handler
 from handlers.runs import Errand, Passenger
@@ -45,20 +46,21 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
 
 
 async def _stream(services: Services, sender: Sender, rx: MemoryObjectReceiveStream[Passenger]) -> None:
-    """Make a frame of each item as it comes. An error that ends a stream goes to all who have seen it begin."""
+    """Make frames of the items as they come. An error that ends a stream goes to all who have seen it begin."""
     broker = services.backends.broker
     audience = WsSendMethod.SENDER_ONLY
-    async with rx:  # closed early, the run finds its channel broken and ends
+    async with rx, aclosing(in_flushes(rx, services.flush_seconds)) as flushes:  # closed early, it breaks the run's channel
         try:
-            async for passenger in rx:
-                match passenger:
-                    case (container, event):
-                        audience = WsSendMethod.ALL
-                        send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience)
-                    case WsError():
-                        send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, passenger, audience)
-                    case errand:
-                        errand()
+            async for flush in flushes:
+                for passenger in flush:
+                    match passenger:
+                        case (container, event):
+                            audience = WsSendMethod.ALL
+                            send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience)
+                        case WsError():
+                            send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, passenger, audience)
+                        case errand:
+                            errand()
         except Exception as error:
             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, describe(error), audience)
 

@@ -25,6 +25,7 @@ class Services:
     backends: Backends
     tasks: TaskGroup
     timeouts: Timeouts
+    flush_seconds: float  # for which deltas are gathered to be joined; 0: each is a frame of its own
     runs: Runs = field(default_factory=Runs)
 
 

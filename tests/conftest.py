@@ -64,12 +64,13 @@ class House:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """As a user would have them, but with an agent that does not take its time, and room for many posts."""
+    """As a user has them, but with an agent that does not take its time, room for many posts, and each delta by itself."""
     database = tmp_path / "threadcast.db"
     environ = {
         "THREADCAST_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
         "THREADCAST_RATE_LIMIT": "100000/minute",
         "THREADCAST_OFFLINE_DELAY_MS": "0",
+        "THREADCAST_FLUSH_MS": "0",
     }
     return load_settings(environ)
 
