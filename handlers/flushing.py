@@ -1,13 +1,16 @@
 """When a run's items leave: the first of a burst at once, and what follows within the flush window together, joined."""
 
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Hashable, Iterable, Iterator
+from itertools import groupby
+from typing import cast
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from handlers.joining import delta_key, joined
+from backends.joining import delta_key, join
 from handlers.runs import Passenger
+from handlers.transcript import Item
 
 
 async def in_flushes(rx: MemoryObjectReceiveStream[Passenger], window: float) -> AsyncGenerator[list[Passenger], None]:
@@ -15,7 +18,7 @@ async def in_flushes(rx: MemoryObjectReceiveStream[Passenger], window: float) ->
     flushed = -window
     async for first in rx:
         # Waiting here and not in `receive` with a time-out: that could lose what comes as the time runs out.
-        if delta_key(first) and (early := flushed + window - time.monotonic()) > 0:
+        if _key(first) and (early := flushed + window - time.monotonic()) > 0:
             await anyio.sleep(early)
         flush = [first, *_waiting(rx)]
         flushed = time.monotonic()
@@ -28,3 +31,17 @@ def _waiting(rx: MemoryObjectReceiveStream[Passenger]) -> Iterator[Passenger]:
             yield rx.receive_nowait()
         except (anyio.WouldBlock, anyio.EndOfStream):
             return
+
+
+def joined(passengers: Iterable[Passenger]) -> Iterator[Passenger]:
+    """The same stream in as few items as it can be told in."""
+    for key, group in groupby(passengers, _key):
+        if key is None:
+            yield from group
+        else:
+            items = cast(list[Item], list(group))
+            yield (join([container for container, _ in items]), items[0][1])
+
+
+def _key(passenger: Passenger) -> Hashable | None:
+    return delta_key(passenger[0]) if isinstance(passenger, tuple) else None

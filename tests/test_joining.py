@@ -9,7 +9,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers import joining
+from backends.joining import delta_key
+from handlers import flushing
 from handlers.runs import Passenger
 from schemas.chats import (
     FileContent,
@@ -78,11 +79,7 @@ def item(container: Container) -> Passenger:
 
 
 def joined(containers: list[Container]) -> list[Container]:
-    return [passenger[0] for passenger in joining.joined(map(item, containers)) if isinstance(passenger, tuple)]
-
-
-def delta_key(container: Container) -> object:
-    return joining.delta_key(item(container))
+    return [passenger[0] for passenger in flushing.joined(map(item, containers)) if isinstance(passenger, tuple)]
 
 
 def client_after(containers: list[Container]) -> dict[str, Any]:

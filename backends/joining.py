@@ -4,55 +4,45 @@ Joined is only what is adjacent, so nothing is reordered and nothing is joined a
 clients append chunks to what they have under the same id, which is what makes joining invisible (protocol, section 5).
 """
 
-from collections.abc import Hashable, Iterable, Iterator
-from itertools import groupby
+from collections.abc import Hashable, Iterable, Sequence
 from typing import cast
 
 from msgspec.structs import replace
 
-from handlers.runs import Passenger
-from handlers.transcript import Item
 from schemas.chats import FilesReasoning, TextReasoning, TextResponse
 from schemas.events import Container, GeneratingReasoningMessage, GeneratingResponseMessage, GeneratingTitle
 
 
-def joined(passengers: Iterable[Passenger]) -> Iterator[Passenger]:
-    """The same stream in as few items as it can be told in. Takes time in proportion to what it is given."""
-    for key, group in groupby(passengers, delta_key):
-        if key is None:
-            yield from group
-        else:
-            items = cast(list[Item], list(group))
-            yield (_join([container for container, _ in items]), items[0][1])
-
-
-def delta_key(passenger: Passenger) -> Hashable | None:
-    """What a delta is of, equal for deltas that can be joined; None for what is not a delta."""
-    match passenger:
-        case (GeneratingTitle(message_id=message, title=None), _):
+def delta_key(payload: object) -> Hashable | None:
+    """What a delta is of, equal for deltas that can be joined when they are adjacent; None for what is not a delta."""
+    match payload:
+        case GeneratingTitle(message_id=message, title=None):
             return "title", message
-        case (GeneratingResponseMessage(TextResponse(id=part, message=None), message_id=message), _):
+        case GeneratingResponseMessage(TextResponse(id=part, message=None), message_id=message):
             return "response", message, part
-        case (GeneratingReasoningMessage(TextReasoning(id=step, message=None), message_id=message), _):
+        case GeneratingReasoningMessage(TextReasoning(id=step, message=None), message_id=message):
             return "reasoning", message, step
-        case (GeneratingReasoningMessage(FilesReasoning(id=step, files=files), message_id=message), _):
+        case GeneratingReasoningMessage(FilesReasoning(id=step, files=files), message_id=message):
             whole = any(file.file.text is not None for file in files.values())
             return None if whole else ("files", message, step, *files)
         case _:
             return None
 
 
-def _join(deltas: list[Container]) -> Container:
-    """One delta with the chunks of all, and in everything else the last. They have one key, and so one type."""
+def join(deltas: Sequence[Container]) -> Container:
+    """One delta with the chunks of all, and in everything else the last. They are adjacent and have one key.
+
+    Takes time in proportion to what it is given.
+    """
     match deltas[-1]:
         case GeneratingTitle() as last:
-            titles = cast(list[GeneratingTitle], deltas)
+            titles = cast(Sequence[GeneratingTitle], deltas)
             return replace(last, title_chunk=_text(title.title_chunk for title in titles))
         case GeneratingResponseMessage(TextResponse() as part) as last:
-            parts = [cast(TextResponse, delta.response_message) for delta in cast(list[GeneratingResponseMessage], deltas)]
+            parts = [cast(TextResponse, delta.response_message) for delta in cast(Sequence[GeneratingResponseMessage], deltas)]
             return replace(last, response_message=replace(part, message_chunk=_text(part.message_chunk for part in parts)))
         case GeneratingReasoningMessage() as last:
-            steps = [delta.reasoning for delta in cast(list[GeneratingReasoningMessage], deltas)]
+            steps = [delta.reasoning for delta in cast(Sequence[GeneratingReasoningMessage], deltas)]
             if isinstance(last.reasoning, TextReasoning):
                 return replace(last, reasoning=_join_texts(cast(list[TextReasoning], steps)))
             return replace(last, reasoning=_join_files(cast(list[FilesReasoning], steps)))
