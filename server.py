@@ -27,11 +27,12 @@ from backends.storage import sole_server
 from handlers.connection import TOKEN_EXPIRED, Connection
 from handlers.dev import dev_secret, load_demo, make_dev_secret
 from handlers.errors import describe
+from handlers.frames import resumed_frames
 from handlers.http import authenticate, refusal
 from handlers.load_file import LoadError, load_file
 from handlers.post_chats import post_chats
 from handlers.receive import receive
-from handlers.services import Services, Timeouts
+from handlers.services import Sender, Services, Timeouts
 from schemas.load import LoadFile
 from schemas.users import AuthenticatedUser
 from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings
@@ -56,10 +57,15 @@ class Socket(WebSocketEndpoint):
             self.user = await authenticate(self.services, websocket)
         except Exception as error:  # before the upgrade a refusal is an HTTP response
             return await websocket.send_denial_response(refusal(describe(error)))
-        self.connection = Connection()
+        since = websocket.query_params.get("since")
+        self.connection = Connection(
+            self.services.outbox_bytes, joins=self.services.flush_seconds > 0, numbered=since is not None
+        )
         # All that belongs to the connection ends with this block, whatever ends it; runs belong to the server and go on.
         async with anyio.create_task_group() as self.tasks:
-            with self.services.backends.broker.subscribe(self.user.id, self.connection):
+            with self.services.backends.broker.subscribe(self.user.id, self.connection, since) as resumption:
+                if resumption:
+                    self.connection.go_on(resumed_frames(Sender(self.user, self.connection.id), resumption))
                 await super().dispatch()
             self.tasks.cancel_scope.cancel()
 
@@ -88,7 +94,7 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
         async with opened or open_backends(settings, secret) as backends:
             await finish_dead_messages(backends.storage)
             async with anyio.create_task_group() as tasks:
-                yield {"services": Services(backends, tasks, timeouts, settings.flush_ms / 1000)}
+                yield {"services": Services(backends, tasks, timeouts, settings.flush_ms / 1000, settings.outbox_bytes)}
                 tasks.cancel_scope.cancel()
 
     async def chats(request: Request) -> Response:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 VERSION = "0.1.0"
 
 PREFIX = "THREADCAST_"
+BYTES = "a whole number of bytes from 1024 to 1073741824"
 SECONDS = "a whole number of seconds from 1 to 3600"
 MIN_SECRET_CHARACTERS = 32  # 256 bits of key for HS256, RFC 7518 section 3.2
 
@@ -42,6 +43,10 @@ class Settings:
     title_model: str | None
     context_chars: int
     flush_ms: int
+    outbox_bytes: int
+    resume_entries: int
+    resume_bytes: int
+    resume_seconds: int
     first_token_seconds: int
     between_tokens_seconds: int
     run_seconds: int
@@ -130,6 +135,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             "CONTEXT_CHARS", "100000", _integer(1000, 10_000_000), "a whole number of characters from 1000 to 10000000"
         ),
         flush_ms=read("FLUSH_MS", "10", _integer(0, 1000), "a whole number of milliseconds from 0 to 1000"),
+        outbox_bytes=read("OUTBOX_BYTES", "1048576", _integer(1024, 2**30), BYTES),
+        resume_entries=read("RESUME_ENTRIES", "1000", _integer(1, 1_000_000), "a whole number from 1 to 1000000"),
+        resume_bytes=read("RESUME_BYTES", "1048576", _integer(1024, 2**30), BYTES),
+        resume_seconds=read("RESUME_SECONDS", "120", _integer(1, 86_400), "a whole number of seconds from 1 to 86400"),
         first_token_seconds=read("FIRST_TOKEN_SECONDS", "30", _integer(1, 3600), SECONDS),
         between_tokens_seconds=read("BETWEEN_TOKENS_SECONDS", "30", _integer(1, 3600), SECONDS),
         run_seconds=read("RUN_SECONDS", "600", _integer(1, 86_400), "a whole number of seconds from 1 to 86400"),

@@ -16,6 +16,7 @@ from backends.auth import Authenticator
 from backends.broker import Broker, MemoryBroker
 from backends.limits import MemoryRateLimit, RateLimit
 from backends.migrations import migrate_sqlite
+from backends.resume import ResumeLimits
 from backends.storage import Storage, open_sqlite
 from settings import Settings, SettingsError
 
@@ -62,7 +63,7 @@ async def open_backends(settings: Settings, secret: Secret) -> AsyncIterator[Bac
     async with open_storage(settings) as storage, aclosing(agent):
         yield Backends(
             storage=storage,
-            broker=MemoryBroker(),
+            broker=MemoryBroker(ResumeLimits(settings.resume_entries, settings.resume_bytes, settings.resume_seconds)),
             agent=agent,
             rate_limit=MemoryRateLimit(settings.rate_limit),
             auth=Authenticator(secret, storage),

@@ -1,11 +1,14 @@
 """Who hears what: the fan-out's interface, and the embedded implementation, a table in memory."""
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 from uuid import UUID
 
-from schemas.frames import WsSendMethod
+from backends.frame import Frame
+from backends.resume import ResumeLimits, ResumeLog, Resumption
+from schemas.frames import WsResponseMessage, WsSendMethod
 
 
 class Subscriber(Protocol):
@@ -15,39 +18,74 @@ class Subscriber(Protocol):
     def id(self) -> str:
         """Tells connections apart, over all nodes."""
 
-    def put(self, frame: str) -> None:
+    def put(self, frame: Frame) -> None:
         """Take a frame for sending. Returns at once and never raises: a bad reader is its own problem only."""
 
 
 class Broker(Protocol):
-    """Carries encoded frames to the connections of a user."""
+    """Carries messages to the connections of a user, each encoded once."""
 
-    def subscribe(self, user_id: UUID, subscriber: Subscriber) -> AbstractContextManager[None]:
-        """The subscriber hears the user's frames until the block ends."""
+    def subscribe(self, user_id: UUID, subscriber: Subscriber, since: str | None) -> AbstractContextManager[Resumption | None]:
+        """The subscriber hears what the user is told until the block ends.
 
-    def publish(self, user_id: UUID, frame: str, method: WsSendMethod, sender_id: str | None) -> None:
-        """Hand the frame over, in order, without waiting. `sender_id` is the connection that asked, if one did."""
+        With `since` the block is given what came before, up to where the subscriber begins to hear, without gap or overlap.
+        """
+
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
+        """Hand the message over, in order, without waiting. `sender_id` is the connection that asked, if one did."""
+
+
+class _User:
+    """One user's connections, and what those that can resume may have missed."""
+
+    def __init__(self) -> None:
+        self.subscribers: dict[str, Subscriber] = {}
+        self.log: ResumeLog | None = None  # from the first connection on that can resume
 
 
 class MemoryBroker:
-    """One process' connections. Holds nothing of a user who has none open."""
+    """One process' connections. Of a user who has gone it holds the log, for as long as the limits say, and nothing else."""
 
-    def __init__(self) -> None:
-        self._subscribers: dict[UUID, dict[str, Subscriber]] = {}
+    def __init__(self, limits: ResumeLimits) -> None:
+        self._limits = limits
+        self._users: dict[UUID, _User] = {}
+        self._gone: dict[UUID, float] = {}  # since when, the longest first
 
     @contextmanager
-    def subscribe(self, user_id: UUID, subscriber: Subscriber) -> Iterator[None]:
-        self._subscribers.setdefault(user_id, {})[subscriber.id] = subscriber
+    def subscribe(self, user_id: UUID, subscriber: Subscriber, since: str | None) -> Iterator[Resumption | None]:
+        self._forget()
+        self._gone.pop(user_id, None)
+        user = self._users.setdefault(user_id, _User())
+        if since is not None and user.log is None:
+            user.log = ResumeLog(self._limits)
+        user.subscribers[subscriber.id] = subscriber
         try:
-            yield
+            yield user.log.resume(since) if user.log and since is not None else None
         finally:
-            mine = self._subscribers[user_id]
-            del mine[subscriber.id]
-            if not mine:
-                del self._subscribers[user_id]
+            del user.subscribers[subscriber.id]
+            if not user.subscribers and user.log:
+                self._gone[user_id] = time.monotonic()
+            elif not user.subscribers:
+                del self._users[user_id]
 
-    def publish(self, user_id: UUID, frame: str, method: WsSendMethod, sender_id: str | None) -> None:
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
+        self._forget()
+        user = self._users.get(user_id)
+        if user is None:
+            return
+        frame, method = Frame(message), message.send_method
+        if user.log:
+            user.log.number(frame)
+            if method is not WsSendMethod.SENDER_ONLY:  # an answer to one connection means nothing to another
+                user.log.keep(frame)
         # put() neither awaits nor calls back, so the table cannot change under this loop.
-        for id, subscriber in self._subscribers.get(user_id, {}).items():
+        for id, subscriber in user.subscribers.items():
             if method is WsSendMethod.ALL or (id == sender_id) is (method is WsSendMethod.SENDER_ONLY):
                 subscriber.put(frame)
+
+    def _forget(self) -> None:
+        """Drop the logs of those who have been gone for too long: whenever something happens, so that nothing can pile up."""
+        deadline = time.monotonic() - self._limits.seconds
+        while self._gone and (longest := next(iter(self._gone))) and self._gone[longest] < deadline:
+            del self._gone[longest]
+            del self._users[longest]

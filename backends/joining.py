@@ -29,6 +29,19 @@ def delta_key(payload: object) -> Hashable | None:
             return None
 
 
+def chunk_of(delta: object) -> str:
+    """The characters that a delta brings; of several files, all of them."""
+    match delta:
+        case GeneratingTitle(title_chunk=chunk) | GeneratingResponseMessage(TextResponse(message_chunk=chunk)):
+            return chunk or ""
+        case GeneratingReasoningMessage(TextReasoning(message_chunk=chunk)):
+            return chunk or ""
+        case GeneratingReasoningMessage(FilesReasoning(files=files)):
+            return _text(file.file.text_chunk for file in files.values())
+        case _:
+            return ""
+
+
 def join(deltas: Sequence[Container]) -> Container:
     """One delta with the chunks of all, and in everything else the last. They are adjacent and have one key.
 

@@ -5,13 +5,13 @@ Concurrent sends on one socket can overtake each other, and a slow reader would 
 """
 
 from collections import deque
+from collections.abc import Iterable
 from uuid import uuid4
 
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-# What may wait for one slow reader. Enough for minutes of streaming at reading speed; a process holds it once per connection.
-OUTBOX_CHARACTERS = 1024 * 1024
+from backends.frame import Frame, frame_key, join_frames
 
 TOKEN_EXPIRED = (4001, "token expired")
 TOO_SLOW = (4008, "read too slowly")
@@ -21,26 +21,42 @@ GONE = (1006, "")  # never sent: the peer went away first
 class Connection:
     """An open WebSocket of one user, as the broker's subscriber."""
 
-    def __init__(self) -> None:
+    def __init__(self, outbox_bytes: int, joins: bool, numbered: bool) -> None:
         self.id = uuid4().hex
-        self._frames: deque[str] = deque()
-        self._waiting = 0  # characters, of all frames in the outbox
+        self._joins = joins
+        self._bound = outbox_bytes
+        self._numbered = numbered
+        self._frames: deque[Frame] = deque()
+        self._waiting = 0  # bytes, of all frames in the outbox
         self._wake = anyio.Event()
         self._sending = anyio.CancelScope()
         self._closing: tuple[int, str] | None = None
 
-    def put(self, frame: str) -> None:
-        """Queue a frame. Past the bound the connection is closed: it is then behind by more than it will ever read.
+    def put(self, frame: Frame) -> None:
+        """Queue a frame; a delta is joined with one that waits right before it.
 
-        A frame may be larger than the bound by itself, when nothing waits before it: else a long chat could not be sent at all.
+        Past the bound the connection is closed: it is behind by more than it will ever read. A frame may be larger than the
+        bound by itself, when nothing waits before it: else a long chat could not be sent at all.
         """
         if self._closing:
             return
-        if self._frames and self._waiting + len(frame) > OUTBOX_CHARACTERS:
+        was_waiting = bool(self._frames)
+        self._append(frame)
+        if was_waiting and self._waiting > self._bound:
             self.close(TOO_SLOW)
-            return
+
+    def go_on(self, frames: Iterable[Frame]) -> None:
+        """Queue what the connection has missed, however much the log has kept of it. To be called before any `put`."""
+        for frame in frames:
+            self._append(frame)
+
+    def _append(self, frame: Frame) -> None:
+        if self._joins and self._frames and (key := frame_key(frame)) and key == frame_key(self._frames[-1]):
+            before = self._frames.pop()
+            self._waiting -= before.size
+            frame = join_frames([before, frame])
         self._frames.append(frame)
-        self._waiting += len(frame)
+        self._waiting += frame.size
         self._wake.set()
 
     def close(self, why: tuple[int, str]) -> None:
@@ -60,8 +76,8 @@ class Connection:
                     self._wake = anyio.Event()
                     while self._frames:
                         frame = self._frames.popleft()
-                        self._waiting -= len(frame)
-                        await websocket.send_text(frame)
+                        self._waiting -= frame.size
+                        await websocket.send_text(frame.numbered if self._numbered else frame.text)
             if self._closing:
                 await websocket.close(*self._closing)
         except (WebSocketDisconnect, RuntimeError):  # the peer is gone: Starlette says so in one way, uvicorn in the other

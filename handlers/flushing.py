@@ -17,12 +17,15 @@ async def in_flushes(rx: MemoryObjectReceiveStream[Passenger], window: float) ->
     """What is in the channel, as often as `window` seconds allow; with a window of 0 as it comes, and not joined."""
     flushed = -window
     async for first in rx:
+        if not window:
+            yield [first]
+            continue
         # Waiting here and not in `receive` with a time-out: that could lose what comes as the time runs out.
         if _key(first) and (early := flushed + window - time.monotonic()) > 0:
             await anyio.sleep(early)
         flush = [first, *_waiting(rx)]
         flushed = time.monotonic()
-        yield list(joined(flush)) if window else flush
+        yield list(joined(flush))
 
 
 def _waiting(rx: MemoryObjectReceiveStream[Passenger]) -> Iterator[Passenger]:

@@ -3,11 +3,13 @@
 from msgspec import UNSET
 
 from backends.broker import Broker
+from backends.frame import Frame
+from backends.resume import Resumption
 from handlers.services import Sender
 from schemas.chats import ChatListItem
 from schemas.errors import WsError
-from schemas.events import Container, WsEvent
-from schemas.frames import SentBy, WsResponseMessage, WsRoutes, WsSendMethod, encode
+from schemas.events import Container, Resumed, WsEvent
+from schemas.frames import SentBy, WsResponseMessage, WsRoutes, WsSendMethod
 
 
 def send_ws_message(
@@ -34,10 +36,18 @@ def send_error_message(
     _send(broker, sender, WsResponseMessage(route, event, None, _sent_by(sender), error, method))
 
 
+def resumed_frames(sender: Sender, resumption: Resumption) -> list[Frame]:
+    """What a connection that can resume is told first: how it stands, then what it has missed."""
+    payload = Resumed(resumption.epoch, resumption.offset, resumption.recovered)
+    method = WsSendMethod.SENDER_ONLY
+    message = WsResponseMessage(WsRoutes.STREAM, WsEvent.RESUMED, payload, _sent_by(sender), None, method)
+    return [Frame(message), *resumption.frames]
+
+
 def _sent_by(sender: Sender) -> SentBy:
     return SentBy(sender.user.id, sender.user.name)
 
 
 def _send(broker: Broker, sender: Sender, message: WsResponseMessage) -> None:
     message.request_id = UNSET if sender.request_id is None else sender.request_id
-    broker.publish(sender.user.id, encode(message).decode(), message.send_method, sender.connection_id)
+    broker.publish(sender.user.id, message, sender.connection_id)

@@ -26,6 +26,7 @@ class Services:
     tasks: TaskGroup
     timeouts: Timeouts
     flush_seconds: float  # for which deltas are gathered to be joined; 0: each is a frame of its own
+    outbox_bytes: int  # that may wait for a connection that does not read
     runs: Runs = field(default_factory=Runs)
 
 

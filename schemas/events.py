@@ -39,6 +39,14 @@ class GeneratingResponseMessage(msgspec.Struct):
     progress: Progress
 
 
+class Resumed(msgspec.Struct, frozen=True):
+    """The first frame of a connection that can resume. Not `recovered`: frames are missing, and the chats are to be got."""
+
+    epoch: str
+    offset: int
+    recovered: bool
+
+
 Container = ChatWithMessages | GeneratingTitle | GeneratingReasoningMessage | GeneratingResponseMessage
 
 
@@ -64,6 +72,7 @@ class WsEvent(enum.Enum):
     GET_CHAT = "getChat"
     GET_CHATS_LIST = "getChatsList"
     STOP_CHAT = "stopChat"
+    RESUMED = "resumed"
     ERROR = "error"
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.chats import ChatListItem, Text
 from schemas.errors import WsError
-from schemas.events import Container, WsEvent
+from schemas.events import Container, Resumed, WsEvent
 
 # A client's own label. 64 characters hold a UUID with a prefix; the label goes back on every frame, so it is kept short.
 RequestId = Annotated[Text, msgspec.Meta(max_length=64)]
@@ -22,6 +22,7 @@ class WsRoutes(enum.Enum):
     CHATS_GET = "/chats/get"
     CHATS_LIST = "/chats/list"
     CHATS_STOP = "/chats/stop"
+    STREAM = "/stream"
 
 
 class WsRequest(msgspec.Struct, frozen=True):
@@ -56,7 +57,7 @@ class WsResponseMessage(msgspec.Struct):
 
     route: WsRoutes | str
     event: WsEvent | str
-    payload: Container | list[ChatListItem] | None
+    payload: Container | list[ChatListItem] | Resumed | None
     sent_by: SentBy
     error: WsError | None
     send_method: WsSendMethod
