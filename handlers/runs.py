@@ -79,6 +79,10 @@ class Runs:
         """Whether this message is being answered."""
         return message_id in self._runs
 
+    def __len__(self) -> int:
+        """How many messages are being answered, or are waiting to be."""
+        return len(self._runs)
+
     def in_chat(self, chat_id: UUID) -> Run | None:
         """The run that answers in this chat now."""
         return self._in_chat.get(chat_id)
