@@ -233,6 +233,7 @@ class ChatLife(RuleBasedStateMachine):
             key = "chat_id" if route == "/chats/post" else "id"
             frame = self.hear(event, self.say(bob, {key: run.chat_id, **payload}, route), bob)
             assert frame["error"] == {"code": "NOT_FOUND", "message": "not found"}
+        assert self.hear("getChatsList", self.say(bob, {}, "/chats/list"), bob)["payload"] == []
         assert all(frame["sent_by"]["id"] == str(BOB) for frame in bob.heard)
 
     def teardown(self) -> None:
