@@ -199,14 +199,14 @@ class ChatLife(RuleBasedStateMachine):
         self.is_held(run)
 
     @precondition(lambda self: self.runs)
-    @rule(data=st.data())
-    def get(self, data: st.DataObject) -> None:
-        run = data.draw(st.sampled_from(self.runs))
-        chat = self.hear("getChat", self.say(self.alice, {"id": run.chat_id}, "/chats/get"))["payload"]
-        answering = {held.message_id for held in self.held}
-        assert {id for id, message in chat["messages"].items() if not message["is_completed"]} == answering & set(
-            chat["messages"]
-        )
+    @rule()
+    def get_each(self) -> None:
+        for chat_id in {run.chat_id for run in self.runs}:
+            chat = self.hear("getChat", self.say(self.alice, {"id": chat_id}, "/chats/get"))["payload"]
+            answering = {run.message_id: run for run in self.held if run.chat_id == chat_id}
+            assert {id for id, message in chat["messages"].items() if not message["is_completed"]} == set(answering)
+            for id, run in answering.items():
+                assert f"{run.prompt} begins" in str(chat["messages"][id])
 
     @rule()
     def list_chats(self) -> None:
@@ -283,5 +283,5 @@ class ChatLife(RuleBasedStateMachine):
 
 test_the_life_of_a_chat_in_any_order = ChatLife.TestCase
 ChatLife.TestCase.settings = settings(
-    max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
