@@ -30,7 +30,7 @@ test: $(BIN)/.installed-dev ## run all checks and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on
 	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \

@@ -82,7 +82,10 @@ class StandIn:
         """Answer the one request of a connection, until it is closed by either side."""
         self.open += 1
         try:
-            exchange = await _read(reader, writer)
+            try:
+                exchange = await _read(reader, writer)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return  # a client that was stopped before it had asked
             self.exchanges.append(exchange)
             answering = asyncio.ensure_future(self.script(exchange))
             watching = asyncio.ensure_future(reader.read(1))  # a client sends no more: this ends when it has closed

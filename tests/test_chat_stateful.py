@@ -283,5 +283,5 @@ class ChatLife(RuleBasedStateMachine):
 
 test_the_life_of_a_chat_in_any_order = ChatLife.TestCase
 ChatLife.TestCase.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
