@@ -1,0 +1,107 @@
+"""What arrives exactly while an answer is being stored: the commit is held, so that it is certain."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import anyio
+import pytest
+from sqlalchemy import Executable
+
+from settings import Settings
+from tests.agents import HeldAgent
+from tests.client import is_end
+from tests.conftest import open_house
+from tests.database import as_stored, count, stored_chat
+from tests.test_chat_life import Life, answer_of, first_delta, until
+
+
+class HeldCommit:
+    """Lets a storage write only when it is let go."""
+
+    def __init__(self, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.storage = life.house.backends.storage
+        self.write = self.storage.write
+        self.reached = anyio.Event()
+        self.gate = anyio.Event()
+        monkeypatch.setattr(self.storage, "write", self.held)
+
+    async def held(self, *statements: Executable) -> None:
+        self.reached.set()
+        await self.gate.wait()
+        await self.write(*statements)
+
+
+@pytest.fixture
+async def life(settings: Settings) -> AsyncIterator[Life]:
+    agent = HeldAgent()
+    async with open_house(settings, agent) as house, house.connect() as client:
+        yield Life(house, agent, client)
+
+
+async def test_a_stop_while_the_answer_is_stored_changes_nothing(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    await life.client.send({"prompt": "one"})
+    chat_id = (await first_delta(life.client))["payload"]["chat_id"]
+    commit = HeldCommit(life, monkeypatch)
+    life.agent.let_go("one")
+    await commit.reached.wait()
+    await life.client.send({"id": chat_id}, route="/chats/stop")
+    await life.client.send({"id": chat_id}, route="/chats/get")
+    got = await until(life.client, "getChat")
+    assert not got["payload"]["messages"][got["payload"]["message_ids"][0]]["is_completed"]  # durable before told
+    commit.gate.set()
+    end = await until(life.client, "complete")
+    assert answer_of(end["payload"]) == "one begins, and ends"
+    assert "Reasoned for" in str(end["payload"])
+    assert as_stored(end["payload"]) == stored_chat(life.house.database, chat_id)
+
+
+async def test_a_retry_while_the_answer_is_stored_joins_and_sees_the_one_end(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = {"prompt": "one", "message_id": str(uuid4())}
+    await life.client.send(payload, id="first")
+    await first_delta(life.client)
+    commit = HeldCommit(life, monkeypatch)
+    life.agent.let_go("one")
+    await commit.reached.wait()
+    async with life.house.connect() as tab:
+        await tab.send(payload, id="again")
+        joined = await tab.frame()
+        assert (joined["event"], joined["request_id"]) == ("initializeChat", "again")
+        assert answer_of(joined["payload"]) == "one begins, and ends"
+        commit.gate.set()
+        frames = await tab.stream()
+        assert [frame["request_id"] for frame in frames if is_end(frame)] == ["first"]
+    assert len(life.agent.tasks) == count(life.house.database, "messages") == 1
+
+
+async def test_a_replacement_while_a_stopped_answer_is_stored_waits_for_it(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = str(uuid4())
+    await life.client.send({"prompt": "one", "message_id": id}, id="1")
+    chat_id = (await first_delta(life.client))["payload"]["chat_id"]
+    commit = HeldCommit(life, monkeypatch)
+    await life.client.send({"id": chat_id}, route="/chats/stop")
+    await commit.reached.wait()
+    life.agent.let_go("two")
+    await life.client.send({"prompt": "two", "message_id": id, "chat_id": chat_id}, id="2")
+    commit.gate.set()
+    first = await until(life.client, "complete")
+    assert (first["request_id"], answer_of(first["payload"])) == ("1", "one begins")
+    second = await until(life.client, "complete")
+    assert (second["request_id"], answer_of(second["payload"])) == ("2", "two begins, and ends")
+    assert as_stored(second["payload"]) == stored_chat(life.house.database, chat_id)
+
+
+async def test_the_same_new_post_while_the_first_is_stored_waits_until_it_has_begun(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = {"prompt": "one", "message_id": str(uuid4())}
+    commit = HeldCommit(life, monkeypatch)
+    await life.client.send(payload, id="first")
+    await commit.reached.wait()
+    await life.client.send(payload, id="again")
+    commit.gate.set()
+    life.agent.let_go("one")
+    await until(life.client, "initializeChat", request_id="first")
+    await until(life.client, "complete", request_id="first")
+    assert len(life.agent.tasks) == count(life.house.database, "messages") == 1
