@@ -75,8 +75,8 @@ class AgentUnavailable(Exception):
 
 NO_MODEL = (
     "No model is configured, so this answer was put together from what the server has, by its offline agent "
-    "(`THREADCAST_AGENT=offline`). To get real answers, set `THREADCAST_AGENT` to an agent that has a model; "
-    "the section “Settings” of the README lists them."
+    "(`THREADCAST_AGENT=offline`). To get real answers, set `THREADCAST_AGENT=openai` and `THREADCAST_MODEL`; "
+    "the section “Connect a model” of the README says how."
 )
 SHOWN_CHARACTERS = 200  # of one field of a definition: enough to recognise it, short enough to read past
 
