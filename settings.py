@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from limits import parse_many
 from starlette.config import Config
@@ -54,7 +54,7 @@ class Settings:
     @property
     def database_path(self) -> Path:
         """The file that a SQLite URL names: three slashes for a relative path, four for an absolute one."""
-        return Path(urlsplit(self.database_url).path[1:])
+        return Path(unquote(urlsplit(self.database_url).path[1:]))
 
 
 def _integer(low: int, high: int) -> Callable[[str], int]:
@@ -76,14 +76,16 @@ def _optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
 
 def _sqlite_url(raw: str) -> str:
     parts = urlsplit(raw)
-    named = parts.path[1:] not in ("", ":memory:") and not parts.netloc and not parts.query
+    named = parts.path[1:] not in ("", ":memory:") and not (parts.netloc or parts.query or parts.fragment)
     if parts.scheme not in ("sqlite", "sqlite+aiosqlite") or not named:
         raise ValueError(raw)
     return raw
 
 
 def _rate(raw: str) -> str:
-    (_only_one,) = parse_many(raw)
+    (only_one,) = parse_many(raw)
+    if only_one.amount < 1:
+        raise ValueError(raw)
     return raw
 
 

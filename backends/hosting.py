@@ -75,12 +75,13 @@ class WithoutQuery(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
-            record.args = tuple(_path_only(argument) for argument in record.args)
+            record.args = tuple(_without_query(argument) for argument in record.args)
         return True
 
 
-def _path_only(argument: object) -> object:
-    return argument.partition("?")[0] if isinstance(argument, str) and argument.startswith("/") else argument
+def _without_query(argument: object) -> object:
+    # Whatever it looks like: of an upgrade with an absolute URL uvicorn logs a path that begins with "http%3A//".
+    return argument.partition("?")[0] if isinstance(argument, str) else argument
 
 
 def log_config(level: str) -> dict[str, Any]:

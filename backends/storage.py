@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import anyio
 import databases
@@ -103,12 +104,12 @@ async def open_sqlite(path: Path) -> AsyncIterator[SQLiteStorage]:
         held = []
         for _ in range(1 + READERS):
             # A Database gives each task one connection; here one is held for all tasks, so each has a Database of its own.
-            connection = databases.Database(f"sqlite+aiosqlite:///{path}").connection()
+            connection = databases.Database(f"sqlite+aiosqlite:///{quote(str(path))}").connection()
             await stack.enter_async_context(connection)
             await connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
             held.append(connection)
         writer, *readers = held
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):  # WAL is the file's, and the migrations turn it on
             await writer.execute(f"PRAGMA {pragma}")
         for reader in readers:
             await reader.execute("PRAGMA query_only=ON")

@@ -27,7 +27,10 @@ async def find_types(storage: Storage) -> dict[UUID, AssetType]:
 
 async def write_file(storage: Storage, file: LoadFile) -> None:
     """Write a file whose references have been checked. A user's memberships become those that the file says."""
-    statements: list[Executable] = []
+    # Addresses are unique and users may exchange them: each gives up the old one before any takes a new one.
+    statements: list[Executable] = [
+        update(users).where(users.c.id == user.id).values(email=str(user.id)) for user in file.users
+    ]
     for user in file.users:
         statements += _user(user)
     for asset in file.assets:

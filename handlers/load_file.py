@@ -26,7 +26,7 @@ async def load_file(storage: Storage, data: bytes) -> LoadFile:
     try:
         file = DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LoadError(str(error)) from None
+        raise LoadError(" ".join(str(error).split())) from None
     emails, types = await find_emails(storage), await find_types(storage)
     for defect in _defects(file, emails, types):
         raise LoadError(defect)

@@ -15,7 +15,7 @@ class LoadUser(msgspec.Struct, forbid_unknown_fields=True):
     """A user, with the one organization and the teams that they belong to."""
 
     id: UUID
-    email: Annotated[str, msgspec.Meta(max_length=320, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$")]
+    email: Annotated[str, msgspec.Meta(max_length=320, pattern=r"^[^@\s\x00]+@[^@\s\x00]+\Z")]
     organization_id: UUID
     name: Text | None = None
     team_ids: list[UUID] = []

@@ -12,6 +12,7 @@ LINES = [  # as uvicorn logs them
     ('%s - "WebSocket %s" [accepted]', ("127.0.0.1:5", "/api/v1/ws?authentication=eyJ.secret.x")),
     ('%s - "WebSocket %s" 403', ("127.0.0.1:5", "/api/v1/ws?a=b&authentication=eyJ.secret.x")),
     ('%s - "WebSocket %s" %d', ("127.0.0.1:5", "/api/v1/ws?authentication=eyJ.secret.x", 401)),
+    ('%s - "WebSocket %s" [accepted]', ("127.0.0.1:5", "http%3A//x/api/v1/ws?authentication=eyJ.secret.x")),
     ('%s - "%s %s HTTP/%s" %d', ("127.0.0.1:5", "POST", "/api/v1/chats?authentication=eyJ.secret.x", "1.1", 200)),
 ]
 

@@ -73,6 +73,15 @@ async def test_what_is_there_is_brought_up_to_date(storage: Storage, settings: S
     assert rows(path, "SELECT team_id FROM team_members") == [{"team_id": str(uuid(4))}]
 
 
+async def test_users_can_exchange_their_addresses(storage: Storage, settings: Settings) -> None:
+    await load_file(storage, WORLD)
+    users = msgspec.json.decode(WORLD)["users"]
+    users[0]["email"], users[1]["email"] = users[1]["email"], users[0]["email"]
+    await load_file(storage, msgspec.json.encode({"users": users}))
+    found = rows(settings.database_path, "SELECT email FROM users WHERE id = ?", str(ALICE))
+    assert found == [{"email": "bob@other.example"}]
+
+
 async def test_the_demo_file_is_good(storage: Storage) -> None:
     assert len((await load_file(storage, DEMO_FILE.read_bytes())).assets) == 3
 
@@ -117,6 +126,8 @@ BAD = {
     "not a UUID": (section("users", id="1"), "Invalid UUID - at `$.users[0].id`"),
     "not an address": (section("users", email="alice"), "$.users[0].email"),
     "NUL in a name": (section("assets", name="a\0b"), "$.assets[0].name"),
+    "an address with a line end": (section("users", email="a@b.example\n"), "$.users[0].email"),
+    "a key with a line end": (changed(**{"us\ner": []}), "unknown field"),
     "address twice": (section("users", 1, email="alice@acme.example"), "another user has this address - at `$.users[1].email`"),
     "unknown asset type": (section("assets", asset_type="poem"), "Invalid enum value 'poem' - at `$.assets[0].asset_type`"),
     "asset type not text": (section("assets", asset_type=5), "Expected `str`, got `int` - at `$.assets[0].asset_type`"),

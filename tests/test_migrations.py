@@ -81,6 +81,8 @@ def test_several_starts_at_once_migrate_once(tmp_path: Path) -> None:
     def migrate() -> None:
         try:
             migrate_sqlite(path)
+            with opened(path) as connection:
+                connection.execute("SELECT 1")
         except Exception as error:
             failures.append(error)
 

@@ -76,6 +76,8 @@ def test_a_good_value_is_taken(name: str, raw: str, value: Any) -> None:
         ("PORT", "eighty", "from 0 to 65535"),
         ("AGENT", "oracle", "offline or openai"),
         ("RATE_LIMIT", "often", "60/minute"),
+        ("RATE_LIMIT", "0/minute", "60/minute"),
+        ("DATABASE_URL", "sqlite:///a#b.db", "sqlite+aiosqlite:///"),
         ("RATE_LIMIT", "1/second;5/minute", "60/minute"),
         ("MAX_FRAME_BYTES", "1023", "from 1024"),
         ("LOG_LEVEL", "info", "DEBUG, INFO, WARNING or ERROR"),
@@ -111,3 +113,4 @@ def test_the_secret_does_not_show() -> None:
 def test_three_slashes_are_a_relative_path_and_four_an_absolute_one() -> None:
     assert load_settings({"THREADCAST_DATABASE_URL": "sqlite+aiosqlite:///a/b.db"}).database_path == Path("a/b.db")
     assert load_settings({"THREADCAST_DATABASE_URL": "sqlite+aiosqlite:////a/b.db"}).database_path == Path("/a/b.db")
+    assert load_settings({"THREADCAST_DATABASE_URL": "sqlite:////my%20folder/b.db"}).database_path == Path("/my folder/b.db")

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import anyio
@@ -13,7 +14,7 @@ from sqlalchemy import Insert, insert, select, update
 from backends import open_storage
 from backends.storage import SQLiteStorage, Storage, sole_server
 from backends.tables import users
-from settings import Settings
+from settings import Settings, load_settings
 from tests.database import count, opened, rows
 from tests.world import uuid
 
@@ -139,6 +140,14 @@ def test_times_are_stored_in_utc_as_text_that_sorts(settings: Settings) -> None:
     (row,) = rows(settings.database_path, "SELECT id, created_at FROM users")
     assert row["id"] == str(uuid(1))
     assert abs((datetime.fromisoformat(row["created_at"]) - datetime.now(UTC).replace(tzinfo=None)).total_seconds()) < 60
+
+
+async def test_a_path_with_odd_characters_is_the_file_that_is_opened(tmp_path: Path) -> None:
+    settings = load_settings({"THREADCAST_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/my%20folder/a%41%25.db"})
+    async with open_storage(settings) as storage:
+        await storage.write(user(1))
+    assert settings.database_path == tmp_path / "my folder" / "aA%.db"
+    assert count(settings.database_path, "users") == 1
 
 
 def test_the_lock_of_a_server_ends_with_it(settings: Settings) -> None:
