@@ -74,7 +74,7 @@ class WithoutQuery(logging.Filter):
     """Cuts the query string off the paths that uvicorn logs: it can hold a token."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
+        if record.name.startswith("uvicorn") and isinstance(record.args, tuple):
             record.args = tuple(_without_query(argument) for argument in record.args)
         return True
 

@@ -1,99 +1,142 @@
-"""Rights: who may view an asset, over every role and every way of being given it."""
+"""Rights: who may see which asset, over every role and every kind of identity, in the real database."""
 
 from collections.abc import AsyncIterator
-from itertools import product
+from dataclasses import dataclass
+from itertools import count, product
+from typing import NamedTuple
 from uuid import UUID
 
-import msgspec
 import pytest
 
 from backends import open_storage
 from backends.assets import find_asset, visible_assets
 from backends.storage import Storage
-from handlers.load_file import load_file
-from schemas.assets import DASHBOARD, METRIC, AssetPermissionRole, IdentityType
-from schemas.load import LoadFile, LoadUser
+from backends.upserts import write_file
+from schemas.assets import CHAT, DASHBOARD, METRIC, Asset, AssetPermissionRole, AssetType, IdentityType
+from schemas.load import LoadAsset, LoadFile
 from settings import Settings
 from tests.database import opened
-from tests.world import MISSING, grant, metric, uuid
+from tests.world import ACME, ALICE, BOB, CAROL, MISSING, OTHER, TEAM, USERS, grant, metric, uuid
 
-MEMBER, STRANGER = uuid(101), uuid(102)
-HOLDERS = {  # whom a permission is given to, so that MEMBER has it and STRANGER has not
-    IdentityType.USER: MEMBER,
-    IdentityType.TEAM: uuid(103),
-    IdentityType.ORGANIZATION: uuid(104),
+NOBODY, OTHER_TEAM = MISSING, uuid(4)
+IDENTITIES = (ALICE, BOB, CAROL, TEAM, OTHER_TEAM, ACME, OTHER)
+MEMBER_OF = {  # as `world.py` has it: only Alice is in a team
+    ALICE: {(IdentityType.USER, ALICE), (IdentityType.TEAM, TEAM), (IdentityType.ORGANIZATION, ACME)},
+    BOB: {(IdentityType.USER, BOB), (IdentityType.ORGANIZATION, OTHER)},
+    CAROL: {(IdentityType.USER, CAROL), (IdentityType.ORGANIZATION, ACME)},
+    NOBODY: set(),
 }
-USERS = [
-    LoadUser(MEMBER, "member@x.example", uuid(104), "Member", [uuid(103)]),
-    LoadUser(STRANGER, "stranger@x.example", uuid(105), "Stranger", [uuid(106)]),
+
+
+class Case(NamedTuple):
+    """One asset, and the one permission that there is for it."""
+
+    id: UUID
+    role: AssetPermissionRole
+    kind: IdentityType
+    identity: UUID
+
+
+# Also identities of the wrong kind, such as a team whose id is a user's: they are nobody.
+CASES = [
+    Case(uuid(1000 + number), *case)
+    for number, case in zip(count(), product(AssetPermissionRole, IdentityType, IDENTITIES), strict=False)
 ]
+EVERY = [case.id for case in CASES]
+LONE = uuid(500)
+
+
+@dataclass
+class World:
+    """A database that is filled as a test says."""
+
+    storage: Storage
+    settings: Settings
+
+    async def add(self, asset: LoadAsset, *roles: tuple[AssetType, IdentityType, UUID]) -> None:
+        """Add an asset, and permissions for its id as an asset of any type."""
+        permissions = [grant(asset.id, kind, who, id, AssetPermissionRole.OWNER) for kind, who, id in roles]
+        await write_file(self.storage, LoadFile(assets=[asset], permissions=permissions))
+
+    async def sees(self, user: UUID, said: AssetType = METRIC) -> tuple[bool, bool]:
+        """Whether the user sees the lone asset among others, and finds it as what it is said to be."""
+        visible = await visible_assets(self.storage, user, [MISSING, LONE])
+        found = await find_asset(self.storage, user, LONE, said)
+        assert found is None or found == visible[LONE]
+        return LONE in visible, found is not None
 
 
 @pytest.fixture
-async def storage(settings: Settings) -> AsyncIterator[Storage]:
-    async with open_storage(settings) as opened_storage:
-        yield opened_storage
+async def world(settings: Settings) -> AsyncIterator[World]:
+    async with open_storage(settings) as storage:
+        await write_file(storage, LoadFile(users=USERS))
+        yield World(storage, settings)
 
 
-async def load(storage: Storage, **sections: object) -> None:
-    file = LoadFile(users=USERS)
-    for name, value in sections.items():
-        setattr(file, name, value)
-    await load_file(storage, msgspec.json.encode(file, enc_hook=str))
+@pytest.mark.parametrize("user", MEMBER_OF, ids=["alice", "bob", "carol", "nobody"])
+async def test_a_permission_of_any_role_is_for_its_identity_only(world: World, user: UUID) -> None:
+    elsewhere = uuid(5)  # nobody's organization, so that nothing is seen for having been made
+    assets = [metric(case.id, "Metric", elsewhere) for case in CASES]
+    permissions = [grant(case.id, METRIC, case.kind, case.identity, case.role) for case in CASES]
+    await write_file(world.storage, LoadFile(assets=assets, permissions=permissions))
+    expected = {case.id for case in CASES if (case.kind, case.identity) in MEMBER_OF[user]}
+    assert len(expected) == len(MEMBER_OF[user]) * len(AssetPermissionRole)
+    assert set(await visible_assets(world.storage, user, EVERY)) == expected
+    assert {id for id in EVERY if await find_asset(world.storage, user, id, METRIC)} == expected
 
 
-@pytest.mark.parametrize(("role", "identity"), list(product(AssetPermissionRole, IdentityType)))
-async def test_each_role_lets_its_holder_view_and_nobody_else(
-    storage: Storage, role: AssetPermissionRole, identity: IdentityType
+async def test_only_what_is_asked_for_comes_and_it_comes_as_it_was_loaded(world: World) -> None:
+    loaded = metric(LONE, "Lone", ACME, ALICE)
+    await world.add(loaded, (METRIC, IdentityType.USER, ALICE), (METRIC, IdentityType.ORGANIZATION, ACME))
+    await world.add(metric(uuid(501), "Another", ACME, ALICE))
+    assert await visible_assets(world.storage, ALICE, []) == {}
+    (asset,) = (await visible_assets(world.storage, ALICE, [LONE, LONE])).values()
+    moments = (asset.created_at, asset.updated_at)
+    assert asset == Asset(LONE, METRIC, "Lone", loaded.content, 1, ACME, ALICE, *moments)
+    assert all(moment.tzinfo for moment in moments)
+
+
+@pytest.mark.parametrize(
+    ("creator", "organization", "seen"),
+    [(ALICE, ACME, {ALICE}), (ALICE, OTHER, set()), (BOB, OTHER, {BOB}), (BOB, ACME, set()), (ALICE, TEAM, set())],
+)
+async def test_who_made_an_asset_sees_it_while_in_its_organization(
+    world: World, creator: UUID, organization: UUID, seen: set[UUID]
 ) -> None:
-    assets = [metric(uuid(200), "Given", uuid(104), STRANGER), metric(uuid(201), "Not given", uuid(104), STRANGER)]
-    await load(storage, assets=assets, permissions=[grant(uuid(200), METRIC, identity, HOLDERS[identity], role)])
-    assert set(await visible_assets(storage, MEMBER, [uuid(200), uuid(201)])) == {uuid(200)}
-    assert set(await visible_assets(storage, STRANGER, [uuid(200), uuid(201)])) == set()
+    await world.add(metric(LONE, "Lone", organization, creator))
+    assert {user for user in MEMBER_OF if await world.sees(user) == (True, True)} == seen
+    assert {user for user in MEMBER_OF if await world.sees(user) == (False, False)} == set(MEMBER_OF) - seen
 
 
-@pytest.mark.parametrize("identity", IdentityType)
-async def test_an_id_counts_only_as_what_it_was_given_as(storage: Storage, identity: IdentityType) -> None:
-    others = [id for kind, id in HOLDERS.items() if kind is not identity]
-    permissions = [grant(uuid(200), METRIC, identity, id, AssetPermissionRole.OWNER) for id in others if id != MEMBER]
-    if identity is IdentityType.USER:
-        permissions = []  # a team's id is no user: the file is refused
-    await load(storage, assets=[metric(uuid(200), "Given", uuid(1), STRANGER)], permissions=permissions)
-    assert await visible_assets(storage, MEMBER, [uuid(200)]) == {}
+async def test_who_leaves_an_organization_sees_no_longer_what_they_made_there(world: World) -> None:
+    await world.add(metric(LONE, "Lone", ACME, ALICE))
+    with opened(world.settings.database_path) as connection:
+        connection.execute("DELETE FROM organization_members WHERE user_id = ?", [str(ALICE)])
+    assert await world.sees(ALICE) == (False, False)
 
 
-@pytest.mark.parametrize(("organization", "sees"), [(uuid(104), True), (uuid(1), False)])
-async def test_the_creator_views_it_while_in_its_organization(storage: Storage, organization: UUID, sees: bool) -> None:
-    await load(storage, assets=[metric(uuid(200), "Own", organization, MEMBER)])
-    assert (await find_asset(storage, MEMBER, uuid(200), METRIC) is not None) is sees
-    assert await find_asset(storage, STRANGER, uuid(200), METRIC) is None
+async def test_a_deleted_asset_is_seen_by_nobody(world: World) -> None:
+    await world.add(metric(LONE, "Lone", ACME, ALICE), (METRIC, IdentityType.USER, BOB), (METRIC, IdentityType.TEAM, TEAM))
+    assert [await world.sees(user) for user in (ALICE, BOB)] == [(True, True)] * 2
+    with opened(world.settings.database_path) as connection:
+        connection.execute("UPDATE assets SET deleted_at = updated_at")
+    assert [await world.sees(user) for user in MEMBER_OF] == [(False, False)] * 4
 
 
-async def test_being_in_the_organization_alone_shows_nothing(storage: Storage) -> None:
-    await load(storage, assets=[metric(uuid(200), "Not mine", uuid(104), STRANGER)])
-    assert await find_asset(storage, MEMBER, uuid(200), METRIC) is None
+@pytest.mark.parametrize("said", [DASHBOARD, CHAT, AssetType("report"), AssetType("metric_file")])
+async def test_an_asset_of_another_type_than_was_said_is_not_found(world: World, said: AssetType) -> None:
+    await world.add(metric(LONE, "Lone", ACME, ALICE))
+    assert await world.sees(ALICE, METRIC) == (True, True)
+    assert await world.sees(ALICE, said) == (True, False)
 
 
-async def test_deleted_missing_and_of_another_type_are_all_none(storage: Storage, settings: Settings) -> None:
-    everything = [metric(uuid(200), "Own", uuid(104), MEMBER)]
-    await load(storage, assets=everything)
-    found = await find_asset(storage, MEMBER, uuid(200), METRIC)
-    assert found is not None
-    assert (found.name, found.version_number, found.content["sql"]) == ("Own", 1, "SELECT 1")
-    assert await find_asset(storage, MEMBER, uuid(200), DASHBOARD) is None
-    assert await find_asset(storage, MEMBER, MISSING, METRIC) is None
-    assert await visible_assets(storage, MEMBER, []) == {}
-    with opened(settings.database_path) as connection:
-        connection.execute("UPDATE assets SET deleted_at = created_at")
-    assert await find_asset(storage, MEMBER, uuid(200), METRIC) is None
+@pytest.mark.parametrize("other", [DASHBOARD, CHAT])
+async def test_a_permission_for_the_same_id_as_another_type_is_none(world: World, other: AssetType) -> None:
+    await world.add(metric(LONE, "Lone", OTHER, BOB), *((other, kind, id) for kind, id in MEMBER_OF[ALICE]))
+    assert [await world.sees(ALICE, said) for said in (METRIC, other)] == [(False, False)] * 2
 
 
-async def test_a_permission_for_another_type_of_the_same_id_is_none(storage: Storage, settings: Settings) -> None:
-    await load(
-        storage,
-        assets=[metric(uuid(200), "Given", uuid(1), STRANGER)],
-        permissions=[grant(uuid(200), METRIC, IdentityType.USER, MEMBER, AssetPermissionRole.OWNER)],
-    )
-    with opened(settings.database_path) as connection:
-        connection.execute("UPDATE asset_permissions SET asset_type = 'dashboard'")
-    assert await find_asset(storage, MEMBER, uuid(200), METRIC) is None
+async def test_a_permission_for_another_asset_is_none(world: World) -> None:
+    await world.add(metric(LONE, "Lone", OTHER, BOB))
+    await world.add(metric(uuid(501), "Another", OTHER, BOB), *((METRIC, kind, id) for kind, id in MEMBER_OF[ALICE]))
+    assert await world.sees(ALICE) == (False, False)
