@@ -1,7 +1,7 @@
 """`POST /api/v1/chats`: `/chats/post` for those who have no socket. The same payload, checks and run, by `post_thread`."""
 
 import anyio
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from handlers.errors import describe
@@ -28,10 +28,13 @@ async def post_chats(services: Services, request: Request, max_bytes: int) -> Re
 
 async def _body(request: Request, max_bytes: int) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise BadRequest(f"the body is larger than {max_bytes} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > max_bytes:
+                raise BadRequest(f"the body is larger than {max_bytes} bytes")
+    except ClientDisconnect:  # nobody is there to read this, and it is no failure of ours to log
+        raise BadRequest("the body ended too early") from None
     return bytes(body)
 
 

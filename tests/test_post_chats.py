@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from backends.agent import ResponseChunk
@@ -165,3 +166,21 @@ async def test_a_caller_that_goes_away_changes_nothing(settings: Settings) -> No
         agent.let_go("one")
         chat = (await client.stream())[-1]["payload"]
         assert as_stored(chat) == stored_chat(house.database, chat["id"])
+
+
+async def test_a_caller_that_goes_away_in_the_middle_of_its_body_is_no_internal_error(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = house.url.removeprefix("ws://").removesuffix("/api/v1/ws").split(":")
+    tasks = house.server.server_state.tasks
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /api/v1/chats HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\nauthorization: Bearer {house.token()}\r\n\r\n"
+    writer.write(head.encode() + b'{"prompt"')
+    with anyio.fail_after(TIMEOUT_S):
+        while not tasks:
+            await anyio.lowlevel.checkpoint()
+        writer.transport.abort()
+        while tasks:
+            await anyio.lowlevel.checkpoint()
+    assert count(house.database, "chats") == 0
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
