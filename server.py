@@ -1,8 +1,9 @@
 """The door: the application, its WebSocket endpoint and its lifespan, and the command line."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,6 @@ from anyio.abc import TaskGroup
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.endpoints import WebSocketEndpoint
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -23,22 +22,30 @@ from backends.accounts import add_api_key, find_user_by_email
 from backends.auth import API, PERSON, issue_token
 from backends.chats import finish_dead_messages
 from backends.hosting import Server
+from backends.limits import FrameRate
+from backends.logs import bind_contextvars
 from backends.storage import sole_server
-from handlers.connection import TOKEN_EXPIRED, Connection
+from handlers.connection import TOKEN_EXPIRED, TOO_MANY, Connection
+from handlers.connections import Connections, TooManyConnections
 from handlers.dev import dev_secret, load_demo, make_dev_secret
+from handlers.draining import drain
 from handlers.errors import describe
 from handlers.frames import resumed_frames
+from handlers.gate import Gate
+from handlers.health import healthz, metrics, readyz
 from handlers.http import authenticate, refusal
 from handlers.load_file import LoadError, load_file
 from handlers.post_chats import post_chats
 from handlers.receive import receive
+from handlers.runs import Runs
 from handlers.services import Sender, Services, Timeouts
 from schemas.load import LoadFile
-from schemas.users import AuthenticatedUser
 from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings
 
 DAY_S = 86_400
 LONGEST_SLEEP_S = 86_400.0  # event loops do not take any number of seconds; a token may
+
+logger = logging.getLogger("threadcast")
 
 
 class Socket(WebSocketEndpoint):
@@ -46,26 +53,46 @@ class Socket(WebSocketEndpoint):
 
     encoding = None  # Starlette's "json" closes the socket on the first bad frame
 
-    user: AuthenticatedUser
     connection: Connection
     tasks: TaskGroup
 
     async def dispatch(self) -> None:
         websocket = WebSocket(self.scope, self.receive, self.send)
-        self.services: Services = self.scope["state"]["services"]
-        try:
-            self.user = await authenticate(self.services, websocket)
-        except Exception as error:  # before the upgrade a refusal is an HTTP response
-            return await websocket.send_denial_response(refusal(describe(error)))
+        services: Services = websocket.state.services
+        self.services, metrics = services, services.backends.metrics
         since = websocket.query_params.get("since")
-        self.connection = Connection(
-            self.services.outbox_bytes, joins=self.services.flush_seconds > 0, numbered=since is not None
-        )
-        # All that belongs to the connection ends with this block, whatever ends it; runs belong to the server and go on.
+        with ExitStack() as stack:
+            try:
+                self.connection = Connection(
+                    await authenticate(services, websocket),
+                    FrameRate(services.frames_per_second),
+                    metrics.traffic,
+                    outbox_bytes=services.outbox_bytes,
+                    joins=services.flush_seconds > 0,
+                    numbered=since is not None,
+                )
+                stack.enter_context(services.connections.entered(self.connection))
+            except TooManyConnections as error:  # closed, not refused: of a refused upgrade a browser does not show the reason
+                metrics.refused(error)
+                metrics.closed(TOO_MANY[0])
+                await websocket.accept()
+                await websocket.close(*TOO_MANY)
+            except Exception as error:  # before the upgrade a refusal is an HTTP response
+                metrics.refused(error)
+                await websocket.send_denial_response(refusal(describe(error)))
+            else:
+                await self.converse(since)
+
+    async def converse(self, since: str | None) -> None:
+        """All that belongs to the connection ends with this, whatever ends it; runs belong to the server and go on."""
+        sender = Sender(self.connection.user, self.connection.id)
+        bind_contextvars(connection=sender.connection_id)
         async with anyio.create_task_group() as self.tasks:
-            with self.services.backends.broker.subscribe(self.user.id, self.connection, since) as resumption:
+            with self.services.backends.broker.subscribe(sender.user.id, self.connection, since) as resumption:
                 if resumption:
-                    self.connection.go_on(resumed_frames(Sender(self.user, self.connection.id), resumption))
+                    outcome = "lost" if not resumption.recovered else "recovered" if since else "started"
+                    self.services.backends.metrics.resumes.labels(outcome).inc()
+                    self.connection.go_on(resumed_frames(sender, resumption))
                 await super().dispatch()
             self.tasks.cancel_scope.cancel()
 
@@ -75,11 +102,15 @@ class Socket(WebSocketEndpoint):
         self.tasks.start_soon(self.expire)
 
     async def on_receive(self, websocket: WebSocket, data: Any) -> None:
-        receive(self.services, self.user, self.connection.id, data)
+        receive(self.services, self.connection, data)
+
+    async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+        logger.info("disconnected", extra={"code": close_code})
+        self.services.backends.metrics.closed(close_code)
 
     async def expire(self) -> None:
         """Close the connection when its token ends."""
-        while (left := self.user.expires_at - time.time()) > 0:  # noqa: ASYNC110 (a clock has no event)
+        while (left := self.connection.user.expires_at - time.time()) > 0:  # noqa: ASYNC110 (a clock has no event)
             await anyio.sleep(min(left, LONGEST_SLEEP_S))
         self.connection.close(TOKEN_EXPIRED)
 
@@ -87,21 +118,56 @@ class Socket(WebSocketEndpoint):
 def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextManager[Backends] | None = None) -> Starlette:
     """The ASGI application. Its lifespan opens what the settings ask for, or enters `opened`, and holds all runs."""
 
-    timeouts = Timeouts(settings.first_token_seconds, settings.between_tokens_seconds, settings.run_seconds)
-
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with opened or open_backends(settings, secret) as backends:
             await finish_dead_messages(backends.storage)
             async with anyio.create_task_group() as tasks:
-                yield {"services": Services(backends, tasks, timeouts, settings.flush_ms / 1000, settings.outbox_bytes)}
+                yield {"services": _services(settings, backends, tasks)}
                 tasks.cancel_scope.cancel()
 
-    async def chats(request: Request) -> Response:
-        return await post_chats(request.scope["state"]["services"], request, settings.max_frame_bytes)
-
-    routes = [WebSocketRoute("/api/v1/ws", Socket), Route("/api/v1/chats", chats, methods=["POST"])]
+    routes = [
+        WebSocketRoute("/api/v1/ws", Socket),
+        Route("/api/v1/chats", post_chats, methods=["POST"]),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+    ]
     return Starlette(routes=routes, lifespan=lifespan)
+
+
+def _services(settings: Settings, backends: Backends, tasks: TaskGroup) -> Services:
+    return Services(
+        backends,
+        tasks,
+        Timeouts(settings.first_token_seconds, settings.between_tokens_seconds, settings.run_seconds),
+        flush_seconds=settings.flush_ms / 1000,
+        outbox_bytes=settings.outbox_bytes,
+        max_frame_bytes=settings.max_frame_bytes,
+        frames_per_second=settings.frames_per_second,
+        connections=Connections(settings.max_connections, settings.max_connections_per_user),
+        posts=Gate(),
+        runs=Runs(settings.max_runs_per_user),
+    )
+
+
+def create_server(app: Starlette, settings: Settings, banner: str = "") -> Server:
+    """What serves the application: it drains it before it stops."""
+
+    async def drained(state: Mapping[str, Any], hurry: anyio.Event) -> None:
+        await drain(state["services"], settings.drain_seconds, hurry)
+
+    return Server(
+        app,
+        drained,
+        host=settings.host,
+        port=settings.port,
+        max_frame_bytes=settings.max_frame_bytes,
+        ping_seconds=settings.ping_seconds,
+        pong_seconds=settings.pong_seconds,
+        log_level=settings.log_level,
+        banner=banner,
+    )
 
 
 @click.group(context_settings={"show_default": True})
@@ -134,8 +200,7 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None) -> 
     try:
         with sole_server(settings.database_path):
             banner = anyio.run(prepare)
-            app = create_app(settings, secret)
-            Server(app, settings.host, settings.port, settings.max_frame_bytes, settings.log_level, banner).run()
+            create_server(create_app(settings, secret), settings, banner).run()
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
     except BlockingIOError:

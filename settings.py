@@ -17,6 +17,7 @@ VERSION = "0.1.0"
 
 PREFIX = "THREADCAST_"
 BYTES = "a whole number of bytes from 1024 to 1073741824"
+COUNT = "a whole number from 1 to 1000000"
 SECONDS = "a whole number of seconds from 1 to 3600"
 MIN_SECRET_CHARACTERS = 32  # 256 bits of key for HS256, RFC 7518 section 3.2
 
@@ -35,7 +36,11 @@ class Settings:
     port: int
     agent: str
     rate_limit: str
+    frames_per_second: int
     max_frame_bytes: int
+    max_connections: int
+    max_connections_per_user: int
+    max_runs_per_user: int
     log_level: str
     offline_words: int | None
     offline_delay_ms: int
@@ -50,6 +55,9 @@ class Settings:
     first_token_seconds: int
     between_tokens_seconds: int
     run_seconds: int
+    drain_seconds: int
+    ping_seconds: int
+    pong_seconds: int
 
     @property
     def database_path(self) -> Path:
@@ -123,9 +131,13 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         port=read("PORT", "8000", _integer(0, 65535), "a whole number from 0 to 65535"),
         agent=read("AGENT", "offline", _choice("offline", "openai"), "offline or openai"),
         rate_limit=read("RATE_LIMIT", "60/minute", _rate, "a rate such as 60/minute or 5/second"),
+        frames_per_second=read("FRAMES_PER_SECOND", "100", _integer(1, 1_000_000), COUNT),
         max_frame_bytes=read(
             "MAX_FRAME_BYTES", "262144", _integer(1024, 2**24), "a whole number of bytes from 1024 to 16777216"
         ),
+        max_connections=read("MAX_CONNECTIONS", "10000", _integer(1, 1_000_000), COUNT),
+        max_connections_per_user=read("MAX_CONNECTIONS_PER_USER", "20", _integer(1, 1_000_000), COUNT),
+        max_runs_per_user=read("MAX_RUNS_PER_USER", "8", _integer(1, 1_000_000), COUNT),
         log_level=read("LOG_LEVEL", "INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "DEBUG, INFO, WARNING or ERROR"),
         offline_words=read(
             "OFFLINE_WORDS", "", _optional(_integer(1, 1_000_000)), "a whole number from 1 to 1000000, or empty"
@@ -138,10 +150,13 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         flush_ms=read("FLUSH_MS", "10", _integer(0, 1000), "a whole number of milliseconds from 0 to 1000"),
         outbox_bytes=read("OUTBOX_BYTES", "1048576", _integer(1024, 2**30), BYTES),
-        resume_entries=read("RESUME_ENTRIES", "1000", _integer(1, 1_000_000), "a whole number from 1 to 1000000"),
+        resume_entries=read("RESUME_ENTRIES", "1000", _integer(1, 1_000_000), COUNT),
         resume_bytes=read("RESUME_BYTES", "1048576", _integer(1024, 2**30), BYTES),
         resume_seconds=read("RESUME_SECONDS", "120", _integer(1, 86_400), "a whole number of seconds from 1 to 86400"),
         first_token_seconds=read("FIRST_TOKEN_SECONDS", "30", _integer(1, 3600), SECONDS),
         between_tokens_seconds=read("BETWEEN_TOKENS_SECONDS", "30", _integer(1, 3600), SECONDS),
         run_seconds=read("RUN_SECONDS", "600", _integer(1, 86_400), "a whole number of seconds from 1 to 86400"),
+        drain_seconds=read("DRAIN_SECONDS", "20", _integer(0, 3600), "a whole number of seconds from 0 to 3600"),
+        ping_seconds=read("PING_SECONDS", "15", _integer(1, 3600), SECONDS),
+        pong_seconds=read("PONG_SECONDS", "10", _integer(1, 3600), SECONDS),
     )

@@ -15,6 +15,7 @@ from backends.agent import Agent, AgentUnavailable, OfflineAgent
 from backends.auth import Authenticator
 from backends.broker import Broker, MemoryBroker
 from backends.limits import MemoryRateLimit, RateLimit
+from backends.metrics import Metrics
 from backends.migrations import migrate_sqlite
 from backends.resume import ResumeLimits
 from backends.storage import Storage, open_sqlite
@@ -30,13 +31,14 @@ class Backends:
     agent: Agent
     rate_limit: RateLimit
     auth: Authenticator
+    metrics: Metrics
 
 
 @asynccontextmanager
-async def open_storage(settings: Settings) -> AsyncIterator[Storage]:
+async def open_storage(settings: Settings, metrics: Metrics | None = None) -> AsyncIterator[Storage]:
     """The database alone, its schema up to date: all that the command line needs."""
     await anyio.to_thread.run_sync(migrate_sqlite, settings.database_path)
-    async with open_sqlite(settings.database_path) as storage:
+    async with open_sqlite(settings.database_path, (metrics or Metrics()).committed) as storage:
         yield storage
 
 
@@ -59,12 +61,13 @@ def open_agent(settings: Settings) -> Agent:
 @asynccontextmanager
 async def open_backends(settings: Settings, secret: Secret) -> AsyncIterator[Backends]:
     """Everything that the settings ask for, until the block ends."""
-    agent = open_agent(settings)
-    async with open_storage(settings) as storage, aclosing(agent):
+    agent, metrics = open_agent(settings), Metrics()
+    async with open_storage(settings, metrics) as storage, aclosing(agent):
         yield Backends(
             storage=storage,
             broker=MemoryBroker(ResumeLimits(settings.resume_entries, settings.resume_bytes, settings.resume_seconds)),
             agent=agent,
             rate_limit=MemoryRateLimit(settings.rate_limit),
             auth=Authenticator(secret, storage),
+            metrics=metrics,
         )

@@ -1,18 +1,25 @@
-"""uvicorn, as Threadcast needs it: connections that really end, a start that can say so, and logs without tokens."""
+"""uvicorn, as Threadcast needs it: connections that really end, a start that can say so, and a stop that drains first."""
 
-import logging
+import asyncio
 import signal
+from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType
 from typing import Any
 
+import anyio
 import uvicorn
 from starlette.types import ASGIApp, Message
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from backends.logs import log_config
+
 # From our close frame to the end of the connection. A peer that reads has answered long before.
 CLOSE_GRACE_S = 3.0
-# For open requests at a shutdown, after which they are cancelled. Runs are not requests: the lifespan ends them.
+# For open requests at a shutdown, after which they are cancelled. Runs are not requests: they have been drained before.
 SHUTDOWN_GRACE_S = 5
+
+# Called with the lifespan's state when the server is to stop, before any connection is closed. The event: no more patience.
+Drain = Callable[[Mapping[str, Any], anyio.Event], Awaitable[None]]
 
 
 class Protocol(WebSocketsSansIOProtocol):
@@ -21,7 +28,7 @@ class Protocol(WebSocketsSansIOProtocol):
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if message["type"] == "websocket.close":
             self.writable.set()  # do not wait behind what will never be read
-            self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
+            self._end_soon()
         await super().send(message)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
@@ -33,19 +40,50 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1011})
+        self._end_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn's own says 1005, which is a close frame without a code. Unread if there was any close frame.
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._end_soon()
+
+    def _end_soon(self) -> None:
         self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
 
 
 class Server(uvicorn.Server):
-    """Prints `banner` once it can be talked to, and exits with 0 after a clean stop by Ctrl-C or SIGTERM."""
+    """Prints `banner` once it can be talked to, drains at Ctrl-C or SIGTERM, and then exits with 0.
 
-    def __init__(self, app: ASGIApp, host: str, port: int, max_frame_bytes: int, log_level: str, banner: str = "") -> None:
+    `max_frame_bytes` bounds what a client may send at once; a client is pinged every `ping_seconds` and closed when it has
+    not answered for `pong_seconds`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        drain: Drain,
+        *,
+        host: str,
+        port: int,
+        max_frame_bytes: int,
+        ping_seconds: float,
+        pong_seconds: float,
+        log_level: str,
+        banner: str = "",
+    ) -> None:
         config = uvicorn.Config(
             app,
             host=host,
             port=port,
             ws=Protocol,
             ws_max_size=max_frame_bytes,
+            ws_ping_interval=ping_seconds,
+            ws_ping_timeout=pong_seconds,
             ws_per_message_deflate=False,  # costs speed and about 50 KiB a connection
             lifespan="on",
             log_config=log_config(log_level),
@@ -53,6 +91,8 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
         )
         super().__init__(config)
+        self._drain = drain
+        self._hurry = anyio.Event()
         self._banner = banner
 
     def run(self, sockets: Any = None) -> None:
@@ -65,40 +105,16 @@ class Server(uvicorn.Server):
         if self._banner:
             print(self._banner, flush=True)
 
+    async def shutdown(self, sockets: Any = None) -> None:
+        await self._drain(self.lifespan.state, self._hurry)
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit:  # the second one
+            asyncio.get_running_loop().call_soon_threadsafe(self._hurry.set)
+        self.should_exit = True
+        self._captured_signals.append(sig)
+
 
 def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
-
-
-class WithoutQuery(logging.Filter):
-    """Cuts the query string off the paths that uvicorn logs: it can hold a token."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith("uvicorn") and isinstance(record.args, tuple):
-            record.args = tuple(_without_query(argument) for argument in record.args)
-        return True
-
-
-def _without_query(argument: object) -> object:
-    # Whatever it looks like: of an upgrade with an absolute URL uvicorn logs a path that begins with "http%3A//".
-    return argument.partition("?")[0] if isinstance(argument, str) else argument
-
-
-def log_config(level: str) -> dict[str, Any]:
-    """For `logging.config`: our own lines from `level` on, uvicorn's from INFO on at most, others' warnings; all to stderr.
-
-    Never uvicorn's DEBUG: there it logs handshakes with their headers, tokens included.
-    """
-    quiet = logging.getLevelName(max(logging.INFO, logging.getLevelNamesMapping()[level]))
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "filters": {"without_query": {"()": WithoutQuery}},
-        "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["without_query"]}},
-        # Not on the root logger: it is the embedding program's. What others warn of reaches stderr by Python's last resort.
-        "loggers": {
-            "threadcast": {"level": level, "handlers": ["stderr"]},
-            "uvicorn": {"level": quiet, "handlers": ["stderr"]},
-        },
-    }

@@ -1,4 +1,4 @@
-"""How often a user may post: the interface, and the embedded implementation in memory."""
+"""How often: posts of a user, an interface and its embedded implementation in memory; and frames of a connection."""
 
 import math
 import time
@@ -33,3 +33,20 @@ class MemoryRateLimit:
             return None
         window = await self._limiter.get_window_stats(self._rate, str(user_id))
         return max(1, math.ceil(window.reset_time - time.time()))
+
+
+class FrameRate:
+    """So many frames a second, of one connection. Counted in windows of a second, each of which opens with its first frame."""
+
+    def __init__(self, per_second: int) -> None:
+        self.per_second = per_second
+        self._opened = -math.inf
+        self._count = 0
+
+    def hit(self) -> bool:
+        """Count one. Whether it is within the limit."""
+        now = time.monotonic()
+        if now - self._opened >= 1:
+            self._opened, self._count = now, 0
+        self._count += 1
+        return self._count <= self.per_second

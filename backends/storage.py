@@ -9,7 +9,8 @@ import asyncio
 import fcntl
 import itertools
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from urllib.parse import quote
 
 import anyio
 import databases
-from sqlalchemy import Executable, Select
+from sqlalchemy import Executable, Select, literal, select
 
 Row = Mapping[str, Any]
 Work = tuple[Sequence[Executable], "asyncio.Future[None]"]
@@ -39,10 +40,21 @@ class Storage(Protocol):
         """All of them or none, durable on return. Statements of one call see each other; nobody sees half of them."""
 
 
+async def ping(storage: Storage) -> None:
+    """Raises what keeps the database from answering."""
+    await storage.fetch_all(select(literal(1)))
+
+
+Committed = Callable[[int, float], None]  # called after each commit with how many units of work it had, and the seconds it took
+
+
 class SQLiteStorage:
     """SQLite through `databases` and aiosqlite. Made by `open_sqlite`."""
 
-    def __init__(self, writer: databases.core.Connection, readers: Sequence[databases.core.Connection]) -> None:
+    def __init__(
+        self, writer: databases.core.Connection, readers: Sequence[databases.core.Connection], committed: Committed
+    ) -> None:
+        self._committed = committed
         self._writer = writer
         self._readers = itertools.cycle(readers)
         self._send, self._receive = anyio.create_memory_object_stream[Work](QUEUE)
@@ -71,6 +83,7 @@ class SQLiteStorage:
                 await self._commit(batch)
 
     async def _commit(self, batch: list[Work]) -> None:
+        started = time.monotonic()
         try:
             await self._transact([statement for statements, _ in batch for statement in statements])
         except Exception as error:
@@ -80,6 +93,7 @@ class SQLiteStorage:
             elif not batch[0][1].done():
                 batch[0][1].set_exception(error)
         else:
+            self._committed(len(batch), time.monotonic() - started)
             for _, done in batch:
                 if not done.done():  # its caller was cancelled
                     done.set_result(None)
@@ -98,7 +112,7 @@ class SQLiteStorage:
 
 
 @asynccontextmanager
-async def open_sqlite(path: Path) -> AsyncIterator[SQLiteStorage]:
+async def open_sqlite(path: Path, committed: Committed) -> AsyncIterator[SQLiteStorage]:
     """Open the migrated database at `path` and hold its connections until the block ends."""
     async with AsyncExitStack() as stack:
         held = []
@@ -113,7 +127,7 @@ async def open_sqlite(path: Path) -> AsyncIterator[SQLiteStorage]:
             await writer.execute(f"PRAGMA {pragma}")
         for reader in readers:
             await reader.execute("PRAGMA query_only=ON")
-        storage = SQLiteStorage(writer, readers)
+        storage = SQLiteStorage(writer, readers, committed)
         # A bare task and not a group, which would wrap whatever the block raises. If it died, its end of the queue would
         # be closed and every write would say so at once.
         writing = asyncio.create_task(storage.commit_until_closed())

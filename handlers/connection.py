@@ -12,25 +12,36 @@ import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from backends.frame import Frame, frame_key, join_frames
+from backends.limits import FrameRate
+from backends.metrics import Traffic
+from schemas.users import AuthenticatedUser
 
+RESTARTING = (1012, "the server is restarting")
 TOKEN_EXPIRED = (4001, "token expired")
 TOO_SLOW = (4008, "read too slowly")
+TOO_MANY = (4029, "too many connections")
 GONE = (1006, "")  # never sent: the peer went away first
 
 
 class Connection:
     """An open WebSocket of one user, as the broker's subscriber."""
 
-    def __init__(self, outbox_bytes: int, joins: bool, numbered: bool) -> None:
+    def __init__(
+        self, user: AuthenticatedUser, rate: FrameRate, traffic: Traffic, *, outbox_bytes: int, joins: bool, numbered: bool
+    ) -> None:
         self.id = uuid4().hex
+        self.user = user
+        self.rate = rate  # of what it sends us
+        self.waiting = 0  # bytes, of all frames in the outbox
+        self._traffic = traffic
         self._joins = joins
         self._bound = outbox_bytes
         self._numbered = numbered
         self._frames: deque[Frame] = deque()
-        self._waiting = 0  # bytes, of all frames in the outbox
         self._wake = anyio.Event()
         self._sending = anyio.CancelScope()
         self._closing: tuple[int, str] | None = None
+        self._closing_when_sent: tuple[int, str] | None = None
 
     def put(self, frame: Frame) -> None:
         """Queue a frame; a delta is joined with one that waits right before it.
@@ -42,7 +53,7 @@ class Connection:
             return
         was_waiting = bool(self._frames)
         self._append(frame)
-        if was_waiting and self._waiting > self._bound:
+        if was_waiting and self.waiting > self._bound:
             self.close(TOO_SLOW)
 
     def go_on(self, frames: Iterable[Frame]) -> None:
@@ -53,10 +64,11 @@ class Connection:
     def _append(self, frame: Frame) -> None:
         if self._joins and self._frames and (key := frame_key(frame)) and key == frame_key(self._frames[-1]):
             before = self._frames.pop()
-            self._waiting -= before.size
+            self.waiting -= before.size
             frame = join_frames([before, frame])
+            self._traffic.joined += 1
         self._frames.append(frame)
-        self._waiting += frame.size
+        self.waiting += frame.size
         self._wake.set()
 
     def close(self, why: tuple[int, str]) -> None:
@@ -64,8 +76,14 @@ class Connection:
         if self._closing is None:
             self._closing = why
             self._frames.clear()
+            self.waiting = 0
             self._wake.set()
             self._sending.cancel()  # the writer may be stuck in a send that will never end
+
+    def close_when_sent(self, why: tuple[int, str]) -> None:
+        """Close with this code and reason once all that is queued has been sent, if it ever is."""
+        self._closing_when_sent = why
+        self._wake.set()
 
     async def write(self, websocket: WebSocket) -> None:
         """Send what is queued until the connection is closed by either side."""
@@ -76,8 +94,13 @@ class Connection:
                     self._wake = anyio.Event()
                     while self._frames:
                         frame = self._frames.popleft()
-                        self._waiting -= frame.size
-                        await websocket.send_text(frame.numbered if self._numbered else frame.text)
+                        self.waiting -= frame.size
+                        text = frame.numbered if self._numbered else frame.text
+                        await websocket.send_text(text)
+                        self._traffic.frames += 1
+                        self._traffic.bytes += frame.size
+                    if self._closing_when_sent:
+                        self.close(self._closing_when_sent)
             if self._closing:
                 await websocket.close(*self._closing)
         except (WebSocketDisconnect, RuntimeError):  # the peer is gone: Starlette says so in one way, uvicorn in the other

@@ -9,11 +9,14 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from backends.joining import delta_key, join
+from backends.metrics import Traffic
 from handlers.runs import Passenger
 from handlers.transcript import Item
 
 
-async def in_flushes(rx: MemoryObjectReceiveStream[Passenger], window: float) -> AsyncGenerator[list[Passenger], None]:
+async def in_flushes(
+    rx: MemoryObjectReceiveStream[Passenger], window: float, traffic: Traffic
+) -> AsyncGenerator[list[Passenger], None]:
     """What is in the channel, as often as `window` seconds allow; with a window of 0 as it comes, and not joined."""
     flushed = -window
     async for first in rx:
@@ -25,7 +28,9 @@ async def in_flushes(rx: MemoryObjectReceiveStream[Passenger], window: float) ->
             await anyio.sleep(early)
         flush = [first, *_waiting(rx)]
         flushed = time.monotonic()
-        yield list(joined(flush))
+        fewer = list(joined(flush))
+        traffic.joined += len(flush) - len(fewer)
+        yield fewer
 
 
 def _waiting(rx: MemoryObjectReceiveStream[Passenger]) -> Iterator[Passenger]:

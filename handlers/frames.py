@@ -8,7 +8,7 @@ from backends.resume import Resumption
 from handlers.services import Sender
 from schemas.chats import ChatListItem
 from schemas.errors import WsError
-from schemas.events import Container, Resumed, WsEvent
+from schemas.events import Container, GoingAway, Resumed, WsEvent
 from schemas.frames import SentBy, WsResponseMessage, WsRoutes, WsSendMethod
 
 
@@ -39,9 +39,18 @@ def send_error_message(
 def resumed_frames(sender: Sender, resumption: Resumption) -> list[Frame]:
     """What a connection that can resume is told first: how it stands, then what it has missed."""
     payload = Resumed(resumption.epoch, resumption.offset, resumption.recovered)
+    return [_stream_frame(sender, WsEvent.RESUMED, payload), *resumption.frames]
+
+
+def going_away_frame(sender: Sender, seconds: float) -> Frame:
+    """What a connection is told before the server closes it, in `seconds` at the latest."""
+    return _stream_frame(sender, WsEvent.GOING_AWAY, GoingAway(seconds))
+
+
+def _stream_frame(sender: Sender, event: WsEvent, payload: Resumed | GoingAway) -> Frame:
+    """Of the connection itself and of no request: it has no number and is in no log."""
     method = WsSendMethod.SENDER_ONLY
-    message = WsResponseMessage(WsRoutes.STREAM, WsEvent.RESUMED, payload, _sent_by(sender), None, method)
-    return [Frame(message), *resumption.frames]
+    return Frame(WsResponseMessage(WsRoutes.STREAM, event, payload, _sent_by(sender), None, method))
 
 
 def _sent_by(sender: Sender) -> SentBy:

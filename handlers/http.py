@@ -3,6 +3,7 @@
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from backends.logs import bind_contextvars
 from handlers.services import Services
 from schemas.errors import Unauthorized, WsError, WsErrorCode
 from schemas.frames import encode
@@ -27,6 +28,7 @@ async def authenticate(services: Services, connection: HTTPConnection) -> Authen
     user = await services.backends.auth.authenticate(found)
     if user is None:
         raise Unauthorized("invalid token")
+    bind_contextvars(user=str(user.id))
     return user
 
 

@@ -10,12 +10,13 @@ import anyio
 
 from backends.agent import AgentTask
 from backends.chats import find_message, finish_message
+from backends.logs import bind_contextvars
 from handlers.context import KINDS, Context
 from handlers.get_chat import read_chat
 from handlers.initialize_chat import initialize_chat
 from handlers.open_asset import open_asset
 from handlers.run_agent import run_agent, send_all
-from handlers.runs import Channel, Run
+from handlers.runs import INTERRUPTED, Channel, Run
 from handlers.services import Services
 from handlers.transcript import Transcript
 from handlers.validate import validate
@@ -57,8 +58,9 @@ async def post_chat_handler(
     """
     request = validate(request)
     if wait := await services.backends.rate_limit.hit(user.id):
-        raise TooManyRequests(f"too many requests, retry in {wait} seconds")
+        raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds")
     run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), tx)
+    bind_contextvars(chat=str(run.chat_id), message=str(run.message_id))
     while other := services.runs.get(run.message_id):
         if other.user_id != user.id or request.chat_id not in (None, other.chat_id):
             raise NotFound
@@ -94,15 +96,17 @@ async def _run(services: Services, run: Run, request: ChatCreateNewChat, user: A
         with run.stoppable() as scope:
             await _answer(services, run, transcript, request, context)
         if scope.cancelled_caught:
-            transcript.message.final_reasoning_message = "Stopped"
+            transcript.message.final_reasoning_message = run.stopped_as
         await send_all(run.tx, transcript.close())
-        return await _finish(services, transcript, files)
+        chat = await _finish(services, transcript, files)
+        _ended(services, run.stopped_as if scope.cancelled_caught else "Completed")
+        return chat
     except Exception:
         await _keep(services, transcript, files, "Failed")
         raise
     except BaseException:  # cancelled: the server is going down
         with anyio.move_on_after(SAVE_TIMEOUT_S, shield=True):
-            await _keep(services, transcript, files, "Interrupted")
+            await _keep(services, transcript, files, INTERRUPTED)
         raise
 
 
@@ -146,7 +150,13 @@ async def _keep(services: Services, transcript: Transcript, files: tuple[Asset, 
     transcript.message.final_reasoning_message = why
     for _ in transcript.close():  # nobody is told
         pass
+    _ended(services, why)
     try:
         await _finish(services, transcript, files)
     except Exception:
         logger.exception("message %s stays unfinished until its chat is read", transcript.message.id)
+
+
+def _ended(services: Services, end: str) -> None:
+    logger.info("run ended", extra={"end": end.lower()})
+    services.backends.metrics.runs_ended.labels(end.lower()).inc()

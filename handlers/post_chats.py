@@ -15,11 +15,12 @@ from schemas.errors import BadRequest, WsError
 from schemas.frames import WsRoutes
 
 
-async def post_chats(services: Services, request: Request, max_bytes: int) -> Response:
+async def post_chats(request: Request) -> Response:
     """Answer with the finished chat. The user's sockets see its stream; a caller that goes away changes nothing."""
+    services: Services = request.state.services
     try:
         user = await authenticate(services, request)
-        payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await _body(request, max_bytes), "$")
+        payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await _body(request, services.max_frame_bytes), "$")
         end = await _end_of(services, Sender(user, connection_id=None), payload)
     except Exception as error:
         end = describe(error)

@@ -1,5 +1,6 @@
 """`/chats/post`: the channel between a run and its frames, and the one end of each stream."""
 
+import time
 from contextlib import aclosing, suppress
 from functools import partial
 
@@ -10,10 +11,10 @@ from handlers.errors import describe
 from handlers.flushing import in_flushes
 from handlers.frames import send_error_message, send_ws_message
 from handlers.post_chat import Joined, Ran, Replayed, post_chat_handler
-from handlers.runs import Errand, Passenger
+from handlers.runs import Channel, Errand, Passenger
 from handlers.services import Sender, Services
 from schemas.chats import ChatCreateNewChat, ChatWithMessages
-from schemas.errors import WsError, WsErrorCode
+from schemas.errors import ServiceUnavailable, WsError, WsErrorCode
 from schemas.events import WS_EVENTS, ThreadEvent, WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
 
@@ -24,8 +25,19 @@ FAILED_ELSEWHERE = WsError(WsErrorCode.INTERNAL_SERVER_ERROR, "the run that this
 
 async def post_thread(services: Services, sender: Sender, request: ChatCreateNewChat) -> ChatWithMessages | WsError:
     """Answer one post with a stream that ends exactly once, and return that end. Goes on whatever becomes of the connection."""
-    tx, rx = anyio.create_memory_object_stream[Passenger](CHANNEL)
-    services.tasks.start_soon(_stream, services, sender, rx)
+    try:
+        with services.posts.entered():
+            tx, rx = anyio.create_memory_object_stream[Passenger](CHANNEL)
+            async with anyio.create_task_group() as tasks:  # the post is inside until its stream has been sent
+                tasks.start_soon(_stream, services, sender, rx)
+                end = await _post(services, sender, request, tx)
+    except ServiceUnavailable as error:
+        end = describe(error)
+        send_error_message(services.backends.broker, sender, ROUTE, WsEvent.POST_THREAD, end)
+    return end
+
+
+async def _post(services: Services, sender: Sender, request: ChatCreateNewChat, tx: Channel) -> ChatWithMessages | WsError:
     async with tx:
         try:
             match await post_chat_handler(services, request, sender.user, tx):
@@ -39,6 +51,7 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
                     return run.end or FAILED_ELSEWHERE
             return chat
         except Exception as error:  # the run's wrapper: whatever happens in a run ends that run only
+            services.backends.metrics.refused(error)
             end = describe(error)
             with suppress(anyio.BrokenResourceError):  # the stream has failed, and told so
                 await tx.send(end)
@@ -47,9 +60,12 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
 
 async def _stream(services: Services, sender: Sender, rx: MemoryObjectReceiveStream[Passenger]) -> None:
     """Make frames of the items as they come. An error that ends a stream goes to all who have seen it begin."""
-    broker = services.backends.broker
+    broker, metrics, arrived = services.backends.broker, services.backends.metrics, time.monotonic()
     audience = WsSendMethod.SENDER_ONLY
-    async with rx, aclosing(in_flushes(rx, services.flush_seconds)) as flushes:  # closed early, it breaks the run's channel
+    async with (
+        rx,
+        aclosing(in_flushes(rx, services.flush_seconds, metrics.traffic)) as flushes,
+    ):  # closed early, it breaks the run's channel
         try:
             async for flush in flushes:
                 for passenger in flush:
@@ -57,6 +73,8 @@ async def _stream(services: Services, sender: Sender, rx: MemoryObjectReceiveStr
                         case (container, event):
                             audience = WsSendMethod.ALL
                             send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience)
+                            if seconds := metrics.latencies.get(event):
+                                seconds.observe(time.monotonic() - arrived)
                         case WsError():
                             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, passenger, audience)
                         case errand:

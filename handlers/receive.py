@@ -9,14 +9,14 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from handlers.connection import Connection
 from handlers.errors import describe
 from handlers.frames import send_error_message
 from handlers.routes import ROUTES, Route
 from handlers.services import Sender, Services
-from schemas.errors import BadRequest
+from schemas.errors import BadRequest, ThreadcastError, TooManyRequests, WsError
 from schemas.events import WsEvent
 from schemas.frames import RequestId, WsRequest, WsRoutes
-from schemas.users import AuthenticatedUser
 
 ENVELOPE = msgspec.json.Decoder(WsRequest)
 QUOTED = 64  # characters of a client's own words that an answer repeats at most
@@ -24,27 +24,29 @@ LONGEST_PATH = 200  # characters of the keys that lead to a bad text
 AT = " - at `$"  # how msgspec says where; the payload is read by itself, so its paths lack their beginning
 
 
-def receive(services: Services, user: AuthenticatedUser, connection_id: str, data: str | bytes) -> None:
+def receive(services: Services, connection: Connection, data: str | bytes) -> None:
     """Start what the frame asks for, or answer what is wrong with it."""
-    sender = Sender(user, connection_id)
+    within_rate = connection.rate.hit()
     try:
         text = data if isinstance(data, str) else data.decode()
         request = ENVELOPE.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         salvaged = _salvage(data)
-        sender = Sender(user, connection_id, _request_id(salvaged.get("id")))
-        return _refuse(services, sender, _quotable(salvaged.get("route")), None, _reason(error, salvaged))
-    sender = Sender(user, connection_id, request.id)
+        sender = Sender(connection.user, connection.id, _request_id(salvaged.get("id")))
+        return _refuse(services, sender, _quotable(salvaged.get("route")), None, BadRequest(_reason(error, salvaged)))
+    sender = Sender(connection.user, connection.id, request.id)
     route = ROUTES.get(request.route)
     if route is None:
-        return _refuse(services, sender, _quotable(request.route), request.event, "unknown route - at `$.route`")
-    if request.event not in (None, route.event.value):
-        reason = f"the event of this route is {route.event.value} - at `$.event`"
-        return _refuse(services, sender, request.route, None, reason)
+        unknown = BadRequest("unknown route - at `$.route`")
+        return _refuse(services, sender, _quotable(request.route), request.event, unknown)
     try:
+        if not within_rate:
+            raise TooManyRequests("frames", f"more than {connection.rate.per_second} frames in a second, retry in 1 second")
+        if request.event not in (None, route.event.value):
+            raise BadRequest(f"the event of this route is {route.event.value} - at `$.event`")
         payload = read_payload(route, request.payload, "$.payload")
-    except BadRequest as error:
-        return _refuse(services, sender, request.route, None, str(error))
+    except (BadRequest, TooManyRequests) as error:
+        return _refuse(services, sender, request.route, None, error)
     services.tasks.start_soon(_handle, services, sender, route, WsRoutes(request.route), payload)
 
 
@@ -68,11 +70,12 @@ async def _handle(services: Services, sender: Sender, route: Route, path: WsRout
         send_error_message(services.backends.broker, sender, path, route.event, describe(error))
 
 
-def _refuse(services: Services, sender: Sender, route: str | None, event: str | None, reason: str) -> None:
+def _refuse(services: Services, sender: Sender, route: str | None, event: str | None, error: ThreadcastError) -> None:
     known = ROUTES.get(route or "")
     answer = known.event if known else (_quotable(event) if route else None) or WsEvent.ERROR
-    error = describe(BadRequest(reason.encode(errors="backslashreplace").decode()))
-    send_error_message(services.backends.broker, sender, route or WsRoutes.ROOT, answer, error)
+    services.backends.metrics.refused(error)
+    told = WsError(error.code, str(error).encode(errors="backslashreplace").decode())  # it may quote a lone surrogate
+    send_error_message(services.backends.broker, sender, route or WsRoutes.ROOT, answer, told)
 
 
 def _salvage(data: str | bytes) -> dict[str, Any]:

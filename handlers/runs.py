@@ -4,6 +4,7 @@ All of it is this process' memory. A run is entered here before anything of it i
 at once exactly one becomes a run and the others find it.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ Errand = Callable[[], None]
 Passenger = Item | WsError | Errand
 Channel = MemoryObjectSendStream[Passenger]
 
+STOPPED, INTERRUPTED = "Stopped", "Interrupted"  # why a run ended early, as its message then says
+
 WAITING = 4  # posts that may wait in one chat for the one that runs: more is a client gone wild
 
 RETRY_S = 10  # about what one answer takes
@@ -39,6 +42,7 @@ class Run:
     ended: anyio.Event = field(default_factory=anyio.Event)
     transcript: Transcript | None = None
     end: ChatWithMessages | None = None  # of a run that ended well
+    stopped_as: str = STOPPED
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     def begin(self, transcript: Transcript) -> None:
@@ -52,9 +56,11 @@ class Run:
             raise RuntimeError("the run has not begun")
         return self.transcript.snapshot()
 
-    def stop(self) -> None:
+    def stop(self, why: str = STOPPED) -> None:
         """Let the agent go. What there is becomes the answer; once the answer is being stored this changes nothing."""
-        self._scope.cancel()
+        if not self._scope.cancel_called:
+            self.stopped_as = why
+            self._scope.cancel()
 
     @contextmanager
     def stoppable(self) -> Iterator[anyio.CancelScope]:
@@ -64,9 +70,12 @@ class Run:
 
 
 class Runs:
-    """The runs of this process, by message, and the turns of each chat."""
+    """The runs of this process, by message, and the turns of each chat. At most `most_per_user` of one user."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_per_user: int) -> None:
+        self._most_per_user = most_per_user
+        self._of_user: Counter[UUID] = Counter()
+        self._interrupted = False
         self._runs: dict[UUID, Run] = {}
         self._in_chat: dict[UUID, Run] = {}
         self._turns: dict[UUID, anyio.Lock] = {}
@@ -83,6 +92,17 @@ class Runs:
         """How many messages are being answered, or are waiting to be."""
         return len(self._runs)
 
+    @property
+    def running(self) -> int:
+        """How many of them have their chat for themselves; the others wait."""
+        return len(self._in_chat)
+
+    def interrupt(self) -> None:
+        """Stop all runs, and those to come at their beginning."""
+        self._interrupted = True
+        for run in self._runs.values():
+            run.stop(INTERRUPTED)
+
     def in_chat(self, chat_id: UUID) -> Run | None:
         """The run that answers in this chat now."""
         return self._in_chat.get(chat_id)
@@ -91,6 +111,8 @@ class Runs:
     def entered(self, run: Run) -> Iterator[None]:
         """The run is found by its message id until the block ends. To be entered without awaiting after `get` found none."""
         self._runs[run.message_id] = run
+        if self._interrupted:
+            run.stop(INTERRUPTED)
         try:
             yield
         finally:
@@ -100,10 +122,13 @@ class Runs:
 
     @asynccontextmanager
     async def turn(self, run: Run) -> AsyncIterator[None]:
-        """The run has its chat for itself until the block ends; others wait, in order. Raises TooManyRequests past WAITING."""
+        """The run has its chat for itself until the block ends; others wait, in order. Raises TooManyRequests."""
+        if self._of_user[run.user_id] >= self._most_per_user:
+            raise TooManyRequests("runs", f"{self._most_per_user} of your posts are being answered, retry in {RETRY_S} seconds")
         turns = self._turns.setdefault(run.chat_id, anyio.Lock())
         if turns.statistics().tasks_waiting >= WAITING:
-            raise TooManyRequests(f"{WAITING} posts are waiting in this chat already, retry in {RETRY_S} seconds")
+            raise TooManyRequests("turns", f"{WAITING} posts are waiting in this chat already, retry in {RETRY_S} seconds")
+        self._of_user[run.user_id] += 1
         try:
             async with turns:
                 self._in_chat[run.chat_id] = run
@@ -112,5 +137,8 @@ class Runs:
                 finally:
                     del self._in_chat[run.chat_id]
         finally:
+            self._of_user[run.user_id] -= 1
+            if not self._of_user[run.user_id]:
+                del self._of_user[run.user_id]
             if not turns.locked():  # released to nobody: who waits is handed the lock at once
                 self._turns.pop(run.chat_id, None)

@@ -1,10 +1,12 @@
 """What the lifespan hands to every handler."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from anyio.abc import TaskGroup
 
 from backends import Backends
+from handlers.connections import Connections
+from handlers.gate import Gate
 from handlers.runs import Runs
 from schemas.users import AuthenticatedUser
 
@@ -27,7 +29,11 @@ class Services:
     timeouts: Timeouts
     flush_seconds: float  # for which deltas are gathered to be joined; 0: each is a frame of its own
     outbox_bytes: int  # that may wait for a connection that does not read
-    runs: Runs = field(default_factory=Runs)
+    max_frame_bytes: int  # and of a body over HTTP
+    frames_per_second: int  # that one connection may send
+    connections: Connections
+    posts: Gate  # each is inside from its arrival until its stream has been sent
+    runs: Runs
 
 
 @dataclass(frozen=True)

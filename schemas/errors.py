@@ -38,6 +38,7 @@ class ThreadcastError(Exception):
     """A refusal whose message is meant for the client."""
 
     code: ClassVar[WsErrorCode]
+    limit: str | None = None  # which limit refuses, if one does: for the metrics
 
 
 class BadRequest(ThreadcastError):
@@ -59,6 +60,10 @@ class NotFound(ThreadcastError):
 
 class TooManyRequests(ThreadcastError):
     code = WsErrorCode.TOO_MANY_REQUESTS
+
+    def __init__(self, limit: str, message: str) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class ServiceUnavailable(ThreadcastError):

@@ -47,6 +47,12 @@ class Resumed(msgspec.Struct, frozen=True):
     recovered: bool
 
 
+class GoingAway(msgspec.Struct, frozen=True):
+    """The server restarts: within `retry_after` seconds the connection is closed with 1012."""
+
+    retry_after: float
+
+
 Container = ChatWithMessages | GeneratingTitle | GeneratingReasoningMessage | GeneratingResponseMessage
 
 
@@ -73,6 +79,7 @@ class WsEvent(enum.Enum):
     GET_CHATS_LIST = "getChatsList"
     STOP_CHAT = "stopChat"
     RESUMED = "resumed"
+    GOING_AWAY = "goingAway"
     ERROR = "error"
 
 

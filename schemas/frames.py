@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.chats import ChatListItem, Text
 from schemas.errors import WsError
-from schemas.events import Container, Resumed, WsEvent
+from schemas.events import Container, GoingAway, Resumed, WsEvent
 
 # A client's own label. 64 characters hold a UUID with a prefix; the label goes back on every frame, so it is kept short.
 RequestId = Annotated[Text, msgspec.Meta(max_length=64)]
@@ -57,7 +57,7 @@ class WsResponseMessage(msgspec.Struct):
 
     route: WsRoutes | str
     event: WsEvent | str
-    payload: Container | list[ChatListItem] | Resumed | None
+    payload: Container | list[ChatListItem] | Resumed | GoingAway | None
     sent_by: SentBy
     error: WsError | None
     send_method: WsSendMethod

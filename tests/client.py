@@ -38,6 +38,13 @@ class Client:
             frames.append(await self.frame())
         return frames
 
+    async def until(self, event: str) -> list[Frame]:
+        """The frames up to and with the first of this event."""
+        frames = [await self.frame()]
+        while frames[-1]["event"] != event:
+            frames.append(await self.frame())
+        return frames
+
     async def close_code(self) -> int | None:
         """Read on until the server closes, and return the code that it gave: None when it gave none."""
         with anyio.fail_after(TIMEOUT_S):

@@ -19,7 +19,7 @@ from backends.auth import PERSON, issue_token
 from backends.hosting import Server
 from handlers.load_file import load_file
 from handlers.services import Services
-from server import create_app
+from server import create_app, create_server
 from settings import Settings, load_settings
 from tests.client import TIMEOUT_S, Client
 from tests.world import ALICE, WORLD
@@ -62,34 +62,24 @@ class House:
             yield Client(connection)
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    """As a user has them, but with an agent that does not take its time, room for many posts, and each delta by itself."""
-    database = tmp_path / "threadcast.db"
+def settings_in(folder: Path) -> Settings:
+    """As a user has them, but without waiting, neither of the agent nor at the end, with hardly a limit, and not joined."""
     environ = {
-        "THREADCAST_DATABASE_URL": f"sqlite+aiosqlite:///{database}",
+        "THREADCAST_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/threadcast.db",
         "THREADCAST_RATE_LIMIT": "100000/minute",
+        "THREADCAST_FRAMES_PER_SECOND": "100000",
+        "THREADCAST_MAX_RUNS_PER_USER": "1000",
+        "THREADCAST_MAX_CONNECTIONS_PER_USER": "1000",
+        "THREADCAST_DRAIN_SECONDS": "0",
         "THREADCAST_OFFLINE_DELAY_MS": "0",
         "THREADCAST_FLUSH_MS": "0",
     }
     return load_settings(environ)
 
 
-class AwaitedServer(Server):
-    """Says when it can be talked to."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.ready = anyio.Event()
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    async def serve_shielded(self, listening: socket.socket) -> None:
-        """Serve until told to exit: a failed test's cancellation would leave the lifespan, and its threads, behind."""
-        with anyio.CancelScope(shield=True):
-            await self.serve([listening])
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return settings_in(tmp_path)
 
 
 @asynccontextmanager
@@ -106,13 +96,24 @@ async def open_house(settings: Settings, agent: Agent | None = None) -> AsyncIte
     async with open_storage(settings) as storage:
         await load_file(storage, WORLD)
     app = create_app(settings, SECRET, backends())
-    server = AwaitedServer(app, settings.host, 0, settings.max_frame_bytes, "INFO")
+    server, ready = create_server(app, settings), anyio.Event()
+    start = server.startup
+
+    async def startup(sockets: Any = None) -> None:
+        await start(sockets)
+        ready.set()
+
+    async def serve() -> None:
+        with anyio.CancelScope(shield=True):  # a failed test's cancellation would leave the lifespan, and its threads, behind
+            await server.serve([listening])
+
+    server.startup = startup  # type: ignore[method-assign]
     with socket.socket() as listening:
         listening.bind((settings.host, 0))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.serve_shielded, listening)
+            tasks.start_soon(serve)
             with anyio.fail_after(TIMEOUT_S):
-                await server.ready.wait()
+                await ready.wait()
             url = f"ws://{settings.host}:{listening.getsockname()[1]}/api/v1/ws"
             try:
                 yield House(url, settings, opened[0], server)

@@ -6,6 +6,7 @@ Which run is in the middle of its answer is decided by the rules and never by ti
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -17,10 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from backends.broker import MemoryBroker
-from settings import load_settings
 from tests.agents import HeldAgent
 from tests.client import TIMEOUT_S, Client, Frame, fold, is_end, unsettled
-from tests.conftest import House, open_house
+from tests.conftest import House, open_house, settings_in
 from tests.database import as_stored, rows, stored_chat
 from tests.world import ALICE, BOB
 
@@ -64,12 +64,7 @@ class ChatLife(RuleBasedStateMachine):
         backend = {"use_uvloop": True}
         self.portal = self.stack.enter_context(anyio.from_thread.start_blocking_portal("asyncio", backend))
         self.agent = self.portal.call(HeldAgent)
-        environ = {
-            "THREADCAST_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/threadcast.db",
-            "THREADCAST_RATE_LIMIT": "100000/minute",
-            "THREADCAST_FLUSH_MS": "0",
-        }
-        house = open_house(load_settings(environ), self.agent)
+        house = open_house(settings_in(Path(folder)), self.agent)
         self.house: House = self.stack.enter_context(self.portal.wrap_async_context_manager(house))
         self.alice = self.open()
         self.tabs: list[Ear] = []

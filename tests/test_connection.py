@@ -10,11 +10,14 @@ import pytest
 from backends.agent import ResponseChunk
 from backends.broker import MemoryBroker
 from backends.frame import Frame
+from backends.limits import FrameRate
+from backends.metrics import Traffic
 from handlers.connection import TOO_SLOW, Connection
 from schemas.chats import TextResponse
 from schemas.errors import WsError, WsErrorCode
 from schemas.events import GeneratingResponseMessage, WsEvent
 from schemas.frames import SentBy, WsResponseMessage, WsSendMethod
+from schemas.users import AuthenticatedUser
 from settings import Settings
 from tests.agents import ScriptedAgent
 from tests.client import TIMEOUT_S, Client, untitled
@@ -138,7 +141,8 @@ def frame(size: int) -> Frame:
 
 
 def outbox(bound: int) -> Connection:
-    return Connection(bound, joins=True, numbered=False)
+    user = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, 0)
+    return Connection(user, FrameRate(1), Traffic(), outbox_bytes=bound, joins=True, numbered=False)
 
 
 def delta(text: str) -> Frame:
@@ -173,7 +177,7 @@ async def test_what_waits_of_one_text_is_one_frame_and_counts_by_its_characters(
         connection.put(delta("ö\n"))  # four bytes each, as JSON
     (waiting,) = connection._frames
     assert waiting.message == delta("ö\n" * 300).message
-    assert connection._waiting == waiting.size == delta("ö\n" * 300).size
+    assert connection.waiting == waiting.size == delta("ö\n" * 300).size
     for _ in range(300):
         connection.put(delta("ö\n"))
     assert connection._closing == TOO_SLOW

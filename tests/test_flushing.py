@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from backends.agent import ReasoningChunk, ResponseChunk
+from backends.metrics import Traffic
 from handlers.flushing import in_flushes
 from handlers.runs import Passenger
 from schemas.errors import WsError, WsErrorCode
@@ -59,7 +60,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 async def test_the_first_delta_leaves_at_once_and_the_next_wait_for_the_window_and_are_joined(clock: Clock) -> None:
     clock.put(delta("a"))
-    async with aclosing(in_flushes(clock.receive, 0.010)) as flushes:
+    async with aclosing(in_flushes(clock.receive, 0.010, Traffic())) as flushes:
         assert await anext(flushes) == [delta("a")]
         assert clock.slept == []
         clock.now += 0.004
@@ -75,7 +76,7 @@ async def test_the_first_delta_leaves_at_once_and_the_next_wait_for_the_window_a
 
 async def test_what_is_no_delta_does_not_wait(clock: Clock) -> None:
     clock.put(delta("a"))
-    async with aclosing(in_flushes(clock.receive, 0.010)) as flushes:
+    async with aclosing(in_flushes(clock.receive, 0.010, Traffic())) as flushes:
         await anext(flushes)
         clock.put(FAILED)
         assert await anext(flushes) == [FAILED]
@@ -85,13 +86,13 @@ async def test_what_is_no_delta_does_not_wait(clock: Clock) -> None:
 async def test_the_last_items_of_a_closed_channel_are_flushed(clock: Clock) -> None:
     clock.put(delta("a"), delta("b"))
     clock.send.close()
-    async with aclosing(in_flushes(clock.receive, 0.010)) as flushes:
+    async with aclosing(in_flushes(clock.receive, 0.010, Traffic())) as flushes:
         assert [flush async for flush in flushes] == [[delta("ab")]]
 
 
 async def test_a_window_of_0_joins_nothing_and_waits_for_nothing(clock: Clock) -> None:
     clock.put(delta("a"), delta("b"))
-    async with aclosing(in_flushes(clock.receive, 0)) as flushes:
+    async with aclosing(in_flushes(clock.receive, 0, Traffic())) as flushes:
         assert await anext(flushes) == [delta("a")]
         assert await anext(flushes) == [delta("b")]
     assert clock.slept == []

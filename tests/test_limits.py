@@ -1,18 +1,24 @@
-"""How often a user may post: exactly so often, each user by themselves, and a refusal costs nothing."""
+"""How often and how much: exactly so, each user and each connection by themselves, and a refusal costs nothing."""
 
+import json
 import time
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
 import pytest
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from backends.limits import MemoryRateLimit
+from backends.limits import FrameRate, MemoryRateLimit
 from settings import Settings
+from tests.agents import HeldAgent
 from tests.client import untitled
-from tests.conftest import open_house
+from tests.conftest import House, open_house
 from tests.database import rows
-from tests.world import ALICE, BOB, MISSING, REVENUE
+from tests.test_connection import until
+from tests.test_draining import begun
+from tests.world import ALICE, BOB, MISSING, REVENUE, uuid
 
 
 async def test_the_last_allowed_passes_and_the_next_is_told_when_to_come_back() -> None:
@@ -71,3 +77,128 @@ async def test_a_refused_post_reaches_its_sender_only_and_writes_nothing(setting
         assert (rows(house.database, "SELECT * FROM chats"), rows(house.database, "SELECT * FROM messages")) == before
         assert (await other.refusal({}))["code"] == "BAD_REQUEST"  # and nothing came before
         assert (await bob.post(prompt="And I?"))[-1]["event"] == "complete"
+
+
+def test_a_connection_has_so_many_frames_in_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    rate = FrameRate(3)
+    assert [rate.hit() for _ in range(5)] == [True, True, True, False, False]
+    now += 0.999
+    assert not rate.hit()
+    now += 0.001
+    assert [rate.hit() for _ in range(4)] == [True, True, True, False]
+
+
+async def test_a_frame_too_many_is_refused_and_the_others_are_answered(settings: Settings) -> None:
+    limited = replace(settings, frames_per_second=3)
+    async with open_house(limited) as house, house.connect() as client, house.connect() as other:
+        for number in range(5):
+            await client.send({}, "/chats/list", id=str(number))
+        await client.send("not an object", "/chats/list", id="5")
+        frames = sorted([await client.frame() for _ in range(6)], key=lambda frame: str(frame["request_id"]))
+        assert [frame["error"] and frame["error"]["code"] for frame in frames] == [None] * 3 + ["TOO_MANY_REQUESTS"] * 3
+        assert {(frame["route"], frame["event"]) for frame in frames} == {("/chats/list", "getChatsList")}
+        assert "1 second" in frames[3]["error"]["message"]
+        assert (await other.post(prompt="And I?"))[-1]["event"] == "complete"
+        figures = house.backends.metrics.registry.get_sample_value("threadcast_refusals_total", {"limit": "frames"})
+        assert figures == 3
+
+
+def refused(house: House, limit: str) -> float | None:
+    return house.backends.metrics.registry.get_sample_value("threadcast_refusals_total", {"limit": limit})
+
+
+async def test_a_user_has_so_many_connections_and_the_next_is_closed_with_4029(settings: Settings) -> None:
+    async with open_house(replace(settings, max_connections_per_user=3)) as house, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(house.connect()) for _ in range(3)]
+        bob = await stack.enter_async_context(house.connect(BOB))
+        async with house.connect() as fourth:
+            with suppress(ConnectionClosedError):
+                await fourth.socket.send('{"route": "/chats/post", "payload": {"prompt": "unheard"}}')
+            assert await fourth.close_code() == 4029
+        assert (refused(house, "connections_per_user"), len(house.services.connections)) == (1, 4)
+        assert (await clients[0].post(prompt="Hi"))[-1]["event"] == "complete"
+        for client in clients[1:]:
+            assert (await client.stream())[-1]["event"] == "complete"
+        assert (await bob.post(prompt="Hi"))[-1]["event"] == "complete"
+        await clients[1].socket.close()
+        await until(lambda: len(house.services.connections) == 3)
+        async with house.connect() as another:
+            assert (await another.post(prompt="Hi"))[-1]["event"] == "complete"
+        assert rows(house.database, "SELECT * FROM messages WHERE request = 'unheard'") == []
+
+
+async def test_a_process_has_so_many_connections_and_the_next_upgrade_is_refused(settings: Settings) -> None:
+    full = replace(settings, max_connections=2)
+    async with open_house(full) as house, house.connect() as alice, house.connect(BOB) as bob:
+        for _ in range(2):
+            with pytest.raises(InvalidStatus) as refusal:
+                async with house.connect(BOB):
+                    pass
+            response = refusal.value.response
+            assert (response.status_code, json.loads(response.body)["code"]) == (503, "SERVICE_UNAVAILABLE")
+        assert refused(house, "connections") == 2
+        assert (await alice.post(prompt="Hi"))[-1]["event"] == "complete"
+        await bob.socket.close()
+        await until(lambda: len(house.services.connections) == 1)
+        async with house.connect(BOB) as again:
+            assert (await again.post(prompt="Hi"))[-1]["event"] == "complete"
+
+
+async def test_connections_that_come_at_once_are_counted_one_by_one(settings: Settings) -> None:
+    codes: list[int | None] = []
+
+    async def knock(house: House) -> None:
+        async with house.connect() as client:
+            await client.socket.send("?")
+            if (await client.socket.recv())[:1]:
+                codes.append(None)
+                await full.wait()
+
+    full = anyio.Event()
+    async with open_house(replace(settings, max_connections_per_user=5)) as house, anyio.create_task_group() as tasks:
+
+        async def knock_or_be_refused() -> None:
+            try:
+                await knock(house)
+            except ConnectionClosedError as closed:
+                codes.append(closed.rcvd.code if closed.rcvd else 1006)
+            if len(codes) == 20:
+                full.set()
+
+        for _ in range(20):
+            tasks.start_soon(knock_or_be_refused)
+    assert (codes.count(None), codes.count(4029)) == (5, 15)
+
+
+async def test_a_user_has_so_many_runs_and_the_next_post_is_refused(settings: Settings) -> None:
+    agent = HeldAgent()
+    limited = replace(settings, max_runs_per_user=2)
+    async with open_house(limited, agent) as house, house.connect() as client, house.connect(BOB) as bob:
+        chat = (await begun(client, prompt="one", message_id=str(uuid(70))))[0]["payload"]["id"]
+        await client.send({"prompt": "two", "chat_id": chat})  # waits for its turn, and counts
+        await until(lambda: house.services.runs._of_user[ALICE] == 2)
+        for payload in ({"prompt": "three"}, {"metric_id": str(REVENUE)}):
+            await client.send(payload)
+            (*_, frame) = await client.until("postThread")
+            assert (frame["error"]["code"], frame["send_method"]) == ("TOO_MANY_REQUESTS", "SenderOnly")
+            assert "retry in" in frame["error"]["message"]
+        await client.send({"prompt": "one", "message_id": str(uuid(70))}, id="retry")  # joins, and runs nothing
+        (*_, joined) = await client.until("initializeChat")
+        assert joined["request_id"] == "retry"
+        await begun(bob, prompt="one")
+        agent.let_go("one")
+        await client.until("complete")
+        agent.let_go("four")
+        await client.send({"prompt": "four"})  # there is room again
+        await client.until("complete")
+        agent.let_go("two")
+        await client.until("complete")
+        assert refused(house, "runs") == 2
+        assert [row["request"] for row in rows(house.database, "SELECT request FROM messages ORDER BY request")] == [
+            "four",
+            "one",
+            "one",
+            "two",
+        ]

@@ -20,6 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect
 
 import backends.migrations
+from backends.metrics import Metrics
 from backends.migrations import migrate_sqlite
 from backends.storage import open_sqlite
 from backends.tables import metadata
@@ -151,7 +152,7 @@ def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatc
 
 async def test_opening_a_new_database_waits_for_whoever_is_writing_to_it(tmp_path: Path) -> None:
     async def open_and_close() -> None:
-        async with open_sqlite(tmp_path / "x.db"):
+        async with open_sqlite(tmp_path / "x.db", Metrics().committed):
             pass
 
     migrate_sqlite(tmp_path / "x.db")

@@ -16,30 +16,10 @@ from tests.agents import HeldAgent, ScriptedAgent
 from tests.client import TIMEOUT_S, fold, unsettled
 from tests.conftest import House, open_house
 from tests.database import as_stored, count, stored_chat
+from tests.over_http import request
 from tests.test_failures import LEAKS
 from tests.test_server import BAD_TOKENS
 from tests.world import MISSING, REVENUE, SECRET_METRIC
-
-
-async def request(
-    house: House, body: bytes, token: str | None = None, query: str = "", method: str = "POST"
-) -> tuple[int, Any, dict[str, str]]:
-    """One HTTP request by hand: its status, its body and its headers."""
-    host, port = house.url.removeprefix("ws://").removesuffix("/api/v1/ws").split(":")
-    head = f"{method} /api/v1/chats{query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}"
-    head += f"\r\nauthorization: Bearer {token}" if token else ""
-    reader, writer = await asyncio.open_connection(host, int(port))
-    try:
-        with anyio.fail_after(TIMEOUT_S):
-            writer.write(f"{head}\r\n\r\n".encode() + body)
-            answer = await reader.read()
-    finally:
-        writer.transport.abort()
-    lines, _, content = answer.partition(b"\r\n\r\n")
-    status, *headers = lines.decode().split("\r\n")
-    named = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in headers)}
-    is_json = named.get("content-type") == "application/json"
-    return int(status.split()[1]), json.loads(content) if is_json else content, named
 
 
 async def post(house: House, payload: object) -> tuple[int, Any]:

@@ -6,18 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from handlers import connection
+from backends.metrics import CLOSE_CODES, Metrics
 from handlers.routes import ROUTES
 from schemas.errors import WsErrorCode
 from settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PEERS_OWN = (1001, 1005, 1006)  # a browser that leaves, a close without a code, a connection that was lost
 NAMES = [
     *(f"`{PREFIX}{field.name.upper()}`" for field in fields(Settings)),
     *(f"`{path}` | `{route.event.value}`" for path, route in ROUTES.items()),
     *(f"`{code.value}`" for code in WsErrorCode),
-    *(f"| {code} |" for code, _ in (connection.TOKEN_EXPIRED, connection.TOO_SLOW)),
+    *(f"| {code} |" for code in CLOSE_CODES if code not in PEERS_OWN),
+    *(f"`{family.name}{'_total' if family.type == 'counter' else ''}`" for family in Metrics().registry.collect()),
 ]
 
 

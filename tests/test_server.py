@@ -140,7 +140,7 @@ def test_a_token_for_nobody_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_is_clean_and_no_log_has_the_token(tmp_path: Path, number: int) -> None:
     token = run(world(tmp_path), "token", "alice@acme.example").stdout.strip()
-    with serving(tmp_path, LOG_LEVEL="DEBUG") as program:
+    with serving(tmp_path, LOG_LEVEL="DEBUG", DRAIN_SECONDS="0") as program:
         with opened_socket(program, token) as socket:
             socket.send('{"route": "/chats/post", "payload": {"prompt": "x"}}')
             assert json.loads(socket.recv(timeout=5))["event"] == "initializeChat"

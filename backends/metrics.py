@@ -1,0 +1,94 @@
+"""What can be measured of this process, as Prometheus reads it at `/metrics`. Counts and times only: no id, no text."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
+
+from schemas.errors import ThreadcastError
+from schemas.events import ThreadEvent
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
+
+ENDS = ("completed", "stopped", "interrupted", "failed")
+OUTCOMES = ("started", "recovered", "lost")
+LIMITS = ("posts", "runs", "turns", "frames", "connections", "connections_per_user")
+CLOSE_CODES = (1000, 1001, 1005, 1006, 1007, 1009, 1011, 1012, 4001, 4008, 4029)
+BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Traffic:
+    """What is counted with every frame: plain numbers, since a counter of the library costs as much as the frame itself."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.bytes = 0
+        self.joined = 0
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """For the registry."""
+        yield CounterMetricFamily("threadcast_frames_sent", "Frames sent, over all connections.", self.frames)
+        yield CounterMetricFamily("threadcast_sent_bytes", "Bytes of the frames sent.", self.bytes)
+        yield CounterMetricFamily("threadcast_deltas_joined", "Deltas that were joined to one before them.", self.joined)
+
+
+class Metrics:
+    """All of them, in a registry of their own, so that several servers fit into one process."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        self.traffic = Traffic()
+        registry.register(self.traffic)
+        self.connections = Gauge("threadcast_connections", "Open connections.", registry=registry)
+        self.outbox_bytes = Gauge("threadcast_outbox_bytes", "Bytes that wait in all outboxes.", registry=registry)
+        self.runs = Gauge(
+            "threadcast_runs", "Posts that are being answered, or wait for their turn.", ["state"], registry=registry
+        )
+        self.runs_ended = Counter("threadcast_runs_ended", "Runs, by how they ended.", ["end"], registry=registry)
+        self.closes = Counter("threadcast_closes", "Closed connections, by code.", ["code"], registry=registry)
+        self.resumes = Counter("threadcast_resumes", "Connections with since=, by outcome.", ["outcome"], registry=registry)
+        self.refusals = Counter("threadcast_refusals", "What a limit has refused.", ["limit"], registry=registry)
+        self.first_event_seconds = Histogram(
+            "threadcast_first_event_seconds", "From a post to its first event.", registry=registry, buckets=SECONDS
+        )
+        self.complete_seconds = Histogram(
+            "threadcast_complete_seconds", "From a post to its complete.", registry=registry, buckets=SECONDS
+        )
+        self.commit_seconds = Histogram(
+            "threadcast_commit_seconds", "How long a commit takes.", registry=registry, buckets=SECONDS
+        )
+        self.commit_batch_size = Histogram(
+            "threadcast_commit_batch_size", "Writes in one commit.", registry=registry, buckets=BATCH_SIZES
+        )
+        self.latencies = {
+            ThreadEvent.INITIALIZE_CHAT: self.first_event_seconds,
+            ThreadEvent.COMPLETED: self.complete_seconds,
+        }
+        for family, labels in (
+            (self.runs_ended, ENDS),
+            (self.resumes, OUTCOMES),
+            (self.refusals, LIMITS),
+            (self.closes, (*CLOSE_CODES, "other")),
+        ):
+            for label in labels:
+                family.labels(label)  # so that each is there, at 0, before it first happens
+
+    def committed(self, size: int, seconds: float) -> None:
+        """A commit of so many writes."""
+        self.commit_batch_size.observe(size)
+        self.commit_seconds.observe(seconds)
+
+    def refused(self, error: Exception) -> None:
+        """Something was refused: counted when it was by a limit."""
+        if isinstance(error, ThreadcastError) and error.limit:
+            self.refusals.labels(error.limit).inc()
+
+    def closed(self, code: int) -> None:
+        """A connection has closed. Clients choose codes as they like, so only known ones are told apart."""
+        self.closes.labels(code if code in CLOSE_CODES else "other").inc()
+
+    def text(self) -> bytes:
+        """In Prometheus' text format."""
+        return generate_latest(self.registry)

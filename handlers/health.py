@@ -1,0 +1,46 @@
+"""Is it alive, is it ready, how is it: three answers for those who run the server. They need no token and name nobody."""
+
+import logging
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import Response
+
+from backends.metrics import CONTENT_TYPE
+from backends.storage import ping
+from handlers.http import json_response
+from handlers.services import Services
+
+DATABASE_S = 2.0  # within which the database has to answer
+
+logger = logging.getLogger("threadcast")
+
+
+async def healthz(request: Request) -> Response:
+    """The process answers, so it lives."""
+    return json_response({"status": "alive"})
+
+
+async def readyz(request: Request) -> Response:
+    """Whether to send it traffic: 503 while it drains, or when its database does not answer."""
+    services: Services = request.state.services
+    if services.posts.is_shut:
+        return json_response({"status": "draining"}, 503)
+    try:
+        with anyio.fail_after(DATABASE_S):
+            await ping(services.backends.storage)
+    except Exception:
+        logger.warning("the database does not answer", exc_info=True)
+        return json_response({"status": "the database does not answer"}, 503)
+    return json_response({"status": "ready"})
+
+
+async def metrics(request: Request) -> Response:
+    """For Prometheus. What is counted elsewhere is only looked at here."""
+    services: Services = request.state.services
+    measured = services.backends.metrics
+    measured.connections.set(len(services.connections))
+    measured.outbox_bytes.set(services.connections.outbox_bytes)
+    measured.runs.labels("running").set(services.runs.running)
+    measured.runs.labels("waiting").set(len(services.runs) - services.runs.running)
+    return Response(measured.text(), media_type=CONTENT_TYPE)
