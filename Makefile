@@ -6,7 +6,7 @@ EXTRAS ?=
 URL ?= ws://127.0.0.1:8000/api/v1/ws
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test chat stop model clean
+.PHONY: help install run test stress chat stop model clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -31,6 +31,9 @@ test: $(BIN)/.installed-dev ## run all checks and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto
+
+stress: $(BIN)/.installed-dev ## storms, kills and churn at full size, about 5 minutes; prints a table
+	$(BIN)/python -m tests.stress
 
 chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on
 	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \

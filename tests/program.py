@@ -5,9 +5,11 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tests.conftest import SECRET
 
@@ -51,15 +53,22 @@ class Program:
             self.log += line
             if found := re.search(r"running on http://([^ ]+)", line):
                 self.url = f"ws://{found[1]}/api/v1/ws"
+                self._listening = threading.Thread(target=self._listen, args=(self.process.stderr,))
+                self._listening.start()
                 return
         raise AssertionError(f"it did not start:\n{self.log}")
+
+    def _listen(self, stderr: IO[str]) -> None:
+        """A pipe that nobody reads would hold the program up when it is full."""
+        for line in stderr:
+            self.log += line
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
-        output, log = self.process.communicate(timeout=20)
-        self.log += log
-        self.output = output
+        self.process.wait(timeout=40)
+        self._listening.join()
+        self.output, _ = self.process.communicate()
         return self.process.returncode
 
 

@@ -1,0 +1,31 @@
+"""The scenarios of `make stress`, small enough for every run of the tests."""
+
+from pathlib import Path
+
+from tests import churn, deaths, storms
+
+SEED = 7
+
+
+async def test_clients_that_are_cut_again_and_again_have_no_gap_and_nothing_twice(tmp_path: Path) -> None:
+    figures = await storms.recovery(tmp_path, users=3, clients=12, cuts=8, words=150, delay_ms=10, seed=SEED)
+    assert figures["users"] == 3
+
+
+async def test_one_slow_reader_costs_the_others_nothing_and_is_gone(tmp_path: Path) -> None:
+    await storms.slow_reader(tmp_path, connections=4, words=5_000, outbox_bytes=200_000)
+
+
+async def test_after_kills_mid_stream_each_run_has_one_end_and_the_database_tells_it(tmp_path: Path) -> None:
+    figures = await deaths.kills(tmp_path, times=3, seed=SEED)
+    assert figures["runs"] == 15
+
+
+async def test_a_stop_with_many_runs_tells_all_and_loses_nothing(tmp_path: Path) -> None:
+    figures = await deaths.stopped(tmp_path, runs=10, drain_seconds=2)
+    assert figures["finished"] != 0
+    assert figures["interrupted"] != 0
+
+
+async def test_connections_that_come_and_go_leave_nothing(tmp_path: Path) -> None:
+    await churn.churn(tmp_path, connects=400, refusals=150)
