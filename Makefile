@@ -6,7 +6,7 @@ EXTRAS ?=
 URL ?= ws://127.0.0.1:8000/api/v1/ws
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test stress chat stop model clean
+.PHONY: help install run test stress conformance chat stop model clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -23,6 +23,10 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
+$(BIN)/.installed-conformance: $(BIN)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[conformance]'
+	@touch $@
+
 run: install ## serve on 127.0.0.1:8000 with demo data; prints a token and what to paste
 	@$(BIN)/python server.py serve --dev
 
@@ -34,6 +38,9 @@ test: $(BIN)/.installed-dev ## run all checks and tests
 
 stress: $(BIN)/.installed-dev ## storms, kills and churn at full size, about 5 minutes; prints a table
 	$(BIN)/python -m tests.stress
+
+conformance: $(BIN)/.installed-conformance ## run the cases of Autobahn's test suite against our WebSocket layer
+	@$(BIN)/python -m tests.autobahn
 
 chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on
 	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \
