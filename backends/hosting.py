@@ -10,6 +10,8 @@ import anyio
 import uvicorn
 from starlette.types import ASGIApp, Message
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+from websockets.server import ServerProtocol
 
 from backends.logs import log_config
 
@@ -22,8 +24,21 @@ SHUTDOWN_GRACE_S = 5
 Drain = Callable[[Mapping[str, Any], anyio.Event], Awaitable[None]]
 
 
+class Connection(ServerProtocol):
+    """Takes a close frame between the fragments of a message as RFC 6455 does (5.4): to websockets' own it is an error."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None  # no message is being received any more
+        super().recv_frame(frame)
+
+
 class Protocol(WebSocketsSansIOProtocol):
     """Closes also a connection whose peer has stopped reading: uvicorn's own would wait for its buffer to drain, for ever."""
+
+    def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
+        super().__init__(config, *arguments, **options)
+        self.conn = Connection(max_size=config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if message["type"] == "websocket.close":
