@@ -1,6 +1,7 @@
 """uvicorn, as Threadcast needs it: connections that really end, a start that can say so, and a stop that drains first."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType

@@ -15,12 +15,13 @@ import socket
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+import anyio
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -109,8 +110,20 @@ async def echo(websocket: WebSocket) -> None:
 
 def serve(listening: socket.socket) -> None:
     """Serve the echo until killed; uvicorn would log each of the errors that the cases make."""
-    app = Starlette(routes=[WebSocketRoute("/", echo)])
-    Server(app, "127.0.0.1", 0, LARGEST_MESSAGE_BYTES, "CRITICAL").run(sockets=[listening])
+
+    async def drain(state: Mapping[str, Any], hurry: anyio.Event) -> None:
+        pass  # nothing here outlives its connection
+
+    Server(
+        Starlette(routes=[WebSocketRoute("/", echo)]),
+        drain,
+        host="127.0.0.1",
+        port=0,
+        max_frame_bytes=LARGEST_MESSAGE_BYTES,
+        ping_seconds=600,
+        pong_seconds=600,
+        log_level="CRITICAL",
+    ).run(sockets=[listening])
 
 
 @contextmanager

@@ -63,7 +63,7 @@ class Follower:
 async def recovery(folder: Path, users: int, clients: int, cuts: int, words: int, delay_ms: int, seed: int) -> Figures:
     """Each user's clients follow one stream and are each cut `cuts` times, at random points of it."""
     luck, people = random.Random(seed), crowd(folder, users)
-    longest = 2 * words * delay_ms / 1000 / (cuts + 1) * 0.8  # of one connection, so that all cuts fall into the stream
+    longest = 2 * words * delay_ms / 1000 / (cuts + 1) * 0.7  # of one connection, so that all cuts fall into the stream
     with serving(folder, OFFLINE_WORDS=str(words), OFFLINE_DELAY_MS=str(delay_ms), **UNLIMITED) as program:
         followers = [Follower(program, people[number % users]) for number in range(clients)]
         with anyio.fail_after(LONGEST_S):

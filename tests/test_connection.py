@@ -160,6 +160,7 @@ async def test_an_outbox_takes_one_frame_of_any_size_but_never_more_than_its_bou
     connection.put(frame(400))
     assert connection._closing == TOO_SLOW
     assert not connection._frames
+    assert connection.waiting == 0
 
 
 async def test_an_outbox_exactly_full_is_still_good() -> None:

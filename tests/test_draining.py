@@ -7,8 +7,9 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
+import anyio
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
@@ -16,7 +17,7 @@ from websockets.sync.client import connect
 from backends.agent import ResponseChunk
 from settings import Settings
 from tests.agents import HeldAgent, ScriptedAgent
-from tests.client import Client, fold, unsettled
+from tests.client import Client, fold, unsettled, untitled
 from tests.conftest import House, open_house
 from tests.database import as_stored, rows, stored_chat
 from tests.over_http import get, request
@@ -93,30 +94,40 @@ async def test_what_has_not_finished_in_time_ends_like_a_stop_also_what_waits_fo
     assert rows(house.database, MESSAGES) == [{"is_completed": 1, "final_reasoning_message": "Interrupted"}] * 2
 
 
-async def test_a_post_that_is_still_being_looked_up_when_the_time_is_over_is_kept_too(settings: Settings) -> None:
-    """Here it waits for the run that it replaces, and becomes a run itself only after all runs were interrupted."""
+async def test_a_post_that_is_still_being_looked_at_when_the_time_is_over_is_kept_too(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with open_house(settings, HeldAgent()) as house, house.connect() as client:
-        frames = await begun(client, prompt="Go", message_id=str(uuid4()))
-        chat = frames[0]["payload"]
-        house.services.runs.get = _late(house.services.runs.get, house)  # type: ignore[method-assign]
-        await client.send({"prompt": "No, this", "chat_id": chat["id"], "message_id": chat["message_ids"][0]})
-        ends = [await client.stream(), await client.stream()]
-        assert [end[-1]["event"] for end in ends] == ["complete", "complete"]
+        interrupted = anyio.Event()
+        interrupt = house.services.runs.interrupt
+
+        def interrupt_and_tell() -> None:
+            interrupt()
+            interrupted.set()
+
+        async def hit_late(user_id: UUID) -> None:
+            await interrupted.wait()
+
+        monkeypatch.setattr(house.backends.rate_limit, "hit", hit_late)
+        monkeypatch.setattr(house.services.runs, "interrupt", interrupt_and_tell)
+        await client.send({"prompt": "Go"})
+        await until(lambda: len(house.services.posts) == 1)
+        house.server.should_exit = True
+        await client.until("goingAway")
+        assert [frame["event"] for frame in untitled(await client.stream())] == ["initializeChat", "complete"]
         assert await client.close_code() == 1012
     assert rows(house.database, MESSAGES) == [{"is_completed": 1, "final_reasoning_message": "Interrupted"}]
 
 
-def _late(get: Any, house: House) -> Any:
-    """The drain begins exactly when the post looks for other runs of its message."""
-
-    def patched(message_id: Any) -> Any:
-        if not house.services.posts.is_shut:
-            house.services.posts.shut()
-            house.services.runs.interrupt()
-            house.server.should_exit = True
-        return get(message_id)
-
-    return patched
+async def test_a_run_that_was_stopped_by_its_user_is_not_said_to_have_been_interrupted(settings: Settings) -> None:
+    async with open_house(settings, HeldAgent()) as house, house.connect() as client:
+        chat = (await begun(client, prompt="Go"))[0]["payload"]
+        run = house.services.runs.get(UUID(chat["message_ids"][0]))
+        assert run
+        run.stop()
+        house.services.runs.interrupt()
+        (*_, end) = await client.until("complete")
+        assert end["payload"]["messages"][chat["message_ids"][0]]["final_reasoning_message"] == "Stopped"
 
 
 async def test_a_connection_that_does_not_read_holds_nobody_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +144,22 @@ async def test_a_connection_that_does_not_read_holds_nobody_up(settings: Setting
         await until(lambda: not house.server.server_state.connections)
         assert len(house.services.connections) == 0
         slow.socket.transport.abort()
+
+
+async def test_what_still_waits_for_a_connection_is_sent_before_it_is_closed(settings: Settings) -> None:
+    agent = ScriptedAgent(*(ResponseChunk("x" * 50_000) for _ in range(15)))
+    roomy = replace(settings, outbox_bytes=2**30)
+    async with open_house(roomy, agent) as house, house.connect() as good, house.connect() as late:
+        late.socket.transport.pause_reading()
+        for _ in range(10):
+            assert (await good.post(prompt="Go"))[-1]["event"] == "complete"
+        assert house.services.connections.outbox_bytes > 0
+        house.server.should_exit = True
+        assert await good.close_code() == 1012
+        late.socket.transport.resume_reading()
+        events = [frame["event"] for frame in await _rest(late)]
+        assert (events.count("complete"), events[-1]) == (10, "goingAway")
+        assert await late.close_code() == 1012
 
 
 async def test_many_runs_of_many_users_are_all_kept_and_told(settings: Settings) -> None:

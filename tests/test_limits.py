@@ -127,6 +127,11 @@ async def test_a_user_has_so_many_connections_and_the_next_is_closed_with_4029(s
         async with house.connect() as another:
             assert (await another.post(prompt="Hi"))[-1]["event"] == "complete"
         assert rows(house.database, "SELECT * FROM messages WHERE request = 'unheard'") == []
+        await until(lambda: len(house.services.connections) == 3)
+        for client in (clients[0], clients[2], bob):
+            await client.socket.close()
+        await until(lambda: len(house.services.connections) == 0)
+        assert not house.services.connections._of_user
 
 
 async def test_a_process_has_so_many_connections_and_the_next_upgrade_is_refused(settings: Settings) -> None:
@@ -196,6 +201,7 @@ async def test_a_user_has_so_many_runs_and_the_next_post_is_refused(settings: Se
         agent.let_go("two")
         await client.until("complete")
         assert refused(house, "runs") == 2
+        await until(lambda: not house.services.runs._of_user)  # nobody is remembered who runs nothing
         assert [row["request"] for row in rows(house.database, "SELECT request FROM messages ORDER BY request")] == [
             "four",
             "one",
