@@ -1,5 +1,6 @@
 """The scenarios of `make stress`, small enough for every run of the tests."""
 
+import logging
 from pathlib import Path
 
 from tests import churn, deaths, storms
@@ -28,4 +29,8 @@ async def test_a_stop_with_many_runs_tells_all_and_loses_nothing(tmp_path: Path)
 
 
 async def test_connections_that_come_and_go_leave_nothing(tmp_path: Path) -> None:
-    await churn.churn(tmp_path, connects=400, refusals=150)
+    logging.disable()  # pytest would hold each line
+    try:
+        await churn.churn(tmp_path, connects=400, refusals=150)
+    finally:
+        logging.disable(logging.NOTSET)
