@@ -2,14 +2,18 @@
 
 from collections.abc import Collection
 from datetime import UTC
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, literal, or_, select
+from sqlalchemy import BindParameter, Select, and_, bindparam, false, or_, select
 
 from backends.rights import granted_to, in_organizations_of
 from backends.storage import Row, Storage
 from backends.tables import asset_permissions, assets
 from schemas.assets import Asset, AssetType
+
+KEPT = 64  # queries, by how many assets they ask for: a dashboard has few
 
 
 async def visible_assets(storage: Storage, user_id: UUID, ids: Collection[UUID]) -> dict[UUID, Asset]:
@@ -18,22 +22,27 @@ async def visible_assets(storage: Storage, user_id: UUID, ids: Collection[UUID])
     A user may view what was granted to them, their team or their organization, in any role, and what they made
     themselves as long as they are in the organization that it belongs to.
     """
-    granted = (
-        select(asset_permissions.c.asset_id)
-        .where(asset_permissions.c.asset_id == assets.c.id, asset_permissions.c.asset_type == assets.c.asset_type)
-        .where(granted_to(user_id))
-    )
-    own = and_(assets.c.created_by == user_id, in_organizations_of(user_id, assets.c.organization_id))
-    # Bound one by one: `databases` does not apply column types to the values of an expanding IN.
-    wanted = assets.c.id.in_([literal(id, assets.c.id.type) for id in ids])
-    query = select(assets).where(wanted, assets.c.deleted_at.is_(None), or_(granted.exists(), own))
-    return {row["id"]: _asset(row) for row in await storage.fetch_all(query)}
+    wanted = {f"id{number}": id for number, id in enumerate(ids)}
+    return {row["id"]: _asset(row) for row in await storage.fetch_all(_visible(len(wanted)), user=user_id, **wanted)}
 
 
 async def find_asset(storage: Storage, user_id: UUID, asset_id: UUID, asset_type: AssetType) -> Asset | None:
     """The asset, or None when it does not exist, is of another type or may not be viewed: the same for all three."""
     asset = (await visible_assets(storage, user_id, [asset_id])).get(asset_id)
     return asset if asset and asset.asset_type == asset_type else None
+
+
+@lru_cache(KEPT)
+def _visible(count: int) -> Select[Any]:
+    user: BindParameter[UUID] = bindparam("user")
+    granted = (
+        select(asset_permissions.c.asset_id)
+        .where(asset_permissions.c.asset_id == assets.c.id, asset_permissions.c.asset_type == assets.c.asset_type)
+        .where(granted_to(user))
+    )
+    own = and_(assets.c.created_by == user, in_organizations_of(user, assets.c.organization_id))
+    wanted = or_(false(), *(assets.c.id == bindparam(f"id{number}") for number in range(count)))
+    return select(assets).where(wanted, assets.c.deleted_at.is_(None), or_(granted.exists(), own))
 
 
 def _asset(row: Row) -> Asset:

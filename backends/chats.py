@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Insert, Update, insert, or_, select, true, update
+from sqlalchemy import bindparam, insert, or_, select, true, update
 
 from backends.rights import granted_to
-from backends.storage import Row, Storage
+from backends.storage import Change, Row, Storage
 from backends.tables import asset_permissions, assets, chats, messages, messages_to_files, users
 from schemas.assets import CHAT, Asset, AssetPermissionRole, AssetType
 from schemas.chats import (
@@ -27,16 +27,23 @@ unfinished = messages.c.is_completed == False  # noqa: E712  (as the index `ix_m
 TITLE_WORDS = 8  # of a prompt, where no title was made: about what fits one line of a list
 
 
+INSERT_CHAT = insert(chats)
+INSERT_MESSAGE = insert(messages)
+INSERT_LINK = insert(messages_to_files)
+UPDATE_CHAT = update(chats).where(chats.c.id == bindparam("chat"))
+UPDATE_MESSAGE = update(messages).where(messages.c.id == bindparam("message"))
+
+
 async def create_chat(storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser) -> None:
     """Store a new chat with its first message."""
-    row = insert(chats).values(
-        id=chat.id,
-        title=chat.title,
-        created_by=chat.created_by,
-        created_at=chat.created_at,
-        updated_at=chat.updated_at,
-    )
-    await storage.write(row, _insert_message(chat.id, message, user))
+    row = {
+        "id": chat.id,
+        "title": chat.title,
+        "created_by": chat.created_by,
+        "created_at": chat.created_at,
+        "updated_at": chat.updated_at,
+    }
+    await storage.write((INSERT_CHAT, row), _insert_message(chat.id, message, user))
 
 
 async def add_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser) -> None:
@@ -46,25 +53,25 @@ async def add_message(storage: Storage, chat: ChatWithMessages, message: ChatMes
 
 async def finish_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset]) -> None:
     """Store what was answered, as finished, the title, and the assets that the message is about."""
-    answer = (
-        update(messages)
-        .where(messages.c.id == message.id)
-        .values(
-            response_messages=_builtins(message.response_message_ids, message.response_messages),
-            reasoning_messages=_builtins(message.reasoning_message_ids, message.reasoning_messages),
-            final_reasoning_message=message.final_reasoning_message,
-            is_completed=True,
-            updated_at=chat.updated_at,
-        )
-    )
-    title = update(chats).where(chats.c.id == chat.id).values(title=chat.title, updated_at=chat.updated_at)
+    answer = {
+        "message": message.id,
+        "response_messages": [message.response_messages[id] for id in message.response_message_ids],
+        "reasoning_messages": [message.reasoning_messages[id] for id in message.reasoning_message_ids],
+        "final_reasoning_message": message.final_reasoning_message,
+        "is_completed": True,
+        "updated_at": chat.updated_at,
+    }
+    title = {"chat": chat.id, "title": chat.title, "updated_at": chat.updated_at}
     links = [
-        insert(messages_to_files).values(
-            message_id=message.id, file_id=file.id, version_number=file.version_number, created_at=chat.updated_at
-        )
+        {
+            "message_id": message.id,
+            "file_id": file.id,
+            "version_number": file.version_number,
+            "created_at": chat.updated_at,
+        }
         for file in files
     ]
-    await storage.write(answer, title, *links)
+    await storage.write((UPDATE_MESSAGE, answer), (UPDATE_CHAT, title), *((INSERT_LINK, link) for link in links))
 
 
 async def finish_dead_messages(storage: Storage, chat_id: UUID | None = None, alive: Container[UUID] = ()) -> int:
@@ -88,8 +95,28 @@ async def finish_dead_messages(storage: Storage, chat_id: UUID | None = None, al
 
 async def replace_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage) -> None:
     """Discard what was answered to a message of the user, and store what it asks now."""
-    again = update(messages).where(messages.c.id == message.id).values(_unanswered(message))
-    await storage.write(again, _touch(chat))
+    again = {"message": message.id, **_unanswered(message)}
+    await storage.write((UPDATE_MESSAGE, again), _touch(chat))
+
+
+AUTHOR = (users.c.name, users.c.email, users.c.avatar_url)
+CHAT_ROW = (
+    select(chats, *AUTHOR)
+    .join(users, users.c.id == chats.c.created_by)
+    .where(chats.c.id == bindparam("chat"), chats.c.deleted_at.is_(None))
+)
+CHAT_ROLES = select(asset_permissions.c.role).where(
+    asset_permissions.c.asset_id == bindparam("chat"),
+    asset_permissions.c.asset_type == CHAT,
+    granted_to(bindparam("user")),
+)
+TURNS = (
+    select(messages, *AUTHOR)
+    .join(users, users.c.id == messages.c.created_by)
+    .where(messages.c.chat_id == bindparam("chat"))
+    .order_by(messages.c.created_at, messages.c.id)
+)
+MESSAGE = select(messages.c.chat_id, messages.c.created_by).where(messages.c.id == bindparam("message"))
 
 
 async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> tuple[ChatWithMessages, set[AssetPermissionRole]] | None:
@@ -97,25 +124,19 @@ async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> tuple[Cha
 
     Its creator is its owner; others have what was granted to them.
     """
-    owned = select(chats, users.c.name, users.c.email, users.c.avatar_url).join(users, users.c.id == chats.c.created_by)
-    found = await storage.fetch_all(owned.where(chats.c.id == chat_id, chats.c.deleted_at.is_(None)))
-    grants = select(asset_permissions.c.role).where(
-        asset_permissions.c.asset_id == chat_id, asset_permissions.c.asset_type == CHAT, granted_to(user_id)
-    )
-    roles = {AssetPermissionRole(row["role"]) for row in await storage.fetch_all(grants)}
+    found = await storage.fetch_all(CHAT_ROW, chat=chat_id)
+    roles = {AssetPermissionRole(row["role"]) for row in await storage.fetch_all(CHAT_ROLES, chat=chat_id, user=user_id)}
     if found and found[0]["created_by"] == user_id:
         roles.add(AssetPermissionRole.OWNER)
     if not found or not roles:
         return None
-    turns = select(messages, users.c.name, users.c.email, users.c.avatar_url).join(users, users.c.id == messages.c.created_by)
-    in_order = turns.where(messages.c.chat_id == chat_id).order_by(messages.c.created_at, messages.c.id)
-    return _chat(found[0], await storage.fetch_all(in_order)), roles
+    return _chat(found[0], await storage.fetch_all(TURNS, chat=chat_id)), roles
 
 
 async def find_message(storage: Storage, message_id: UUID) -> tuple[UUID, UUID] | None:
     """The ids of the message's chat and of the user whose message it is, whoever asks."""
-    query = select(messages.c.chat_id, messages.c.created_by).where(messages.c.id == message_id)
-    return next(((row["chat_id"], row["created_by"]) for row in await storage.fetch_all(query)), None)
+    found = await storage.fetch_all(MESSAGE, message=message_id)
+    return next(((row["chat_id"], row["created_by"]) for row in found), None)
 
 
 async def list_chats(storage: Storage, user_id: UUID, offset: int, limit: int) -> list[ChatListItem]:
@@ -144,9 +165,9 @@ def title_from(request: str | None) -> str:
     return " ".join((request or "").split()[:TITLE_WORDS])[:100]
 
 
-def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser) -> Insert:
-    values = {"id": message.id, "chat_id": chat_id, "created_by": user.id, "created_at": message.created_at}
-    return insert(messages).values(values | _unanswered(message))
+def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser) -> Change:
+    row = {"id": message.id, "chat_id": chat_id, "created_by": user.id, "created_at": message.created_at}
+    return INSERT_MESSAGE, row | _unanswered(message)
 
 
 def _unanswered(message: ChatMessage) -> dict[str, Any]:
@@ -160,8 +181,8 @@ def _unanswered(message: ChatMessage) -> dict[str, Any]:
     }
 
 
-def _touch(chat: ChatWithMessages) -> Update:
-    return update(chats).where(chats.c.id == chat.id).values(updated_at=chat.updated_at)
+def _touch(chat: ChatWithMessages) -> Change:
+    return UPDATE_CHAT, {"chat": chat.id, "updated_at": chat.updated_at}
 
 
 def _list_item(row: Row) -> ChatListItem:
@@ -177,10 +198,6 @@ def _list_item(row: Row) -> ChatListItem:
         created_by_name=row["name"] or row["email"],
         created_by_avatar=row["avatar_url"],
     )
-
-
-def _builtins(ids: list[UUID], by_id: dict[UUID, Any]) -> Any:
-    return msgspec.to_builtins([by_id[id] for id in ids])
 
 
 def _chat(row: Row, turns: list[Row]) -> ChatWithMessages:

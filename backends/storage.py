@@ -1,8 +1,8 @@
 """Where rows are kept: the storage's interface, and SQLite, its embedded implementation.
 
-SQLite has one writer at a time, so one task owns one held connection, takes units of work from a queue and commits what has
-gathered in one transaction (group commit). Reads go to held connections of their own, which WAL lets run beside the writer.
-`databases` opens a connection, in a new thread, for each outermost use; holding them makes a write fourteen times as fast.
+SQLite has one writer at a time, so one task owns the connection that writes, takes units of work from a queue and commits what
+has gathered in one transaction (group commit). Reads go to connections of their own, which WAL lets run beside the writer.
+All of them are held: `databases` by itself opens a connection, in a new thread, for each use.
 """
 
 import asyncio
@@ -11,17 +11,22 @@ import itertools
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+import aiosqlite
 import anyio
+import anyio.to_thread
 import databases
 from sqlalchemy import Executable, Select, literal, select
 
+from backends.statements import Prepared, prepared
+
 Row = Mapping[str, Any]
-Work = tuple[Sequence[Executable], "asyncio.Future[None]"]
+Change = Executable | tuple[Executable, Mapping[str, Any]]
+Work = tuple[Sequence[tuple[str, Mapping[str, Any]]], "asyncio.Future[None]"]
 
 READERS = 2  # enough to keep one busy while the other is held up by a long chat; each costs a thread
 QUEUE = 1000  # units of work; beyond that writers wait for the disk, which is what they do anyway
@@ -31,38 +36,44 @@ WRITE_TIMEOUT_S = 30.0  # a disk that takes longer is an outage, and the client 
 
 
 class Storage(Protocol):
-    """Rows in and out, by SQLAlchemy Core statements."""
+    """Rows in and out, by SQLAlchemy Core statements.
 
-    async def fetch_all(self, query: Select[Any]) -> list[Row]:
+    A statement that is a constant of its module, its values given beside it by the names of its parameters or columns, is
+    compiled once; one that is made where it is used is compiled at each use, which takes ten times as long as running it.
+    """
+
+    async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
         """Rows as mappings by column name."""
 
-    async def write(self, *statements: Executable) -> None:
-        """All of them or none, durable on return. Statements of one call see each other; nobody sees half of them."""
+    async def write(self, *changes: Change) -> None:
+        """All of them or none, durable on return. Changes of one call see each other; nobody sees half of them."""
 
 
 async def ping(storage: Storage) -> None:
     """Raises what keeps the database from answering."""
-    await storage.fetch_all(select(literal(1)))
+    await storage.fetch_all(PING)
 
 
+PING = select(literal(1))
 Committed = Callable[[int, float], None]  # called after each commit with how many units of work it had, and the seconds it took
 
 
 class SQLiteStorage:
-    """SQLite through `databases` and aiosqlite. Made by `open_sqlite`."""
+    """SQLite, written to with Python's own sqlite3 and read from with aiosqlite. Made by `open_sqlite`."""
 
-    def __init__(
-        self, writer: databases.core.Connection, readers: Sequence[databases.core.Connection], committed: Committed
-    ) -> None:
-        self._committed = committed
+    def __init__(self, writer: sqlite3.Connection, readers: Sequence[aiosqlite.Connection], committed: Committed) -> None:
         self._writer = writer
         self._readers = itertools.cycle(readers)
+        self._committed = committed
         self._send, self._receive = anyio.create_memory_object_stream[Work](QUEUE)
 
-    async def fetch_all(self, query: Select[Any]) -> list[Row]:
-        return [record._mapping for record in await next(self._readers).fetch_all(query)]
+    async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
+        statement = prepared(query, tuple(values)) if values else Prepared(query)
+        found = await next(self._readers).execute_fetchall(statement.sql, statement.arguments(values))
+        return [statement.row(row) for row in found]
 
-    async def write(self, *statements: Executable) -> None:
+    async def write(self, *changes: Change) -> None:
+        statements = [_bound(change) for change in changes]
         done = asyncio.get_running_loop().create_future()
         with anyio.fail_after(WRITE_TIMEOUT_S):
             await self._send.send((statements, done))
@@ -85,7 +96,7 @@ class SQLiteStorage:
     async def _commit(self, batch: list[Work]) -> None:
         started = time.monotonic()
         try:
-            await self._transact([statement for statements, _ in batch for statement in statements])
+            await anyio.to_thread.run_sync(self._transact, [statement for statements, _ in batch for statement in statements])
         except Exception as error:
             if len(batch) > 1:  # one of them is at fault; alone, each can only fail itself
                 for work in batch:
@@ -98,35 +109,44 @@ class SQLiteStorage:
                 if not done.done():  # its caller was cancelled
                     done.set_result(None)
 
-    async def _transact(self, statements: Sequence[Executable]) -> None:
-        # Not `transaction()`: its plain BEGIN takes the write lock late and then fails at once instead of waiting for it.
-        await self._writer.execute("BEGIN IMMEDIATE")
+    def _transact(self, statements: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        # In a thread, and all of it in one: a hop to a thread for each statement takes longer than the statement.
+        # A plain BEGIN would take the write lock late, and then fail at once instead of waiting for it.
+        self._writer.execute("BEGIN IMMEDIATE")
         try:
-            for statement in statements:
-                await self._writer.execute(statement)  # type: ignore[arg-type]
-            await self._writer.execute("COMMIT")
+            for sql, arguments in statements:
+                self._writer.execute(sql, arguments)
+            self._writer.execute("COMMIT")
         except BaseException:
-            with anyio.CancelScope(shield=True), suppress(sqlite3.OperationalError):  # SQLite may have rolled back itself
-                await self._writer.execute("ROLLBACK")
+            if self._writer.in_transaction:  # SQLite may have rolled back itself
+                self._writer.execute("ROLLBACK")
             raise
+
+
+def _bound(change: Change) -> tuple[str, Mapping[str, Any]]:
+    if isinstance(change, tuple):
+        statement = prepared(change[0], tuple(change[1]))
+        return statement.sql, statement.arguments(change[1])
+    statement = Prepared(change)
+    return statement.sql, statement.arguments({})
 
 
 @asynccontextmanager
 async def open_sqlite(path: Path, committed: Committed) -> AsyncIterator[SQLiteStorage]:
     """Open the migrated database at `path` and hold its connections until the block ends."""
     async with AsyncExitStack() as stack:
-        held = []
-        for _ in range(1 + READERS):
+        readers = []
+        for _ in range(READERS):
             # A Database gives each task one connection; here one is held for all tasks, so each has a Database of its own.
             connection = databases.Database(f"sqlite+aiosqlite:///{quote(str(path))}").connection()
             await stack.enter_async_context(connection)
-            await connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-            held.append(connection)
-        writer, *readers = held
+            readers.append(connection.raw_connection)
+            await readers[-1].execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            await readers[-1].execute("PRAGMA query_only=ON")
+        writer = sqlite3.connect(path, BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
+        stack.enter_context(closing(writer))
         for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):  # WAL is the file's, and the migrations turn it on
-            await writer.execute(f"PRAGMA {pragma}")
-        for reader in readers:
-            await reader.execute("PRAGMA query_only=ON")
+            writer.execute(f"PRAGMA {pragma}")
         storage = SQLiteStorage(writer, readers, committed)
         # A bare task and not a group, which would wrap whatever the block raises. If it died, its end of the queue would
         # be closed and every write would say so at once.

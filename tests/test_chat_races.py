@@ -5,8 +5,8 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from sqlalchemy import Executable
 
+from backends.storage import Change
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import is_end
@@ -25,10 +25,10 @@ class HeldCommit:
         self.gate = anyio.Event()
         monkeypatch.setattr(self.storage, "write", self.held)
 
-    async def held(self, *statements: Executable) -> None:
+    async def held(self, *changes: Change) -> None:
         self.reached.set()
         await self.gate.wait()
-        await self.write(*statements)
+        await self.write(*changes)
 
 
 @pytest.fixture

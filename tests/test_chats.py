@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Executable, Select
+from sqlalchemy import Select
 
 from backends import open_storage
 from backends.chats import create_chat, find_chat, finish_dead_messages, finish_message
-from backends.storage import Row, Storage
+from backends.storage import Change, Row, Storage
 from handlers.load_file import load_file
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages, TextResponse
 from schemas.users import AuthenticatedUser
@@ -78,13 +78,13 @@ class Overtaken:
         self.storage = storage
         self.chat = chat
 
-    async def fetch_all(self, query: Select[tuple[object, ...]]) -> list[Row]:
-        found = await self.storage.fetch_all(query)
+    async def fetch_all(self, query: Select[tuple[object, ...]], **values: object) -> list[Row]:
+        found = await self.storage.fetch_all(query, **values)
         await answer(self.storage, self.chat)
         return found
 
-    async def write(self, *statements: Executable) -> None:
-        await self.storage.write(*statements)
+    async def write(self, *changes: Change) -> None:
+        await self.storage.write(*changes)
 
 
 async def test_a_message_that_is_answered_while_it_is_found_dead_keeps_its_answer(storage: Storage) -> None:

@@ -125,6 +125,10 @@ async def test_text_that_cannot_be_encoded_ends_only_its_own_run(settings: Setti
         assert_internal(frames[-1], caplog)
         await still_works(client)
         assert rows(house.database, "SELECT DISTINCT is_completed FROM messages") == [{"is_completed": 1}]
+        await client.send({"id": frames[0]["payload"]["id"]}, "/chats/get")
+        (message,) = (await client.frame())["payload"]["messages"].values()
+        (part,) = message["response_messages"].values()
+        assert part["message"].startswith("fine?")  # what there was can be read again
 
 
 async def test_an_agent_faster_than_the_channel_loses_nothing(settings: Settings) -> None:

@@ -14,7 +14,7 @@ PRODUCT = sorted(path for room in ROOMS for path in [ROOT / f"{room}.py", *(ROOT
 # Where a library may be imported; what is not listed here may be imported anywhere above the schemas.
 DOORS = {
     "databases": {"backends/storage.py"},
-    "aiosqlite": set(),
+    "aiosqlite": {"backends/storage.py"},
     "sqlite3": {"backends/storage.py"},
     "jwt": {"backends/auth.py"},
     "openai": {"backends/openai.py"},

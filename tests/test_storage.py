@@ -101,13 +101,7 @@ async def test_writes_that_come_together_share_a_transaction(settings: Settings)
     async with open_storage(settings) as storage:
         assert isinstance(storage, SQLiteStorage)
         begun: list[str] = []
-        execute = storage._writer.execute
-
-        async def counting(query: object) -> object:
-            begun.append(str(query))
-            return await execute(query)  # type: ignore[arg-type]
-
-        storage._writer.execute = counting  # type: ignore[method-assign,assignment]
+        storage._writer.set_trace_callback(begun.append)
         async with anyio.create_task_group() as tasks:
             for number in range(1, 151):
                 tasks.start_soon(storage.write, user(number))
@@ -125,8 +119,8 @@ async def test_closing_commits_what_is_queued_and_leaves_no_journal(settings: Se
 
 async def test_foreign_keys_are_enforced_and_readers_cannot_write(storage: Storage) -> None:
     assert isinstance(storage, SQLiteStorage)
-    assert (await storage._writer.fetch_val("PRAGMA foreign_keys")) == 1
-    assert (await storage._writer.fetch_val("PRAGMA journal_mode")) == "wal"
+    assert storage._writer.execute("PRAGMA foreign_keys").fetchone() == (1,)
+    assert storage._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         await next(storage._readers).execute("DELETE FROM users")
 

@@ -1,0 +1,71 @@
+"""SQLAlchemy Core statements as SQLite takes them: compiled once, then only filled in.
+
+SQLAlchemy's own engine would do the same, but `databases` compiles anew at each use.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, cast
+
+import msgspec
+from sqlalchemy import Executable, Select
+from sqlalchemy.dialects.sqlite import pysqlite
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+Process = Callable[[Any], Any]
+
+KEPT = 256  # compiled statements: the constants of the backends many times over
+
+
+def _to_json(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # lone surrogates, which an agent may say: kept is what can be read again
+        return json.dumps(msgspec.to_builtins(value), ensure_ascii=False).encode(errors="replace").decode()
+
+
+DIALECT = pysqlite.dialect(paramstyle="named", json_serializer=_to_json, json_deserializer=msgspec.json.decode)
+
+
+class Prepared:
+    """A statement's SQL, and what its values and its rows go through on their way.
+
+    Raises KeyError when `names`, those of the values that it will be given, are not the ones that it has to be given.
+    """
+
+    def __init__(self, statement: Executable, names: Sequence[str] = ()) -> None:
+        element = cast(ClauseElement, statement)
+        compiled = cast(SQLCompiler, element.compile(dialect=DIALECT, column_keys=names or None))
+        self.sql = str(compiled)
+        required = {name for bind, name in compiled.bind_names.items() if bind.required}
+        if wrong := required - set(names) | set(names) - set(compiled.bind_names.values()):
+            raise KeyError(f"{', '.join(sorted(wrong))}: missing or unknown in {self.sql}")
+        self._constants = {name: value for name, value in compiled.params.items() if name not in required}
+        self._in = {
+            name: process
+            for bind, name in compiled.bind_names.items()
+            if (process := bind.type.dialect_impl(DIALECT).bind_processor(DIALECT))
+        }
+        self._out: list[tuple[str, Process | None]] = []
+        if isinstance(statement, Select):
+            for column in statement.selected_columns:
+                self._out.append((str(column.key), column.type.dialect_impl(DIALECT).result_processor(DIALECT, None)))
+
+    def arguments(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The values as SQLite takes them."""
+        arguments = {**self._constants, **values}
+        for name, process in self._in.items():
+            arguments[name] = process(arguments[name])
+        return arguments
+
+    def row(self, found: Sequence[Any]) -> dict[str, Any]:
+        """A row by its columns' names."""
+        return {name: process(value) if process else value for (name, process), value in zip(self._out, found, strict=True)}
+
+
+@lru_cache(KEPT)
+def prepared(statement: Executable, names: tuple[str, ...]) -> Prepared:
+    """A statement that is a constant, for values of these names."""
+    return Prepared(statement, names)
