@@ -1,12 +1,12 @@
 """What answers a prompt: the agent's interface, and the offline agent, its embedded implementation."""
 
+import asyncio
 import itertools
 import json
 import re
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Protocol
 
-import anyio
 import msgspec
 
 from schemas.assets import Asset
@@ -93,12 +93,12 @@ class OfflineAgent:
 
     async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
         for event in self._script(task):
-            await anyio.sleep(self._delay)  # with no delay, still lets others run
+            await asyncio.sleep(self._delay)  # with no delay, still lets others run
             yield event
 
     async def title(self, task: AgentTask) -> AsyncGenerator[str, None]:
         for word in _words(_title(task)):
-            await anyio.sleep(self._delay)
+            await asyncio.sleep(self._delay)
             yield word
 
     async def aclose(self) -> None:

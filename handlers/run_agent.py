@@ -1,9 +1,10 @@
 """An agent at work: its answer and its title side by side, within their times, into the transcript and the channel."""
 
 import logging
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, suppress
-from typing import TypeVar
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 
 import anyio
 import anyio.lowlevel
@@ -13,7 +14,6 @@ from handlers.runs import Channel
 from handlers.services import Timeouts
 from handlers.transcript import Item, Transcript
 
-T = TypeVar("T")
 TITLE_CHARACTERS = 200  # of a model that does not heed how long a title is
 
 logger = logging.getLogger("threadcast")
@@ -27,9 +27,11 @@ async def run_agent(agent: Agent, task: AgentTask, transcript: Transcript, tx: C
         if transcript.wants_title:
             tasks.start_soon(_make_title, agent, task, transcript, tx, timeouts)
         try:
-            with anyio.fail_after(timeouts.run):
-                async with aclosing(_in_time(agent.answer(task), timeouts)) as events:
+            async with aclosing(agent.answer(task)) as events:
+                with in_time(timeouts) as came:
                     async for event in events:
+                        if not isinstance(event, AssetsFound):  # what an agent looked up is no token yet
+                            came()
                         await send_all(tx, transcript.apply(event))
         except Exception as error:  # raised below: the group would wrap it
             failure = error
@@ -42,9 +44,10 @@ async def _make_title(agent: Agent, task: AgentTask, transcript: Transcript, tx:
     title = ""
     with suppress(anyio.BrokenResourceError):  # the stream has failed, and the answer will find out
         try:
-            with anyio.fail_after(timeouts.run):
-                async with aclosing(_in_time(agent.title(task), timeouts)) as chunks:
+            async with aclosing(agent.title(task)) as chunks:
+                with in_time(timeouts) as came:
                     async for chunk in chunks:
+                        came()
                         title += chunk
                         await send_all(tx, transcript.apply(TitleChunk(chunk)))
         except Exception:
@@ -53,19 +56,24 @@ async def _make_title(agent: Agent, task: AgentTask, transcript: Transcript, tx:
         await send_all(tx, transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
 
 
-async def _in_time(events: AsyncGenerator[T, None], timeouts: Timeouts) -> AsyncGenerator[T, None]:
-    """The events, each within its time. What an agent looked up is no token yet."""
-    limit = timeouts.first_token
-    async with aclosing(events):
-        while True:
-            try:
-                with anyio.fail_after(limit):
-                    event = await anext(events)
-            except StopAsyncIteration:
-                return
-            yield event
-            if not isinstance(event, AssetsFound):
-                limit = timeouts.between_tokens
+@contextmanager
+def in_time(timeouts: Timeouts) -> Iterator[Callable[[], None]]:
+    """Raises TimeoutError when the block takes too long, or when the function that it is given is not called in time.
+
+    That is to be called at each token and so has to be cheap: the time starts anew only when a twentieth of it has gone by,
+    and a pause may be that much longer.
+    """
+    with anyio.fail_after(timeouts.run), anyio.fail_after(timeouts.first_token) as scope:
+        renewed = -math.inf
+
+        def came() -> None:
+            nonlocal renewed
+            now = time.monotonic()
+            if now - renewed > timeouts.between_tokens / 20:
+                renewed = now
+                scope.deadline = anyio.current_time() + timeouts.between_tokens * 21 / 20
+
+        yield came
 
 
 async def send_all(tx: Channel, items: Iterable[Item]) -> None:

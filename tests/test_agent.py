@@ -1,8 +1,8 @@
 """The offline agent: the same answer to the same task, from what there is, in as many words and as slowly as it is told."""
 
+import asyncio
 from datetime import UTC, datetime
 
-import anyio
 import pytest
 
 from backends.agent import AgentEvent, AgentTask, AssetsFound, OfflineAgent, ReasoningChunk, ResponseChunk
@@ -70,6 +70,6 @@ async def test_it_pauses_before_each_chunk(monkeypatch: pytest.MonkeyPatch) -> N
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(anyio, "sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     answer = await events(OfflineAgent(3, 20), AgentTask("Hi"))
     assert slept == [0.02] * len(answer)
