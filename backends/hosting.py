@@ -46,6 +46,8 @@ class Protocol(WebSocketsSansIOProtocol):
             self.writable.set()  # do not wait behind what will never be read
             self._end_soon()
         await super().send(message)  # type: ignore[arg-type]
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True  # by a refusal: uvicorn would log it as an error of the application
 
     def data_received(self, data: bytes) -> None:
         # uvicorn's own forgets the good frames that came with one that ends the connection.

@@ -149,6 +149,7 @@ def test_a_stop_is_clean_and_no_log_has_the_token(tmp_path: Path, number: int) -
                 urlopen(f"http{program.url[2:-2]}chats?authentication={token}", timeout=5)
             assert program.stop(number) == 0
         assert "Traceback" not in program.log
+        assert '"level": "error"' not in program.log
         assert "/api/v1/ws" in program.log
         assert "/api/v1/chats" in program.log
         assert token not in program.log + program.output
