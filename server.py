@@ -1,6 +1,8 @@
 """The door: the application, its WebSocket endpoint and its lifespan, and the command line."""
 
+import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import click
 from anyio.abc import TaskGroup
 from starlette.applications import Starlette
@@ -43,6 +46,7 @@ from schemas.load import LoadFile
 from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings
 
 DAY_S = 86_400
+THREAD_SWITCH_S = 0.0005  # Python's 5 ms are long for the database's thread, and so for whoever waits for a commit
 LONGEST_SLEEP_S = 86_400.0  # event loops do not take any number of seconds; a token may
 
 logger = logging.getLogger("threadcast")
@@ -55,6 +59,7 @@ class Socket(WebSocketEndpoint):
 
     connection: Connection
     tasks: TaskGroup
+    expiry: asyncio.TimerHandle | None = None
 
     async def dispatch(self) -> None:
         websocket = WebSocket(self.scope, self.receive, self.send)
@@ -99,20 +104,25 @@ class Socket(WebSocketEndpoint):
     async def on_connect(self, websocket: WebSocket) -> None:
         await websocket.accept()
         self.tasks.start_soon(self.connection.write, websocket)
-        self.tasks.start_soon(self.expire)
+        self.expire()
 
     async def on_receive(self, websocket: WebSocket, data: Any) -> None:
         receive(self.services, self.connection, data)
+        await anyio.lowlevel.checkpoint()  # of many frames that came at once, each lets others have a turn
 
     async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
+        if self.expiry:
+            self.expiry.cancel()
         logger.info("disconnected", extra={"code": close_code})
         self.services.backends.metrics.closed(close_code)
 
-    async def expire(self) -> None:
-        """Close the connection when its token ends."""
-        while (left := self.connection.user.expires_at - time.time()) > 0:  # noqa: ASYNC110 (a clock has no event)
-            await anyio.sleep(min(left, LONGEST_SLEEP_S))
-        self.connection.close(TOKEN_EXPIRED)
+    def expire(self) -> None:
+        """Close the connection when its token ends. A timer and not a task: most connections end before."""
+        left = self.connection.user.expires_at - time.time()
+        if left <= 0:
+            self.connection.close(TOKEN_EXPIRED)
+        else:
+            self.expiry = asyncio.get_running_loop().call_later(min(left, LONGEST_SLEEP_S), self.expire)
 
 
 def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextManager[Backends] | None = None) -> Starlette:
@@ -146,6 +156,7 @@ def _services(settings: Settings, backends: Backends, tasks: TaskGroup) -> Servi
         max_frame_bytes=settings.max_frame_bytes,
         frames_per_second=settings.frames_per_second,
         connections=Connections(settings.max_connections, settings.max_connections_per_user),
+        requests=Gate(),
         posts=Gate(),
         runs=Runs(settings.max_runs_per_user),
     )
@@ -199,6 +210,7 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None) -> 
 
     try:
         with sole_server(settings.database_path):
+            sys.setswitchinterval(THREAD_SWITCH_S)
             banner = anyio.run(prepare)
             create_server(create_app(settings, secret), settings, banner).run()
     except SettingsError as error:

@@ -18,6 +18,8 @@ from backends.logs import log_config
 
 # From our close frame to the end of the connection. A peer that reads has answered long before.
 CLOSE_GRACE_S = 3.0
+# Pings, pongs and fragments. 16 MiB in fragments of 16 KiB, in one second, are as many.
+TRIFLES_PER_SECOND = 1024
 # For open requests at a shutdown, after which they are cancelled. Runs are not requests: they have been drained before.
 SHUTDOWN_GRACE_S = 5
 
@@ -39,6 +41,9 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
+        self._abort: asyncio.TimerHandle | None = None
+        self._second = 0  # the one in which `_trifles` were counted
+        self._trifles = 0
         self.conn = Connection(max_size=config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
@@ -53,6 +58,10 @@ class Protocol(WebSocketsSansIOProtocol):
         # uvicorn's own forgets the good frames that came with one that ends the connection.
         self.conn.receive_data(data)
         self.handle_events()
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn's own would never answer
+            self.transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            self.transport.close()
+            self._end_soon()
         if self.conn.parser_exc is not None:
             self.handle_parser_exception()
 
@@ -65,13 +74,45 @@ class Protocol(WebSocketsSansIOProtocol):
         # uvicorn's own says 1005, which is a close frame without a code. Unread if there was any close frame.
         self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
         super().connection_lost(exc)
+        if self._abort is not None:
+            self._abort.cancel()
 
     def shutdown(self) -> None:
-        super().shutdown()
+        if not self.transport.is_closing():  # else all has been said, and uvicorn's own would fail
+            super().shutdown()
         self._end_soon()
 
+    def on_task_complete(self, task: "asyncio.Task[None]") -> None:
+        super().on_task_complete(task)
+        self._end_soon()
+
+    def handle_ping(self) -> None:
+        self._count_trifle()
+        if self.writable.is_set():
+            super().handle_ping()
+        else:  # a pong that waits would be memory that no bound knows of
+            self.conn.data_to_send()
+
+    def handle_pong(self, event: Frame) -> None:
+        self._count_trifle()
+        super().handle_pong(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        self._count_trifle()
+        super().handle_cont(event)
+
+    def _count_trifle(self) -> None:
+        """Cut off a peer that does nothing but keep us busy: what it sends so fast is no message."""
+        second = int(self.loop.time())
+        if second != self._second:
+            self._second, self._trifles = second, 0
+        self._trifles += 1
+        if self._trifles > TRIFLES_PER_SECOND:
+            self.transport.abort()
+
     def _end_soon(self) -> None:
-        self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
+        if self._abort is None and not self.disconnected:
+            self._abort = self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
 
 
 class Server(uvicorn.Server):
@@ -135,4 +176,6 @@ class Server(uvicorn.Server):
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # Python's last steps would take another one as a cause of death
     raise SystemExit(0)

@@ -69,7 +69,7 @@ def _without_color(logger: object, method: str, event: MutableMapping[str, Any])
 
 def _rendering(terminal: bool) -> list[Processor]:
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]  # rich's would show variables
         if terminal
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     )

@@ -58,6 +58,10 @@ PING = select(literal(1))
 Committed = Callable[[int, float], None]  # called after each commit with how many units of work it had, and the seconds it took
 
 
+class DatabaseBusy(Exception):
+    """Another process has held the write lock for too long."""
+
+
 class SQLiteStorage:
     """SQLite, written to with Python's own sqlite3 and read from with aiosqlite. Made by `open_sqlite`."""
 
@@ -98,11 +102,13 @@ class SQLiteStorage:
         try:
             await anyio.to_thread.run_sync(self._transact, [statement for statements, _ in batch for statement in statements])
         except Exception as error:
-            if len(batch) > 1:  # one of them is at fault; alone, each can only fail itself
+            if len(batch) > 1 and not isinstance(error, DatabaseBusy):  # one of them is at fault; alone, it fails alone
                 for work in batch:
                     await self._commit([work])
-            elif not batch[0][1].done():
-                batch[0][1].set_exception(error)
+                return
+            for _, done in batch:
+                if not done.done():
+                    done.set_exception(error)
         else:
             self._committed(len(batch), time.monotonic() - started)
             for _, done in batch:
@@ -112,7 +118,10 @@ class SQLiteStorage:
     def _transact(self, statements: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
         # In a thread, and all of it in one: a hop to a thread for each statement takes longer than the statement.
         # A plain BEGIN would take the write lock late, and then fail at once instead of waiting for it.
-        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise DatabaseBusy from error
         try:
             for sql, arguments in statements:
                 self._writer.execute(sql, arguments)

@@ -51,11 +51,11 @@ class Connections:
     def entered(self, connection: Connection) -> Iterator[None]:
         """The connection is one of them until the block ends. Raises ServiceUnavailable, or TooManyConnections."""
         user_id = connection.user.id
-        if len(self._open) >= self._most:
-            raise ServerFull
-        if self._of_user[user_id] >= self._most_per_user:
-            raise TooManyConnections
-        with self.gate.entered():
+        with self.gate.entered():  # first of all: who is told to come back elsewhere is not told that there are too many
+            if len(self._open) >= self._most:
+                raise ServerFull
+            if self._of_user[user_id] >= self._most_per_user:
+                raise TooManyConnections
             self._open.add(connection)
             self._of_user[user_id] += 1
             try:

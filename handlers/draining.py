@@ -26,6 +26,9 @@ async def drain(services: Services, seconds: float, hurry: anyio.Event) -> None:
     services.runs.interrupt()
     with anyio.move_on_after(INTERRUPT_S):
         await services.posts.emptied()
+    services.requests.shut()
+    with anyio.move_on_after(FLUSH_S):
+        await services.requests.emptied()
     for connection in services.connections:
         connection.close_when_sent(RESTARTING)
     with anyio.move_on_after(FLUSH_S):

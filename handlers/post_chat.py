@@ -60,11 +60,15 @@ async def post_chat_handler(
     if wait := await services.backends.rate_limit.hit(user.id):
         raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds")
     run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), tx)
-    bind_contextvars(chat=str(run.chat_id), message=str(run.message_id))
+    bind_contextvars(message=str(run.message_id))
     while other := services.runs.get(run.message_id):
-        if other.user_id != user.id or request.chat_id not in (None, other.chat_id):
+        if other.user_id != user.id:
             raise NotFound
-        if request.chat_id:  # to be replaced
+        if request.chat_id not in (None, other.chat_id):
+            if other.begun.is_set():
+                raise NotFound
+            await other.begun.wait()  # a retry that is being looked up: it is of no chat yet, and will be no run
+        elif request.chat_id:  # to be replaced
             other.stop()
             await other.ended.wait()
         else:
@@ -81,6 +85,7 @@ async def post_chat_handler(
                 return Replayed(chat)
         if request.chat_id:
             await _editable_chat(services, user, request.chat_id)  # who may not edit may not wait either
+        bind_contextvars(chat=str(run.chat_id))
         async with services.runs.turn(run):
             run.end = await _run(services, run, request, user)
             return Ran(run.end)

@@ -44,7 +44,10 @@ async def _end_of(services: Services, sender: Sender, payload: ChatCreateNewChat
     ended = anyio.Event()
 
     async def run() -> None:
-        ends.append(await post_thread(services, sender, payload))
+        try:
+            ends.append(await post_thread(services, sender, payload))
+        except Exception as error:  # one that escaped would cancel all that the server runs
+            ends.append(describe(error))
         ended.set()
 
     services.tasks.start_soon(run)  # the run belongs to the server: this request may be cancelled

@@ -20,6 +20,8 @@ from schemas.frames import RequestId, WsRequest, WsRoutes
 
 ENVELOPE = msgspec.json.Decoder(WsRequest)
 QUOTED = 64  # characters of a client's own words that an answer repeats at most
+LONGEST_SALVAGED = 65_536  # bytes or characters of a bad frame that are read again: that is slow, and holds up everybody
+MOST_VISITED = 2_000  # values that are looked at for a lone surrogate, for the same reason
 LONGEST_PATH = 200  # characters of the keys that lead to a bad text
 AT = " - at `$"  # how msgspec says where; the payload is read by itself, so its paths lack their beginning
 
@@ -31,6 +33,8 @@ def receive(services: Services, connection: Connection, data: str | bytes) -> No
         text = data if isinstance(data, str) else data.decode()
         request = ENVELOPE.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        if not within_rate:
+            return _refuse(services, Sender(connection.user, connection.id), None, None, _too_many(connection))
         salvaged = _salvage(data)
         sender = Sender(connection.user, connection.id, _request_id(salvaged.get("id")))
         return _refuse(services, sender, _quotable(salvaged.get("route")), None, BadRequest(_reason(error, salvaged)))
@@ -41,13 +45,17 @@ def receive(services: Services, connection: Connection, data: str | bytes) -> No
         return _refuse(services, sender, _quotable(request.route), request.event, unknown)
     try:
         if not within_rate:
-            raise TooManyRequests("frames", f"more than {connection.rate.per_second} frames in a second, retry in 1 second")
+            raise _too_many(connection)
         if request.event not in (None, route.event.value):
             raise BadRequest(f"the event of this route is {route.event.value} - at `$.event`")
         payload = read_payload(route, request.payload, "$.payload")
     except (BadRequest, TooManyRequests) as error:
         return _refuse(services, sender, request.route, None, error)
     services.tasks.start_soon(_handle, services, sender, route, WsRoutes(request.route), payload)
+
+
+def _too_many(connection: Connection) -> TooManyRequests:
+    return TooManyRequests("frames", f"more than {connection.rate.per_second} frames in a second, retry in 1 second")
 
 
 def read_payload(route: Route, data: bytes | msgspec.Raw, root: str) -> Any:
@@ -65,7 +73,8 @@ def read_payload(route: Route, data: bytes | msgspec.Raw, root: str) -> Any:
 
 async def _handle(services: Services, sender: Sender, route: Route, path: WsRoutes, payload: Any) -> None:
     try:
-        await route.handler(services, sender, payload)
+        with services.requests.entered():
+            await route.handler(services, sender, payload)
     except Exception as error:  # one that escaped would cancel all that the server runs
         send_error_message(services.backends.broker, sender, path, route.event, describe(error))
 
@@ -80,6 +89,8 @@ def _refuse(services: Services, sender: Sender, route: str | None, event: str | 
 
 def _salvage(data: str | bytes) -> dict[str, Any]:
     """What a more forgiving reader makes of a frame that did not decode: it passes wrong types and lone surrogates."""
+    if len(data) > LONGEST_SALVAGED:
+        return {}
     try:
         text = data if isinstance(data, str) else data.decode()  # given bytes, json would guess at other encodings
         found = json.loads(text, parse_constant=_not_json, parse_int=float)  # int refuses more than 4,300 digits
@@ -117,7 +128,9 @@ def _reason(error: Exception, salvaged: dict[str, Any]) -> str:
 def _surrogate(value: Any) -> str | None:
     """The path of a text that cannot be encoded. Without recursion: the frame may be as deep as its reader could go."""
     left = [("$", value)]
-    while left:
+    for _ in range(MOST_VISITED):
+        if not left:
+            break
         path, part = left.pop()
         if isinstance(part, str) and any("\ud800" <= character <= "\udfff" for character in part):
             return path[:LONGEST_PATH]

@@ -32,6 +32,7 @@ class Services:
     max_frame_bytes: int  # and of a body over HTTP
     frames_per_second: int  # that one connection may send
     connections: Connections
+    requests: Gate  # each is inside until it has been answered
     posts: Gate  # each is inside from its arrival until its stream has been sent
     runs: Runs
 

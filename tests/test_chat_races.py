@@ -1,12 +1,13 @@
 """What arrives exactly while an answer is being stored: the commit is held, so that it is certain."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import uuid4
 
 import anyio
 import pytest
 
-from backends.storage import Change
+from backends.storage import Change, Row
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import is_end
@@ -90,6 +91,35 @@ async def test_a_replacement_while_a_stopped_answer_is_stored_waits_for_it(life:
     second = await until(life.client, "complete")
     assert (second["request_id"], answer_of(second["payload"])) == ("2", "two begins, and ends")
     assert as_stored(second["payload"]) == stored_chat(life.house.database, chat_id)
+
+
+async def test_a_replacement_right_after_a_retry_waits_until_that_is_answered(
+    life: Life, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload = {"prompt": "one", "message_id": str(uuid4())}
+    life.agent.let_go("one")
+    await life.client.send(payload)
+    chat_id = (await until(life.client, "complete"))["payload"]["id"]
+    storage, gate, reached = life.house.backends.storage, anyio.Event(), anyio.Event()
+    fetch_all = storage.fetch_all
+
+    async def held(*query: Any, **values: object) -> list[Row]:
+        reached.set()
+        await gate.wait()
+        return await fetch_all(*query, **values)
+
+    monkeypatch.setattr(storage, "fetch_all", held)
+    await life.client.send(payload, id="retry")
+    await reached.wait()
+    await life.client.send({**payload, "prompt": "two", "chat_id": chat_id}, id="replacement")
+    await life.client.refusal({}, id="bad")  # so the replacement has come as far as it can
+    life.agent.let_go("two")
+    gate.set()
+    retried = await until(life.client, "complete", request_id="retry")
+    assert answer_of(retried["payload"]) == "one begins, and ends"
+    replaced = await until(life.client, "complete", request_id="replacement")
+    assert answer_of(replaced["payload"]) == "two begins, and ends"
+    assert as_stored(replaced["payload"]) == stored_chat(life.house.database, chat_id)
 
 
 async def test_the_same_new_post_while_the_first_is_stored_waits_until_it_has_begun(

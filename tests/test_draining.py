@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from backends.agent import ResponseChunk
+from backends.storage import Row
 from settings import Settings
 from tests.agents import HeldAgent, ScriptedAgent
 from tests.client import Client, fold, unsettled, untitled
@@ -73,6 +74,43 @@ async def test_a_drain_tells_everybody_takes_nothing_new_and_lets_runs_finish(se
         assert await client.close_code() == 1012
         assert await bystander.close_code() == 1012
     assert rows(house.database, MESSAGES) == [{"is_completed": 1, "final_reasoning_message": "Reasoned for 0 seconds"}]
+
+
+async def test_who_comes_during_a_drain_is_not_told_that_there_are_too_many(settings: Settings) -> None:
+    agent, full = HeldAgent(), replace(settings, drain_seconds=20, max_connections_per_user=1, max_connections=1)
+    async with open_house(full, agent) as house, house.connect() as client:
+        await begun(client, prompt="Go")
+        house.server.should_exit = True
+        await client.until("goingAway")
+        status, body = await asyncio.to_thread(refusal_of_upgrade, house)
+        assert (status, body["code"]) == (503, "SERVICE_UNAVAILABLE")
+        assert house.backends.metrics.registry.get_sample_value("threadcast_refusals_total", {"limit": "connections"}) == 0
+        agent.let_go("Go")
+        await client.until("complete")
+
+
+async def test_a_request_that_is_being_answered_is_answered_before_the_close(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.draining.FLUSH_S", 10)
+    async with open_house(settings) as house, house.connect() as client:
+        storage, gate, reached = house.backends.storage, anyio.Event(), anyio.Event()
+        fetch_all = storage.fetch_all
+
+        async def held(*query: Any, **values: object) -> list[Row]:
+            reached.set()
+            await gate.wait()
+            return await fetch_all(*query, **values)
+
+        monkeypatch.setattr(storage, "fetch_all", held)
+        await client.send({}, "/chats/list")
+        await reached.wait()
+        house.server.should_exit = True
+        await client.until("goingAway")
+        await until(lambda: house.services.requests.is_shut)
+        gate.set()
+        assert [frame["event"] for frame in await _rest(client)] == ["getChatsList"]
+        assert await client.close_code() == 1012
 
 
 async def test_what_has_not_finished_in_time_ends_like_a_stop_also_what_waits_for_its_turn(settings: Settings) -> None:

@@ -96,13 +96,17 @@ async def test_a_frame_too_many_is_refused_and_the_others_are_answered(settings:
         for number in range(5):
             await client.send({}, "/chats/list", id=str(number))
         await client.send("not an object", "/chats/list", id="5")
-        frames = sorted([await client.frame() for _ in range(6)], key=lambda frame: str(frame["request_id"]))
+        await client.socket.send("no JSON")
+        came = [await client.frame() for _ in range(7)]
+        (unread,) = [frame for frame in came if frame["route"] == "/"]
+        assert (unread["event"], unread["error"]["code"]) == ("error", "TOO_MANY_REQUESTS")
+        frames = sorted((frame for frame in came if frame is not unread), key=lambda frame: str(frame["request_id"]))
         assert [frame["error"] and frame["error"]["code"] for frame in frames] == [None] * 3 + ["TOO_MANY_REQUESTS"] * 3
         assert {(frame["route"], frame["event"]) for frame in frames} == {("/chats/list", "getChatsList")}
         assert "1 second" in frames[3]["error"]["message"]
         assert (await other.post(prompt="And I?"))[-1]["event"] == "complete"
         figures = house.backends.metrics.registry.get_sample_value("threadcast_refusals_total", {"limit": "frames"})
-        assert figures == 3
+        assert figures == 4
 
 
 def refused(house: House, limit: str) -> float | None:

@@ -78,7 +78,14 @@ def test_on_a_terminal_a_line_is_for_people(
     logging.config.dictConfig(log_config("INFO"))
     with bound_contextvars(user="u"):
         logging.getLogger("uvicorn.error").info("hello", extra={"color_message": "hello in colour"})
+        token = "eyJ." + "secret"
+        try:
+            raise ValueError(len(token))
+        except ValueError:
+            logging.getLogger("threadcast").exception("oh")
     line = capsys.readouterr().err
+    assert "ValueError: 10" in line
+    assert "eyJ.secret" not in line  # of a traceback only the code, no variables
     assert "hello" in line
     assert "user" in line
     assert "colour" not in line

@@ -107,6 +107,20 @@ async def test_a_failed_run_is_500_with_a_reference_and_no_more(settings: Settin
     assert not LEAKS.search(error["message"])
 
 
+async def test_an_error_that_nobody_expected_is_500_and_harms_nobody_else(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*arguments: object) -> None:
+        raise RuntimeError("at /etc/secret")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("handlers.post_chats.post_thread", fail)
+        status, body = await post(house, {"prompt": "Hi"})
+    assert (status, body["code"]) == (500, "INTERNAL_SERVER_ERROR")
+    assert "secret" not in body["message"]
+    assert (await post(house, {"prompt": "Hi"}))[0] == 200
+
+
 async def test_another_method_is_405(house: House) -> None:
     assert (await request(house, b"", house.token(), method="GET"))[0] == 405
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from handlers.receive import LONGEST_SALVAGED, MOST_VISITED
 from tests.conftest import House
 from tests.frames import ARRAYS, HEAD, HUGE, OBJECTS, TAIL, Data, Where, assert_refused, beside, within
 
@@ -108,3 +109,17 @@ async def test_an_unknown_route_is_answered_on_itself(house: House, subtests: py
     for name, (start, where) in UNKNOWN.items():
         with subtests.test(name):
             assert await assert_refused(house, f'{{{start}, "id": "c", {TAIL}', where)
+
+
+async def test_a_long_bad_frame_is_not_read_a_second_time(house: House) -> None:
+    start = '{"route": 7, "id": "c", "x": "'
+    long = start + "x" * (LONGEST_SALVAGED - len(start) - 2) + '"}'
+    await assert_refused(house, long, ("/", "error", "c"))
+    await assert_refused(house, long + " ", ("/", "error", None))
+
+
+async def test_of_many_values_not_all_are_looked_at(house: House) -> None:
+    for length, found in ((MOST_VISITED // 2, True), (MOST_VISITED, False)):
+        values = r'"\ud800"' + ", 1" * length  # looked at from the end
+        message = await assert_refused(house, within(f'{{"prompt": [{values}]}}'), ("/chats/post", "postThread", "c"))
+        assert ("$.payload.prompt[0]" in message) == found

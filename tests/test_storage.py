@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Insert, insert, select, update
 
 from backends import open_storage
-from backends.storage import SQLiteStorage, Storage, sole_server
+from backends.storage import DatabaseBusy, SQLiteStorage, Storage, sole_server
 from backends.tables import users
 from settings import Settings, load_settings
 from tests.database import count, opened, rows
@@ -66,6 +66,32 @@ async def test_a_bad_write_in_a_crowd_fails_alone(storage: Storage) -> None:
             tasks.start_soon(write, number)
     assert len(failed) == 9
     assert len(await ids(storage)) == 91
+
+
+async def test_while_another_process_holds_the_lock_a_crowd_fails_together(
+    settings: Settings, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(storage, SQLiteStorage)
+    tries, transact = [], storage._transact
+    monkeypatch.setattr(storage, "_transact", lambda statements: (tries.append(len(statements)), transact(statements)))
+    storage._writer.execute("PRAGMA busy_timeout=20")
+    failed = []
+
+    async def write(number: int) -> None:
+        try:
+            await storage.write(user(number))
+        except DatabaseBusy:
+            failed.append(number)
+
+    with opened(settings.database_path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        async with anyio.create_task_group() as tasks:
+            for number in range(1, 101):
+                tasks.start_soon(write, number)
+    assert len(failed) == sum(tries) == 100  # each was tried once
+    assert len(tries) < 10
+    await storage.write(user(1))
+    assert await ids(storage) == {uuid(1)}
 
 
 async def test_a_caller_that_gives_up_harms_nobody(storage: Storage) -> None:
