@@ -1,7 +1,7 @@
 """A whole server for each test: uvicorn on a free port, its own SQLite file, and real WebSocket clients."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from backends import Backends, open_backends, open_storage
 from backends.agent import Agent
 from backends.auth import PERSON, issue_token
 from backends.hosting import Server
+from backends.storage import Row
 from handlers.load_file import load_file
 from handlers.services import Services
 from server import create_app, create_server
@@ -60,6 +61,21 @@ class House:
         # Without a bounded queue: a client that closes with a full one waits for its own reading, in vain.
         async with connect(self.url, additional_headers=headers, max_size=None, max_queue=None, **options) as connection:
             yield Client(connection)
+
+
+class HeldFetch:
+    """Lets the server's storage read only when it is let go."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fetch_all: Callable[..., Awaitable[list[Row]]] = house.backends.storage.fetch_all
+        self.reached = anyio.Event()
+        self.gate = anyio.Event()
+        monkeypatch.setattr(house.backends.storage, "fetch_all", self.held)
+
+    async def held(self, *query: object, **values: object) -> list[Row]:
+        self.reached.set()
+        await self.gate.wait()
+        return await self.fetch_all(*query, **values)
 
 
 def settings_in(folder: Path) -> Settings:

@@ -1,17 +1,16 @@
 """What arrives exactly while an answer is being stored: the commit is held, so that it is certain."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 from uuid import uuid4
 
 import anyio
 import pytest
 
-from backends.storage import Change, Row
+from backends.storage import Change
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import is_end
-from tests.conftest import open_house
+from tests.conftest import HeldFetch, open_house
 from tests.database import as_stored, count, stored_chat
 from tests.test_chat_life import Life, answer_of, first_delta, until
 
@@ -100,21 +99,13 @@ async def test_a_replacement_right_after_a_retry_waits_until_that_is_answered(
     life.agent.let_go("one")
     await life.client.send(payload)
     chat_id = (await until(life.client, "complete"))["payload"]["id"]
-    storage, gate, reached = life.house.backends.storage, anyio.Event(), anyio.Event()
-    fetch_all = storage.fetch_all
-
-    async def held(*query: Any, **values: object) -> list[Row]:
-        reached.set()
-        await gate.wait()
-        return await fetch_all(*query, **values)
-
-    monkeypatch.setattr(storage, "fetch_all", held)
+    fetch = HeldFetch(life.house, monkeypatch)
     await life.client.send(payload, id="retry")
-    await reached.wait()
+    await fetch.reached.wait()
     await life.client.send({**payload, "prompt": "two", "chat_id": chat_id}, id="replacement")
     await life.client.refusal({}, id="bad")  # so the replacement has come as far as it can
     life.agent.let_go("two")
-    gate.set()
+    fetch.gate.set()
     retried = await until(life.client, "complete", request_id="retry")
     assert answer_of(retried["payload"]) == "one begins, and ends"
     replaced = await until(life.client, "complete", request_id="replacement")

@@ -15,11 +15,10 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from backends.agent import ResponseChunk
-from backends.storage import Row
 from settings import Settings
 from tests.agents import HeldAgent, ScriptedAgent
 from tests.client import Client, fold, unsettled, untitled
-from tests.conftest import House, open_house
+from tests.conftest import HeldFetch, House, open_house
 from tests.database import as_stored, rows, stored_chat
 from tests.over_http import get, request
 from tests.program import run, serving
@@ -94,21 +93,13 @@ async def test_a_request_that_is_being_answered_is_answered_before_the_close(
 ) -> None:
     monkeypatch.setattr("handlers.draining.FLUSH_S", 10)
     async with open_house(settings) as house, house.connect() as client:
-        storage, gate, reached = house.backends.storage, anyio.Event(), anyio.Event()
-        fetch_all = storage.fetch_all
-
-        async def held(*query: Any, **values: object) -> list[Row]:
-            reached.set()
-            await gate.wait()
-            return await fetch_all(*query, **values)
-
-        monkeypatch.setattr(storage, "fetch_all", held)
+        fetch = HeldFetch(house, monkeypatch)
         await client.send({}, "/chats/list")
-        await reached.wait()
+        await fetch.reached.wait()
         house.server.should_exit = True
         await client.until("goingAway")
         await until(lambda: house.services.requests.is_shut)
-        gate.set()
+        fetch.gate.set()
         assert [frame["event"] for frame in await _rest(client)] == ["getChatsList"]
         assert await client.close_code() == 1012
 

@@ -1,9 +1,10 @@
 """The storage's contract, run against each implementation, and what is particular to SQLite."""
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -72,8 +73,13 @@ async def test_while_another_process_holds_the_lock_a_crowd_fails_together(
     settings: Settings, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert isinstance(storage, SQLiteStorage)
-    tries, transact = [], storage._transact
-    monkeypatch.setattr(storage, "_transact", lambda statements: (tries.append(len(statements)), transact(statements)))
+    tries, transact = list[int](), storage._transact
+
+    def counted(statements: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        tries.append(len(statements))
+        transact(statements)
+
+    monkeypatch.setattr(storage, "_transact", counted)
     storage._writer.execute("PRAGMA busy_timeout=20")
     failed = []
 
