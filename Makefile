@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Optional extras of setup.cfg, such as `make install EXTRAS=openai`.
 EXTRAS ?=
+MEASURE ?=
 URL ?= ws://127.0.0.1:8000/api/v1/ws
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test stress conformance chat stop model clean
+.PHONY: help install run test stress conformance bench chat stop model clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -41,6 +42,13 @@ stress: $(BIN)/.installed-dev ## storms, kills and churn at full size, about 5 m
 
 conformance: $(BIN)/.installed-conformance ## run the cases of Autobahn's test suite against our WebSocket layer
 	@$(BIN)/python -m tests.autobahn
+
+$(BIN)/.installed-bench: $(BIN)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+bench: $(BIN)/.installed-bench ## measure Threadcast beside its peers, about 5 minutes; MEASURE=latency for one alone
+	$(BIN)/python -m benchmarks.bench $(MEASURE)
 
 chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on
 	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \
