@@ -18,8 +18,9 @@ from backends.logs import log_config
 
 # From our close frame to the end of the connection. A peer that reads has answered long before.
 CLOSE_GRACE_S = 3.0
-# Pings, pongs and fragments. 16 MiB in fragments of 16 KiB, in one second, are as many.
+# Pings, pongs and fragments too short to be of use: each costs us as much as a frame, and the client next to nothing.
 TRIFLES_PER_SECOND = 1024
+USEFUL_FRAGMENT_BYTES = 64
 # For open requests at a shutdown, after which they are cancelled. Runs are not requests: they have been drained before.
 SHUTDOWN_GRACE_S = 5
 
@@ -98,7 +99,8 @@ class Protocol(WebSocketsSansIOProtocol):
         super().handle_pong(event)
 
     def handle_cont(self, event: Frame) -> None:
-        self._count_trifle()
+        if len(event.data) < USEFUL_FRAGMENT_BYTES and not event.fin:
+            self._count_trifle()
         super().handle_cont(event)
 
     def _count_trifle(self) -> None:

@@ -11,7 +11,7 @@ from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
 from backends.agent import ResponseChunk
-from backends.hosting import TRIFLES_PER_SECOND, _leave
+from backends.hosting import TRIFLES_PER_SECOND, USEFUL_FRAGMENT_BYTES, _leave
 from settings import Settings
 from tests.agents import ScriptedAgent
 from tests.client import TIMEOUT_S, Client
@@ -136,6 +136,16 @@ async def test_a_peer_that_only_keeps_us_busy_is_cut_off(house: House, monkeypat
             await busy.socket.wait_closed()
         assert busy.socket.close_code == 1006
         assert (await good.post(prompt="Hi"))[-1]["event"] == "complete"
+
+
+async def test_fragments_of_a_useful_length_are_no_trifles(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.hosting.TRIFLES_PER_SECOND", 10)
+    fragment = wire(Opcode.CONT, b"x" * USEFUL_FRAGMENT_BYTES, fin=False)
+    async with house.connect() as client:
+        for _ in range(20):  # and neither is the last of a message
+            client.socket.transport.write(wire(Opcode.TEXT, b"x", fin=False) + fragment * 40 + wire(Opcode.CONT))
+        for _ in range(20):
+            assert (await client.frame())["error"]["code"] == "BAD_REQUEST"
 
 
 @pytest.fixture
