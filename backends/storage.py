@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 import aiosqlite
@@ -26,7 +26,7 @@ from backends.statements import Prepared, prepared
 
 Row = Mapping[str, Any]
 Change = Executable | tuple[Executable, Mapping[str, Any]]
-Work = tuple[Sequence[tuple[str, Mapping[str, Any]]], "asyncio.Future[None]"]
+Bound = tuple[str, Mapping[str, Any]]
 
 READERS = 2  # enough to keep one busy while the other is held up by a long chat; each costs a thread
 QUEUE = 1000  # units of work; beyond that writers wait for the disk, which is what they do anyway
@@ -45,8 +45,11 @@ class Storage(Protocol):
     async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
         """Rows as mappings by column name."""
 
-    async def write(self, *changes: Change) -> None:
-        """All of them or none, durable on return. Changes of one call see each other; nobody sees half of them."""
+    async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
+        """All of them or none, durable on return. Changes of one call see each other; nobody sees half of them.
+
+        `only_if` comes first of them, and when it changes no row nothing is written, and the answer is False. Raises Conflict.
+        """
 
 
 async def ping(storage: Storage) -> None:
@@ -58,8 +61,20 @@ PING = select(literal(1))
 Committed = Callable[[int, float], None]  # called after each commit with how many units of work it had, and the seconds it took
 
 
+class Conflict(Exception):
+    """A row is there already that has to be the only one of its kind, or another is not there that has to be."""
+
+
 class DatabaseBusy(Exception):
     """Another process has held the write lock for too long."""
+
+
+class Work(NamedTuple):
+    """What one `write` is to do, and where it waits for it."""
+
+    changes: Sequence[Bound]
+    only_if: Bound | None
+    written: "asyncio.Future[bool]"
 
 
 class SQLiteStorage:
@@ -76,12 +91,12 @@ class SQLiteStorage:
         found = await next(self._readers).execute_fetchall(statement.sql, statement.arguments(values))
         return [statement.row(row) for row in found]
 
-    async def write(self, *changes: Change) -> None:
-        statements = [_bound(change) for change in changes]
-        done = asyncio.get_running_loop().create_future()
+    async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
+        guard = None if only_if is None else _bound(only_if)
+        work = Work([_bound(change) for change in changes], guard, asyncio.get_running_loop().create_future())
         with anyio.fail_after(WRITE_TIMEOUT_S):
-            await self._send.send((statements, done))
-            await done
+            await self._send.send(work)
+            return await work.written
 
     def close(self) -> None:
         """Take no more work. What is queued is still committed."""
@@ -100,22 +115,22 @@ class SQLiteStorage:
     async def _commit(self, batch: list[Work]) -> None:
         started = time.monotonic()
         try:
-            await anyio.to_thread.run_sync(self._transact, [statement for statements, _ in batch for statement in statements])
+            written = await anyio.to_thread.run_sync(self._transact, batch)
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, DatabaseBusy):  # one of them is at fault; alone, it fails alone
                 for work in batch:
                     await self._commit([work])
                 return
-            for _, done in batch:
-                if not done.done():
-                    done.set_exception(error)
+            for work in batch:
+                if not work.written.done():
+                    work.written.set_exception(error)
         else:
             self._committed(len(batch), time.monotonic() - started)
-            for _, done in batch:
-                if not done.done():  # its caller was cancelled
-                    done.set_result(None)
+            for work, done in zip(batch, written, strict=True):
+                if not work.written.done():  # its caller was cancelled
+                    work.written.set_result(done)
 
-    def _transact(self, statements: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    def _transact(self, batch: Sequence[Work]) -> list[bool]:
         # In a thread, and all of it in one: a hop to a thread for each statement takes longer than the statement.
         # A plain BEGIN would take the write lock late, and then fail at once instead of waiting for it.
         try:
@@ -123,16 +138,25 @@ class SQLiteStorage:
         except sqlite3.OperationalError as error:
             raise DatabaseBusy from error
         try:
-            for sql, arguments in statements:
-                self._writer.execute(sql, arguments)
+            written = [self._do(work) for work in batch]
             self._writer.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if self._writer.in_transaction:  # SQLite may have rolled back itself
                 self._writer.execute("ROLLBACK")
+            if isinstance(error, sqlite3.IntegrityError):
+                raise Conflict from error
             raise
+        return written
+
+    def _do(self, work: Work) -> bool:
+        if work.only_if and not self._writer.execute(*work.only_if).rowcount:
+            return False
+        for change in work.changes:
+            self._writer.execute(*change)
+        return True
 
 
-def _bound(change: Change) -> tuple[str, Mapping[str, Any]]:
+def _bound(change: Change) -> Bound:
     if isinstance(change, tuple):
         statement = prepared(change[0], tuple(change[1]))
         return statement.sql, statement.arguments(change[1])

@@ -25,10 +25,10 @@ class HeldCommit:
         self.gate = anyio.Event()
         monkeypatch.setattr(self.storage, "write", self.held)
 
-    async def held(self, *changes: Change) -> None:
+    async def held(self, *changes: Change, only_if: Change | None = None) -> bool:
         self.reached.set()
         await self.gate.wait()
-        await self.write(*changes)
+        return await self.write(*changes, only_if=only_if)
 
 
 @pytest.fixture

@@ -83,8 +83,8 @@ class Overtaken:
         await answer(self.storage, self.chat)
         return found
 
-    async def write(self, *changes: Change) -> None:
-        await self.storage.write(*changes)
+    async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
+        return await self.storage.write(*changes, only_if=only_if)
 
 
 async def test_a_message_that_is_answered_while_it_is_found_dead_keeps_its_answer(storage: Storage) -> None:

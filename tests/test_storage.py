@@ -1,10 +1,9 @@
 """The storage's contract, run against each implementation, and what is particular to SQLite."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import anyio
@@ -13,7 +12,7 @@ import pytest
 from sqlalchemy import Insert, insert, select, update
 
 from backends import open_storage
-from backends.storage import DatabaseBusy, SQLiteStorage, Storage, sole_server
+from backends.storage import Conflict, DatabaseBusy, SQLiteStorage, Storage, Work, sole_server
 from backends.tables import users
 from settings import Settings, load_settings
 from tests.database import count, opened, rows
@@ -48,9 +47,36 @@ async def test_what_was_written_is_read_at_once(storage: Storage) -> None:
 async def test_statements_of_one_write_see_each_other_and_are_all_or_nothing(storage: Storage) -> None:
     await storage.write(user(1), update(users).where(users.c.id == uuid(1)).values(name="One"))
     assert (await storage.fetch_all(select(users.c.name)))[0]["name"] == "One"
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(Conflict):
         await storage.write(user(2), user(1))
     assert await ids(storage) == {uuid(1)}
+
+
+async def test_what_depends_on_a_change_is_written_with_it_or_not_at_all(storage: Storage) -> None:
+    await storage.write(user(1))
+    rename = update(users).values(name="One")
+    assert await storage.write(user(2), only_if=rename.where(users.c.id == uuid(1)))
+    assert not await storage.write(user(3), only_if=rename.where(users.c.id == uuid(4)))
+    with pytest.raises(Conflict):
+        await storage.write(user(2), only_if=rename.where(users.c.id == uuid(2)))
+    found = {row["id"]: row["name"] for row in await storage.fetch_all(select(users))}
+    assert found == {uuid(1): "One", uuid(2): None}
+
+
+async def test_of_a_crowd_that_wants_the_same_change_one_has_it(storage: Storage) -> None:
+    await storage.write(user(0))
+    first = update(users).where(users.c.id == uuid(0), users.c.name.is_(None)).values(name="Taken")
+    had = []
+
+    async def write(number: int) -> None:
+        if await storage.write(user(number), only_if=first):
+            had.append(uuid(number))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(1, 51):
+            tasks.start_soon(write, number)
+    assert len(had) == 1
+    assert await ids(storage) == {uuid(0), *had}
 
 
 async def test_a_bad_write_in_a_crowd_fails_alone(storage: Storage) -> None:
@@ -59,7 +85,7 @@ async def test_a_bad_write_in_a_crowd_fails_alone(storage: Storage) -> None:
     async def write(number: int) -> None:
         try:
             await storage.write(user(number, "same@x.example" if number % 10 == 0 else None))
-        except sqlite3.IntegrityError:
+        except Conflict:
             failed.append(number)
 
     async with anyio.create_task_group() as tasks:
@@ -75,9 +101,9 @@ async def test_while_another_process_holds_the_lock_a_crowd_fails_together(
     assert isinstance(storage, SQLiteStorage)
     tries, transact = list[int](), storage._transact
 
-    def counted(statements: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-        tries.append(len(statements))
-        transact(statements)
+    def counted(batch: Sequence[Work]) -> list[bool]:
+        tries.append(len(batch))
+        return transact(batch)
 
     monkeypatch.setattr(storage, "_transact", counted)
     storage._writer.execute("PRAGMA busy_timeout=20")
