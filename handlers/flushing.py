@@ -18,16 +18,20 @@ async def in_flushes(
     rx: MemoryObjectReceiveStream[Passenger], window: float, traffic: Traffic
 ) -> AsyncGenerator[list[Passenger], None]:
     """What is in the channel, as often as `window` seconds allow; with a window of 0 as it comes, and not joined."""
-    flushed = -window
+    flushed, pause, bound = -window, window, rx.statistics().max_buffer_size
     async for first in rx:
         if not window:
             yield [first]
             continue
         # Waiting here and not in `receive` with a time-out: that could lose what comes as the time runs out.
-        if _key(first) and (early := flushed + window - time.monotonic()) > 0:
+        if _key(first) and (early := flushed + pause - time.monotonic()) > 0:
             await anyio.sleep(early)
         flush = [first, *_waiting(rx)]
         flushed = time.monotonic()
+        if len(flush) >= bound:  # the agent has had to wait for us
+            pause /= 2
+        elif len(flush) < bound / 4:
+            pause = window
         fewer = list(joined(flush))
         traffic.joined += len(flush) - len(fewer)
         yield fewer

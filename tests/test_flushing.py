@@ -74,6 +74,18 @@ async def test_the_first_delta_leaves_at_once_and_the_next_wait_for_the_window_a
         assert clock.slept == [0.006]
 
 
+async def test_an_agent_that_fills_the_channel_within_a_window_is_waited_for_less_until_it_no_longer_does(clock: Clock) -> None:
+    many = [delta("x") for _ in range(100)]
+    clock.put(delta("a"))
+    async with aclosing(in_flushes(clock.receive, 0.016, Traffic())) as flushes:
+        await anext(flushes)
+        for filled in (many, many, many[:50], many[:50], many[:10], many[:10]):
+            clock.put(delta("x"))
+            clock.meanwhile = filled[1:]
+            assert await anext(flushes) == [delta("x" * len(filled))]
+    assert clock.slept == [0.016, 0.008, 0.004, 0.004, 0.004, 0.016]
+
+
 async def test_what_is_no_delta_does_not_wait(clock: Clock) -> None:
     clock.put(delta("a"))
     async with aclosing(in_flushes(clock.receive, 0.010, Traffic())) as flushes:
