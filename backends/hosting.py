@@ -159,7 +159,8 @@ class Server(uvicorn.Server):
     def run(self, sockets: Any = None) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _leave)  # uvicorn raises the signal again when it has shut down
-        super().run(sockets)
+        # Not uvicorn's own: in anyio's the loop is known to be asyncio's, which each Event and checkpoint else finds out anew.
+        anyio.run(self.serve, sockets, backend_options={"use_uvloop": True})
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)

@@ -4,6 +4,7 @@ Concurrent sends on one socket can overtake each other, and a slow reader would 
 `write` sends, and `put` never waits.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Iterable
 from uuid import uuid4
@@ -38,7 +39,7 @@ class Connection:
         self._bound = outbox_bytes
         self._numbered = numbered
         self._frames: deque[Frame] = deque()
-        self._wake = anyio.Event()
+        self._idle: asyncio.Future[None] | None = None  # what the writer waits for: an Event costs a fifth of a sent frame
         self._sending = anyio.CancelScope()
         self._closing: tuple[int, str] | None = None
         self._closing_when_sent: tuple[int, str] | None = None
@@ -69,7 +70,7 @@ class Connection:
             self._traffic.joined += 1
         self._frames.append(frame)
         self.waiting += frame.size
-        self._wake.set()
+        self._wake()
 
     def close(self, why: tuple[int, str]) -> None:
         """Close as soon as possible with this code and reason; what was not sent yet is dropped. Only the first call counts."""
@@ -77,21 +78,26 @@ class Connection:
             self._closing = why
             self._frames.clear()
             self.waiting = 0
-            self._wake.set()
+            self._wake()
             self._sending.cancel()  # the writer may be stuck in a send that will never end
 
     def close_when_sent(self, why: tuple[int, str]) -> None:
         """Close with this code and reason once all that is queued has been sent, if it ever is."""
         self._closing_when_sent = why
-        self._wake.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._idle and not self._idle.done():
+            self._idle.set_result(None)
 
     async def write(self, websocket: WebSocket) -> None:
         """Send what is queued until the connection is closed by either side."""
         try:
             with self._sending:
                 while not self._closing:
-                    await self._wake.wait()
-                    self._wake = anyio.Event()
+                    if not self._frames and not self._closing_when_sent:
+                        self._idle = asyncio.get_running_loop().create_future()
+                        await self._idle
                     while self._frames:
                         frame = self._frames.popleft()
                         self.waiting -= frame.size
