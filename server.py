@@ -1,6 +1,7 @@
 """The door: the application, its WebSocket endpoint and its lifespan, and the command line."""
 
 import asyncio
+import gc
 import logging
 import sys
 import time
@@ -47,6 +48,7 @@ from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settin
 
 DAY_S = 86_400
 THREAD_SWITCH_S = 0.0005  # Python's 5 ms are long for the database's thread, and so for whoever waits for a commit
+GARBAGE = (20_000, 20, 50)  # objects and turns: Python's 700 search what is alive for cycles at every second post
 LONGEST_SLEEP_S = 86_400.0  # event loops do not take any number of seconds; a token may
 
 logger = logging.getLogger("threadcast")
@@ -211,6 +213,8 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None) -> 
     try:
         with sole_server(settings.database_path):
             sys.setswitchinterval(THREAD_SWITCH_S)
+            gc.freeze()
+            gc.set_threshold(*GARBAGE)
             banner = anyio.run(prepare)
             create_server(create_app(settings, secret), settings, banner).run()
     except SettingsError as error:
