@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,8 @@ class Socket(WebSocketEndpoint):
             self.tasks.cancel_scope.cancel()
 
     async def on_connect(self, websocket: WebSocket) -> None:
-        await websocket.accept()
+        with suppress(OSError):  # it has gone already, as will be heard at once
+            await websocket.accept()
         self.tasks.start_soon(self.connection.write, websocket)
         self.expire()
 

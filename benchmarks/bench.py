@@ -38,6 +38,7 @@ STREAMS = 100  # at 100 words a second each
 IDLE = 2000
 LENGTHS = {1: 10_000, 8: 2500, 64: 1500}  # words of an answer, by connections
 PACED = 50  # words of an answer at the pace of a model
+GROWING = 100  # words of an answer to up to 1,000 connections
 SHORT = 5  # words of an answer of which only the beginning or the end is of interest
 WIDTH = 220  # characters of the table, wherever it is printed
 MANY_CHATS = 100_000  # in the database, for the growth of a post's cost
@@ -83,7 +84,7 @@ async def latency(samples: Samples, rounds: int, step: Callable[[], None]) -> No
     """From a post to its first event, and the floor's echo."""
 
     async def measure(server: Running) -> Figures:
-        found = await measures.first_event(server, 50)
+        found = await measures.first_event(server, 30)
         return found | (await measures.echo(server, 200) if server.kind is FLOOR else {})
 
     await _rounds(samples, rounds, step, ALL, measure, words=SHORT, users=CLIENTS)
@@ -116,9 +117,9 @@ async def durable(samples: Samples, rounds: int, step: Callable[[], None]) -> No
 
 async def growth(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
     """What a frame costs with more connections, and a post with more chats in the database."""
-    async with running(replace(UNJOINED, name=THREADCAST.name), 200) as server:
+    async with running(replace(UNJOINED, name=THREADCAST.name), GROWING) as server:
         for _ in range(rounds):
-            for connections, posts in ((1, 20), (10, 10), (100, 2), (1000, 1)):
+            for connections, posts in ((1, 20), (10, 5), (100, 1), (1000, 1)):
                 found = await measures.throughput(server, connections, posts)
                 name = f"server CPU us per frame, K = {connections}"
                 samples[f"growth: {name}"][THREADCAST.name].append(found[name])

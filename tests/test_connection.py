@@ -1,5 +1,6 @@
 """A socket that goes away at any point, or is not read: all of it is freed, its run goes on, others notice nothing."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
@@ -21,7 +22,7 @@ from schemas.users import AuthenticatedUser
 from settings import Settings
 from tests.agents import ScriptedAgent
 from tests.client import TIMEOUT_S, Client, untitled
-from tests.conftest import House, open_house
+from tests.conftest import HeldFetch, House, open_house
 from tests.database import rows
 from tests.world import ALICE, REVENUE, uuid
 
@@ -199,3 +200,23 @@ async def test_a_token_that_ends_closes_the_socket_and_not_the_run(settings: Set
         assert await client.close_code() == 4001
         agent.gate.set()
         assert (await other.stream())[-1]["event"] == "complete"
+
+
+async def test_a_client_that_goes_before_it_is_let_in_is_no_error_of_ours(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fetch = HeldFetch(house, monkeypatch)
+    host, port = house.url.split("/")[2].split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = "host: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13"
+    head += f"\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nauthorization: Bearer {house.token()}"
+    writer.write(f"GET /api/v1/ws HTTP/1.1\r\n{head}\r\n\r\n".encode())
+    with anyio.fail_after(TIMEOUT_S):
+        await fetch.reached.wait()
+    writer.transport.abort()
+    await until(lambda: not house.server.server_state.connections)
+    fetch.gate.set()
+    await until(lambda: server_tasks(house) == 0 and connections(house) == 0)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+    async with house.connect() as other:
+        assert (await other.post(prompt="Hi"))[-1]["event"] == "complete"
