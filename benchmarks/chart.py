@@ -41,5 +41,7 @@ def draw(results: dict[str, dict[str, Summary]], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
         if logarithmic:
             axis.set_xscale("log")
+        else:
+            axis.locator_params(axis="x", nbins=5)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
