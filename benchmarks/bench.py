@@ -37,7 +37,7 @@ CLIENTS = 200  # who post at the same moment
 STREAMS = 100  # at 100 words a second each
 IDLE = 2000
 LENGTHS = {1: 10_000, 8: 2000, 64: 1000}  # words of an answer, by connections
-PACED = 50  # words of an answer at the pace of a model
+PACED = 40  # words of an answer at the pace of a model
 GROWING = 100  # words of an answer to up to 1,000 connections
 SHORT = 5  # words of an answer of which only the beginning or the end is of interest
 WIDTH = 220  # characters of the table, wherever it is printed
@@ -85,7 +85,7 @@ async def latency(samples: Samples, rounds: int, step: Callable[[], None]) -> No
     """From a post to its first event, and the floor's echo."""
 
     async def measure(server: Running) -> Figures:
-        found = await measures.first_event(server, 30)
+        found = await measures.first_event(server, 20)
         return found | (await measures.echo(server, 200) if server.kind is FLOOR else {})
 
     await _rounds(samples, rounds, step, ALL, measure, words=SHORT, users=CLIENTS)
