@@ -7,7 +7,7 @@ MEASURE ?=
 URL ?= ws://127.0.0.1:8000/api/v1/ws
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test stress conformance bench chat stop model clean
+.PHONY: help install run test stress faults cluster conformance bench chat stop model clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -24,7 +24,13 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-$(BIN)/.installed-conformance: $(BIN)/.installed
+$(BIN)/.installed-faults: $(BIN)/.installed-dev ## what can befall two nodes, Redis and PostgreSQL, about 6 minutes; prints a table
+	$(BIN)/python -m tests.faults
+
+cluster: $(BIN)/.installed-dev ## two nodes with a Redis and a PostgreSQL of their own, until Ctrl-C
+	@$(BIN)/python -m tests.cluster
+
+conformance: $(BIN)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[conformance]'
 	@touch $@
 

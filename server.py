@@ -5,8 +5,15 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +28,13 @@ from starlette.endpoints import WebSocketEndpoint
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from backends import Backends, open_backends, open_storage
+from backends import Backends, migrate, open_backends, open_storage
 from backends.accounts import add_api_key, find_user_by_email
 from backends.auth import API, PERSON, issue_token
-from backends.chats import finish_dead_messages
 from backends.hosting import Server
 from backends.limits import FrameRate
 from backends.logs import bind_contextvars
+from backends.nodes import Nodes
 from backends.storage import sole_server
 from handlers.connection import TOKEN_EXPIRED, TOO_MANY, Connection
 from handlers.connections import Connections, TooManyConnections
@@ -39,10 +46,12 @@ from handlers.gate import Gate
 from handlers.health import healthz, metrics, readyz
 from handlers.http import authenticate, refusal
 from handlers.load_file import LoadError, load_file
+from handlers.others import Others
 from handlers.post_chats import post_chats
 from handlers.receive import receive
 from handlers.runs import Runs
 from handlers.services import Sender, Services, Timeouts
+from handlers.watch import enter, leave
 from schemas.load import LoadFile
 from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings
 
@@ -68,7 +77,7 @@ class Socket(WebSocketEndpoint):
         services: Services = websocket.state.services
         self.services, metrics = services, services.backends.metrics
         since = websocket.query_params.get("since")
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
             try:
                 self.connection = Connection(
                     await authenticate(services, websocket),
@@ -78,7 +87,7 @@ class Socket(WebSocketEndpoint):
                     joins=services.flush_seconds > 0,
                     numbered=since is not None,
                 )
-                stack.enter_context(services.connections.entered(self.connection))
+                await stack.enter_async_context(services.connections.entered(self.connection))
             except TooManyConnections as error:  # closed, not refused: of a refused upgrade a browser does not show the reason
                 metrics.refused(error)
                 metrics.closed(TOO_MANY[0])
@@ -95,7 +104,7 @@ class Socket(WebSocketEndpoint):
         sender = Sender(self.connection.user, self.connection.id)
         bind_contextvars(connection=sender.connection_id)
         async with anyio.create_task_group() as self.tasks:
-            with self.services.backends.broker.subscribe(sender.user.id, self.connection, since) as resumption:
+            async with self.services.backends.broker.subscribe(sender.user.id, self.connection, since) as resumption:
                 if resumption:
                     outcome = "lost" if not resumption.recovered else "recovered" if since else "started"
                     self.services.backends.metrics.resumes.labels(outcome).inc()
@@ -134,10 +143,12 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with opened or open_backends(settings, secret) as backends:
-            await finish_dead_messages(backends.storage)
             async with anyio.create_task_group() as tasks:
-                yield {"services": _services(settings, backends, tasks)}
+                services = _services(settings, backends, tasks)
+                await enter(services)
+                yield {"services": services}
                 tasks.cancel_scope.cancel()
+            await leave(services)
 
     routes = [
         WebSocketRoute("/api/v1/ws", Socket),
@@ -158,10 +169,12 @@ def _services(settings: Settings, backends: Backends, tasks: TaskGroup) -> Servi
         outbox_bytes=settings.outbox_bytes,
         max_frame_bytes=settings.max_frame_bytes,
         frames_per_second=settings.frames_per_second,
-        connections=Connections(settings.max_connections, settings.max_connections_per_user),
+        connections=Connections(settings.max_connections, settings.max_connections_per_user, backends.connection_quota),
         requests=Gate(),
         posts=Gate(),
         runs=Runs(settings.max_runs_per_user),
+        nodes=Nodes(backends.storage, backends.shared),
+        others=Others(),
     )
 
 
@@ -184,14 +197,21 @@ def create_server(app: Starlette, settings: Settings, banner: str = "") -> Serve
     )
 
 
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """What is wrong with the settings, or with what they name, is said without a traceback."""
+    try:
+        yield
+    except SettingsError as error:
+        raise click.ClickException(str(error)) from None
+
+
 @click.group(context_settings={"show_default": True})
 @click.pass_context
 def main(context: click.Context) -> None:
     """Threadcast: one message in, the answer streamed to every device of its user."""
-    try:
+    with _in_one_line():
         context.obj = load_settings()
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
 
 
 @main.command()
@@ -211,17 +231,25 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None) -> 
             url = f"ws://{settings.host}:{settings.port}/api/v1/ws"
             return await load_demo(backends.storage, secret, url) if dev else ""
 
+    alone = nullcontext() if settings.on_postgres else sole_server(settings.database_path)
     try:
-        with sole_server(settings.database_path):
+        with _in_one_line(), alone:
             sys.setswitchinterval(THREAD_SWITCH_S)
             gc.freeze()
             gc.set_threshold(*GARBAGE)
             banner = anyio.run(prepare)
             create_server(create_app(settings, secret), settings, banner).run()
-    except SettingsError as error:
-        raise click.ClickException(str(error)) from None
     except BlockingIOError:
         raise click.ClickException(f"another server is running on {settings.database_path}") from None
+
+
+@main.command("migrate")
+@click.pass_obj
+def migrate_database(settings: Settings) -> None:
+    """Bring the database's schema up to date. Of SQLite, `serve` does it by itself."""
+    with _in_one_line():
+        anyio.run(migrate, settings)
+    click.echo("the schema is up to date")
 
 
 @main.command()
@@ -237,7 +265,8 @@ def load(settings: Settings, file: Path) -> None:
             return await load_file(storage, data)
 
     try:
-        loaded = anyio.run(run)
+        with _in_one_line():
+            loaded = anyio.run(run)
     except LoadError as error:
         raise click.ClickException(f"{file}: {error}") from None
     click.echo(
@@ -267,7 +296,8 @@ def token(settings: Settings, email: str, ttl: int, aud: str) -> None:
                 await add_api_key(storage, user["id"], made)
             return made
 
-    click.echo(anyio.run(run))
+    with _in_one_line():
+        click.echo(anyio.run(run))
 
 
 if __name__ == "__main__":

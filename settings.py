@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from limits import parse_many
 from starlette.config import Config
@@ -30,7 +30,8 @@ class SettingsError(Exception):
 class Settings:
     """How this process runs. Field names are the variables' names without `THREADCAST_`, in lower case."""
 
-    database_url: str
+    database_url: str = field(repr=False)  # it may have a password
+    broker_url: str = field(repr=False)  # and so may this
     jwt_secret: Secret | None
     host: str
     port: int
@@ -60,8 +61,13 @@ class Settings:
     pong_seconds: int
 
     @property
+    def on_postgres(self) -> bool:
+        """Whether the database is PostgreSQL, which several servers may share; else it is SQLite."""
+        return self.database_url.startswith("postgresql")
+
+    @property
     def database_path(self) -> Path:
-        """The file that a SQLite URL names: three slashes for a relative path, four for an absolute one."""
+        """The file that a SQLite URL, and no other, names: three slashes for a relative path, four for an absolute one."""
         return Path(unquote(urlsplit(self.database_url).path[1:]))
 
 
@@ -82,11 +88,25 @@ def _optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
     return lambda raw: parse(raw) if raw else None
 
 
-def _sqlite_url(raw: str) -> str:
+def _database_url(raw: str) -> str:
     parts = urlsplit(raw)
+    if parts.scheme in ("postgresql", "postgresql+asyncpg"):
+        at_a_host = parts.port != 0 and (parts.hostname or "host" in parse_qs(parts.query))  # a bad port is a ValueError
+        if not at_a_host or parts.path in ("", "/") or parts.fragment:
+            raise ValueError(raw)
+        return raw
     named = parts.path[1:] not in ("", ":memory:") and not (parts.netloc or parts.query or parts.fragment)
     if parts.scheme not in ("sqlite", "sqlite+aiosqlite") or not named:
         raise ValueError(raw)
+    return raw
+
+
+def _broker_url(raw: str) -> str:
+    parts = urlsplit(raw)
+    at = {"redis": parts.hostname, "rediss": parts.hostname, "unix": parts.path}.get(parts.scheme)
+    database = parts.path[1:] if parts.scheme != "unix" else ""
+    if raw != "memory://" and (not at or parts.port == 0 or parts.fragment or not (database == "" or database.isdecimal())):
+        raise ValueError("no broker")
     return raw
 
 
@@ -123,8 +143,14 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         database_url=read(
             "DATABASE_URL",
             "sqlite+aiosqlite:///var/threadcast.db",
-            _sqlite_url,
-            "sqlite+aiosqlite:///relative/file or sqlite+aiosqlite:////absolute/file",
+            _database_url,
+            "sqlite+aiosqlite:///relative/file, sqlite+aiosqlite:////absolute/file or postgresql+asyncpg://user@host/database",
+        ),
+        broker_url=read(
+            "BROKER_URL",
+            "memory://",
+            _broker_url,
+            "memory://, redis://host:port/number, rediss://... or unix:///path/of/a/socket",
         ),
         jwt_secret=read("JWT_SECRET", "", _optional(_secret), f"at least {MIN_SECRET_CHARACTERS} characters long"),
         host=read("HOST", "127.0.0.1", _text, "an address or a host name"),

@@ -4,9 +4,10 @@ Each file holds an interface and its embedded implementation. `open_backends` is
 the only one in here that sees the settings.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 
 import anyio.to_thread
 from starlette.datastructures import Secret
@@ -14,7 +15,7 @@ from starlette.datastructures import Secret
 from backends.agent import Agent, AgentUnavailable, OfflineAgent
 from backends.auth import Authenticator
 from backends.broker import Broker, MemoryBroker
-from backends.limits import MemoryRateLimit, RateLimit
+from backends.limits import MemoryQuota, MemoryRateLimit, Quota, RateLimit
 from backends.metrics import Metrics
 from backends.migrations import migrate_sqlite
 from backends.resume import ResumeLimits
@@ -30,15 +31,56 @@ class Backends:
     broker: Broker
     agent: Agent
     rate_limit: RateLimit
+    connection_quota: Quota
+    run_quota: Quota
     auth: Authenticator
     metrics: Metrics
+    shared: bool  # other processes may serve the same database
+
+
+def _postgres() -> ModuleType:
+    try:
+        from backends import postgres
+    except ModuleNotFoundError:
+        raise SettingsError("THREADCAST_DATABASE_URL needs the extra: pip install 'threadcast[postgres]'") from None
+    return postgres
+
+
+@contextmanager
+def _unusable(postgres: ModuleType) -> Iterator[None]:
+    try:
+        yield
+    except postgres.SchemaBehind:
+        raise SettingsError("the database's schema is behind this program: run `python server.py migrate`") from None
+    except postgres.Unusable as error:
+        raise SettingsError(f"the database of THREADCAST_DATABASE_URL cannot be used: {error}") from None
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the database's schema up to date. Raises SettingsError when it cannot be reached."""
+    if not settings.on_postgres:
+        await anyio.to_thread.run_sync(migrate_sqlite, settings.database_path)
+        return
+    postgres = _postgres()
+    with _unusable(postgres):
+        await postgres.migrate_postgres(settings.database_url)
 
 
 @asynccontextmanager
 async def open_storage(settings: Settings, metrics: Metrics | None = None) -> AsyncIterator[Storage]:
-    """The database alone, its schema up to date: all that the command line needs."""
-    await anyio.to_thread.run_sync(migrate_sqlite, settings.database_path)
-    async with open_sqlite(settings.database_path, (metrics or Metrics()).committed) as storage:
+    """The database alone: all that the command line needs. Raises SettingsError when it cannot be used.
+
+    SQLite's schema is brought up to date. PostgreSQL's is not, which other servers may be using.
+    """
+    committed = (metrics or Metrics()).committed
+    async with AsyncExitStack() as stack:
+        if settings.on_postgres:
+            postgres = _postgres()
+            with _unusable(postgres):
+                storage = await stack.enter_async_context(postgres.open_postgres(settings.database_url, committed))
+        else:
+            await migrate(settings)
+            storage = await stack.enter_async_context(open_sqlite(settings.database_path, committed))
         yield storage
 
 
@@ -58,16 +100,56 @@ def open_agent(settings: Settings) -> Agent:
         raise SettingsError(str(error)) from None
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What the nodes have in common besides the database."""
+
+    broker: Broker
+    rate_limit: RateLimit
+    connection_quota: Quota
+    run_quota: Quota
+
+
+@asynccontextmanager
+async def _open_shared(settings: Settings) -> AsyncIterator[_Shared]:
+    limits = ResumeLimits(settings.resume_entries, settings.resume_bytes, settings.resume_seconds)
+    if settings.broker_url == "memory://":
+        yield _Shared(MemoryBroker(limits), MemoryRateLimit(settings.rate_limit), MemoryQuota(), MemoryQuota())
+        return
+    try:
+        from backends.redis import open_redis_broker
+        from backends.redis_limits import RedisRateLimit, open_redis_quota
+        from backends.redis_link import open_pool
+    except ModuleNotFoundError:
+        raise SettingsError("THREADCAST_BROKER_URL=redis://... needs the extra: pip install 'threadcast[redis]'") from None
+    try:
+        pool, counting = open_pool(settings.broker_url), open_pool(settings.broker_url, 16, 1.0)
+    except (ValueError, TypeError):
+        raise SettingsError("THREADCAST_BROKER_URL has a part that is not understood") from None
+    async with AsyncExitStack() as stack:
+        try:
+            broker = await stack.enter_async_context(open_redis_broker(pool, limits))
+        except PermissionError:
+            raise SettingsError("THREADCAST_BROKER_URL has a user or a password that Redis refuses") from None
+        stack.push_async_callback(counting.disconnect)
+        connections = await stack.enter_async_context(open_redis_quota(counting, "connections"))
+        runs = await stack.enter_async_context(open_redis_quota(counting, "runs"))
+        yield _Shared(broker, RedisRateLimit(counting, settings.rate_limit), connections, runs)
+
+
 @asynccontextmanager
 async def open_backends(settings: Settings, secret: Secret) -> AsyncIterator[Backends]:
     """Everything that the settings ask for, until the block ends."""
     agent, metrics = open_agent(settings), Metrics()
-    async with open_storage(settings, metrics) as storage, aclosing(agent):
+    async with open_storage(settings, metrics) as storage, aclosing(agent), _open_shared(settings) as shared:
         yield Backends(
             storage=storage,
-            broker=MemoryBroker(ResumeLimits(settings.resume_entries, settings.resume_bytes, settings.resume_seconds)),
+            broker=shared.broker,
             agent=agent,
-            rate_limit=MemoryRateLimit(settings.rate_limit),
+            rate_limit=shared.rate_limit,
+            connection_quota=shared.connection_quota,
+            run_quota=shared.run_quota,
             auth=Authenticator(secret, storage),
             metrics=metrics,
+            shared=settings.on_postgres,
         )

@@ -1,8 +1,8 @@
 """Who hears what: the fan-out's interface, and the embedded implementation, a table in memory."""
 
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 from uuid import UUID
 
@@ -21,18 +21,36 @@ class Subscriber(Protocol):
     def put(self, frame: Frame) -> None:
         """Take a frame for sending. Returns at once and never raises: a bad reader is its own problem only."""
 
+    def cut(self) -> None:
+        """Frames that it should have heard are lost: close it, so that it comes back and gets what there is."""
+
 
 class Broker(Protocol):
-    """Carries messages to the connections of a user, each encoded once."""
+    """Carries messages to the connections of a user, each encoded once, and notices from node to node."""
 
-    def subscribe(self, user_id: UUID, subscriber: Subscriber, since: str | None) -> AbstractContextManager[Resumption | None]:
+    heard: Callable[[bytes], None]  # called with each notice of another node; to be set by whoever wants to hear them
+
+    @property
+    def connected(self) -> bool:
+        """Whether other nodes, if there are any, hear us and are heard."""
+
+    def subscribe(
+        self, user_id: UUID, subscriber: Subscriber, since: str | None
+    ) -> AbstractAsyncContextManager[Resumption | None]:
         """The subscriber hears what the user is told until the block ends.
 
-        With `since` the block is given what came before, up to where the subscriber begins to hear, without gap or overlap.
+        With `since` the block is given what came before, up to where the subscriber begins to hear, without gap or overlap,
+        provided that it is used before anything is awaited.
         """
 
     def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
         """Hand the message over, in order, without waiting. `sender_id` is the connection that asked, if one did."""
+
+    def tell(self, notice: bytes) -> bool:
+        """Have all other nodes hear this, in order. False when it cannot be sent now; and it may get lost on its way."""
+
+    async def flush(self) -> None:
+        """Wait, for some seconds at most, until what was published here has been put here, and sent on."""
 
 
 class _User:
@@ -50,9 +68,17 @@ class MemoryBroker:
         self._limits = limits
         self._users: dict[UUID, _User] = {}
         self._gone: dict[UUID, float] = {}  # since when, the longest first
+        self.heard: Callable[[bytes], None] = lambda notice: None  # there are no others
 
-    @contextmanager
-    def subscribe(self, user_id: UUID, subscriber: Subscriber, since: str | None) -> Iterator[Resumption | None]:
+    @property
+    def connected(self) -> bool:
+        return True
+
+    async def flush(self) -> None:
+        pass
+
+    @asynccontextmanager
+    async def subscribe(self, user_id: UUID, subscriber: Subscriber, since: str | None) -> AsyncIterator[Resumption | None]:
         self._forget()
         self._gone.pop(user_id, None)
         user = self._users.setdefault(user_id, _User())
@@ -82,6 +108,9 @@ class MemoryBroker:
         for id, subscriber in user.subscribers.items():
             if method is WsSendMethod.ALL or (id == sender_id) is (method is WsSendMethod.SENDER_ONLY):
                 subscriber.put(frame)
+
+    def tell(self, notice: bytes) -> bool:
+        return True  # to all of none
 
     def _forget(self) -> None:
         """Drop the logs of those who have been gone for too long: whenever something happens, so that nothing can pile up."""

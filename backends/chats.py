@@ -1,17 +1,15 @@
-"""Chats and their messages in the database. Each function that writes is one transaction."""
+"""Chats in the database, as they are read."""
 
-from collections.abc import Container, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import bindparam, insert, or_, select, true, update
+from sqlalchemy import bindparam, or_, select
 
 from backends.rights import granted_to
-from backends.storage import Change, Row, Storage
+from backends.storage import Row, Storage
 from backends.tables import asset_permissions, assets, chats, messages, messages_to_files, users
-from schemas.assets import CHAT, Asset, AssetPermissionRole, AssetType
+from schemas.assets import CHAT, AssetPermissionRole, AssetType
 from schemas.chats import (
     ChatListItem,
     ChatMessage,
@@ -20,84 +18,6 @@ from schemas.chats import (
     ReasoningMessage,
     ResponseMessage,
 )
-from schemas.users import AuthenticatedUser
-
-unfinished = messages.c.is_completed == False  # noqa: E712  (as the index `ix_messages_unfinished` says it)
-
-TITLE_WORDS = 8  # of a prompt, where no title was made: about what fits one line of a list
-
-
-INSERT_CHAT = insert(chats)
-INSERT_MESSAGE = insert(messages)
-INSERT_LINK = insert(messages_to_files)
-UPDATE_CHAT = update(chats).where(chats.c.id == bindparam("chat"))
-UPDATE_MESSAGE = update(messages).where(messages.c.id == bindparam("message"))
-
-
-async def create_chat(storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser) -> None:
-    """Store a new chat with its first message."""
-    row = {
-        "id": chat.id,
-        "title": chat.title,
-        "created_by": chat.created_by,
-        "created_at": chat.created_at,
-        "updated_at": chat.updated_at,
-    }
-    await storage.write((INSERT_CHAT, row), _insert_message(chat.id, message, user))
-
-
-async def add_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser) -> None:
-    """Store a new message of a chat that exists."""
-    await storage.write(_insert_message(chat.id, message, user), _touch(chat))
-
-
-async def finish_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset]) -> None:
-    """Store what was answered, as finished, the title, and the assets that the message is about."""
-    answer = {
-        "message": message.id,
-        "response_messages": [message.response_messages[id] for id in message.response_message_ids],
-        "reasoning_messages": [message.reasoning_messages[id] for id in message.reasoning_message_ids],
-        "final_reasoning_message": message.final_reasoning_message,
-        "is_completed": True,
-        "updated_at": chat.updated_at,
-    }
-    title = {"chat": chat.id, "title": chat.title, "updated_at": chat.updated_at}
-    links = [
-        {
-            "message_id": message.id,
-            "file_id": file.id,
-            "version_number": file.version_number,
-            "created_at": chat.updated_at,
-        }
-        for file in files
-    ]
-    await storage.write((UPDATE_MESSAGE, answer), (UPDATE_CHAT, title), *((INSERT_LINK, link) for link in links))
-
-
-async def finish_dead_messages(storage: Storage, chat_id: UUID | None = None, alive: Container[UUID] = ()) -> int:
-    """Finish as they stand the unfinished messages, of one chat or of all, that are not `alive`. Returns how many.
-
-    They are what a killed server or an unreachable database left behind. A message whose run ends meanwhile is left alone.
-    """
-    of_chat = messages.c.chat_id == chat_id if chat_id else true()
-    query = select(messages.c.id, messages.c.request, messages.c.chat_id).where(unfinished, of_chat)
-    dead = [row for row in await storage.fetch_all(query) if row["id"] not in alive]
-    now = datetime.now(UTC)
-    for row in dead:
-        await storage.write(
-            update(messages)
-            .where(messages.c.id == row["id"], unfinished)
-            .values(is_completed=True, final_reasoning_message="Interrupted", updated_at=now),
-            update(chats).where(chats.c.id == row["chat_id"], chats.c.title == "").values(title=title_from(row["request"])),
-        )
-    return len(dead)
-
-
-async def replace_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage) -> None:
-    """Discard what was answered to a message of the user, and store what it asks now."""
-    again = {"message": message.id, **_unanswered(message)}
-    await storage.write((UPDATE_MESSAGE, again), _touch(chat))
-
 
 AUTHOR = (users.c.name, users.c.email, users.c.avatar_url)
 CHAT_ROW = (
@@ -116,7 +36,6 @@ TURNS = (
     .where(messages.c.chat_id == bindparam("chat"))
     .order_by(messages.c.created_at, messages.c.id)
 )
-MESSAGE = select(messages.c.chat_id, messages.c.created_by).where(messages.c.id == bindparam("message"))
 
 
 async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> tuple[ChatWithMessages, set[AssetPermissionRole]] | None:
@@ -131,12 +50,6 @@ async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> tuple[Cha
     if not found or not roles:
         return None
     return _chat(found[0], await storage.fetch_all(TURNS, chat=chat_id)), roles
-
-
-async def find_message(storage: Storage, message_id: UUID) -> tuple[UUID, UUID] | None:
-    """The ids of the message's chat and of the user whose message it is, whoever asks."""
-    found = await storage.fetch_all(MESSAGE, message=message_id)
-    return next(((row["chat_id"], row["created_by"]) for row in found), None)
 
 
 async def list_chats(storage: Storage, user_id: UUID, offset: int, limit: int) -> list[ChatListItem]:
@@ -158,31 +71,6 @@ async def linked_files(storage: Storage, chat_id: UUID) -> list[tuple[UUID, Asse
         .order_by(messages.c.created_at.desc(), assets.c.id)
     )
     return list(dict.fromkeys((row["id"], row["asset_type"]) for row in await storage.fetch_all(query)))
-
-
-def title_from(request: str | None) -> str:
-    """A title where none was made: the request's first words."""
-    return " ".join((request or "").split()[:TITLE_WORDS])[:100]
-
-
-def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser) -> Change:
-    row = {"id": message.id, "chat_id": chat_id, "created_by": user.id, "created_at": message.created_at}
-    return INSERT_MESSAGE, row | _unanswered(message)
-
-
-def _unanswered(message: ChatMessage) -> dict[str, Any]:
-    return {
-        "request": message.request_message.request if message.request_message else None,
-        "response_messages": [],
-        "reasoning_messages": [],
-        "final_reasoning_message": None,
-        "is_completed": False,
-        "updated_at": datetime.now(UTC),
-    }
-
-
-def _touch(chat: ChatWithMessages) -> Change:
-    return UPDATE_CHAT, {"chat": chat.id, "updated_at": chat.updated_at}
 
 
 def _list_item(row: Row) -> ChatListItem:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from backends.joining import chunk_of, delta_key, join
 from schemas.events import Container
-from schemas.frames import WsResponseMessage, encode
+from schemas.frames import WsResponseMessage, decode, encode
 
 
 class Frame:
@@ -18,14 +18,28 @@ class Frame:
     `size` is what its text has in bytes.
     """
 
-    __slots__ = ("_text", "first", "message", "offset", "size")
+    __slots__ = ("_message", "_text", "first", "offset", "size")
 
-    def __init__(self, message: WsResponseMessage, first: int = 0, offset: int = 0, size: int | None = None) -> None:
-        self.message = message
+    def __init__(self, message: WsResponseMessage | None, first: int = 0, offset: int = 0, size: int | None = None) -> None:
+        self._message = message
         self.first = first
         self.offset = offset
         self._text: str | None = None
         self.size = len(self._encode()) if size is None else size
+
+    @classmethod
+    def of_text(cls, text: bytes, offset: int) -> "Frame":
+        """One that was encoded elsewhere. It is decoded when somebody asks for its message."""
+        frame = cls(None, offset, offset, len(text))
+        frame._text = text.decode()
+        return frame
+
+    @property
+    def message(self) -> WsResponseMessage:
+        """What is sent."""
+        if self._message is None:
+            self._message = decode(self._text or "")
+        return self._message
 
     @property
     def text(self) -> str:

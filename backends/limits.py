@@ -1,4 +1,4 @@
-"""How often: posts of a user, an interface and its embedded implementation in memory; and frames of a connection."""
+"""How often and how many: posts of a user, what a user has at once, each with its embedded implementation; and frames."""
 
 import math
 import time
@@ -33,6 +33,35 @@ class MemoryRateLimit:
             return None
         window = await self._limiter.get_window_stats(self._rate, str(user_id))
         return max(1, math.ceil(window.reset_time - time.time()))
+
+
+class Quota(Protocol):
+    """How many of one thing a user has at once, such as connections. Each has an id."""
+
+    async def enter(self, user_id: UUID, id: str, most: int) -> bool:
+        """Have one more, if that makes no more than `most`. Whether it was let in; if so, it has to leave."""
+
+    def leave(self, user_id: UUID, id: str) -> None:
+        """Have it no longer."""
+
+
+class MemoryQuota:
+    """What there is in this process."""
+
+    def __init__(self) -> None:
+        self.members: dict[UUID, set[str]] = {}
+
+    async def enter(self, user_id: UUID, id: str, most: int) -> bool:
+        if len(self.members.get(user_id, ())) >= most:
+            return False
+        self.members.setdefault(user_id, set()).add(id)
+        return True
+
+    def leave(self, user_id: UUID, id: str) -> None:
+        if members := self.members.get(user_id):
+            members.discard(id)
+            if not members:
+                del self.members[user_id]
 
 
 class FrameRate:

@@ -11,7 +11,7 @@ from schemas.events import ThreadEvent
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 
-ENDS = ("completed", "stopped", "interrupted", "failed")
+ENDS = ("completed", "stopped", "interrupted", "failed", "lost")
 OUTCOMES = ("started", "recovered", "lost")
 LIMITS = ("posts", "runs", "turns", "frames", "connections", "connections_per_user")
 CLOSE_CODES = (1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011, 1012, 4001, 4008, 4029)
@@ -42,6 +42,9 @@ class Metrics:
         self.traffic = Traffic()
         registry.register(self.traffic)
         self.connections = Gauge("threadcast_connections", "Open connections.", registry=registry)
+        self.broker_connected = Gauge(
+            "threadcast_broker_connected", "Whether other nodes hear this one; 1 if there can be none.", registry=registry
+        )
         self.outbox_bytes = Gauge("threadcast_outbox_bytes", "Bytes that wait in all outboxes.", registry=registry)
         self.runs = Gauge(
             "threadcast_runs", "Posts that are being answered, or wait for their turn.", ["state"], registry=registry

@@ -1,4 +1,4 @@
-"""SQLAlchemy Core statements as SQLite takes them: compiled once, then only filled in.
+"""SQLAlchemy Core statements as a database takes them: compiled once, then only filled in.
 
 SQLAlchemy's own engine would do the same, but `databases` compiles anew at each use.
 """
@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
-from sqlalchemy import Executable, Select
+from sqlalchemy import Dialect, Executable, Select
 from sqlalchemy.dialects.sqlite import pysqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
@@ -19,14 +19,14 @@ Process = Callable[[Any], Any]
 KEPT = 256  # compiled statements: the constants of the backends many times over
 
 
-def _to_json(value: object) -> str:
+def to_json(value: object) -> str:
     try:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:  # lone surrogates, which an agent may say: kept is what can be read again
         return json.dumps(msgspec.to_builtins(value), ensure_ascii=False).encode(errors="replace").decode()
 
 
-DIALECT = pysqlite.dialect(paramstyle="named", json_serializer=_to_json, json_deserializer=msgspec.json.decode)
+SQLITE = pysqlite.dialect(paramstyle="named", json_serializer=to_json, json_deserializer=msgspec.json.decode)
 
 
 class Prepared:
@@ -35,10 +35,11 @@ class Prepared:
     Raises KeyError when `names`, those of the values that it will be given, are not the ones that it has to be given.
     """
 
-    def __init__(self, statement: Executable, names: Sequence[str] = ()) -> None:
+    def __init__(self, dialect: Dialect, statement: Executable, names: Sequence[str] = ()) -> None:
         element = cast(ClauseElement, statement)
-        compiled = cast(SQLCompiler, element.compile(dialect=DIALECT, column_keys=names or None))
+        compiled = cast(SQLCompiler, element.compile(dialect=dialect, column_keys=names or None))
         self.sql = str(compiled)
+        self._order = compiled.positiontup or ()
         required = {name for bind, name in compiled.bind_names.items() if bind.required}
         if wrong := required - set(names) | set(names) - set(compiled.bind_names.values()):
             raise KeyError(f"{', '.join(sorted(wrong))}: missing or unknown in {self.sql}")
@@ -46,19 +47,24 @@ class Prepared:
         self._in = {
             name: process
             for bind, name in compiled.bind_names.items()
-            if (process := bind.type.dialect_impl(DIALECT).bind_processor(DIALECT))
+            if (process := bind.type.dialect_impl(dialect).bind_processor(dialect))
         }
         self._out: list[tuple[str, Process | None]] = []
         if isinstance(statement, Select):
             for column in statement.selected_columns:
-                self._out.append((str(column.key), column.type.dialect_impl(DIALECT).result_processor(DIALECT, None)))
+                self._out.append((str(column.key), column.type.dialect_impl(dialect).result_processor(dialect, None)))
 
     def arguments(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The values as SQLite takes them."""
+        """The values as the database takes them, by name."""
         arguments = {**self._constants, **values}
         for name, process in self._in.items():
             arguments[name] = process(arguments[name])
         return arguments
+
+    def in_order(self, values: Mapping[str, Any]) -> list[Any]:
+        """The values as a database takes them whose parameters are numbered."""
+        arguments = self.arguments(values)
+        return [arguments[name] for name in self._order]
 
     def row(self, found: Sequence[Any]) -> dict[str, Any]:
         """A row by its columns' names."""
@@ -66,6 +72,6 @@ class Prepared:
 
 
 @lru_cache(KEPT)
-def prepared(statement: Executable, names: tuple[str, ...]) -> Prepared:
+def prepared(dialect: Dialect, statement: Executable, names: tuple[str, ...]) -> Prepared:
     """A statement that is a constant, for values of these names."""
-    return Prepared(statement, names)
+    return Prepared(dialect, statement, names)

@@ -37,6 +37,21 @@ class AssetTypeName(sa.types.TypeDecorator[AssetType]):
         return value if value is None else AssetType(value)
 
 
+def storable(text: str) -> str:
+    """Without what no engine's text can hold: NUL, which PostgreSQL refuses, and lone surrogates, which are not UTF-8."""
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
+class Said(sa.types.TypeDecorator[str]):
+    """Text of an agent's, which may be any."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        return value if value is None else storable(value)
+
+
 def _moment(name: str, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)  # always UTC; SQLite forgets the zone
 
@@ -109,7 +124,7 @@ chats = sa.Table(
     "chats",
     metadata,
     sa.Column("id", Guid, primary_key=True),
-    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("title", Said, nullable=False),
     sa.Column("created_by", Guid, sa.ForeignKey("users.id"), nullable=False),
     _moment("created_at"),
     _moment("updated_at"),
@@ -117,6 +132,13 @@ chats = sa.Table(
 )
 
 sa.Index("ix_chats_created_by", chats.c.created_by, chats.c.created_at)  # a user's list, the newest first
+
+nodes = sa.Table(
+    "nodes",
+    metadata,
+    sa.Column("id", Guid, primary_key=True),
+    sa.Column("renewals", sa.Integer, nullable=False),
+)
 
 messages = sa.Table(
     "messages",
@@ -129,14 +151,16 @@ messages = sa.Table(
     sa.Column("final_reasoning_message", sa.Text),
     sa.Column("is_completed", sa.Boolean, nullable=False),
     sa.Column("created_by", Guid, sa.ForeignKey("users.id"), nullable=False),
+    sa.Column("owner", Guid),  # the node that answers it, or has
     _moment("created_at"),
     _moment("updated_at"),
 )
 
-# Few messages are ever unfinished; a start that looks for them must not read all the finished ones.
+# One at a time in a chat, over all nodes. And few are ever unfinished: who looks for them must not read all the others.
 sa.Index(
     "ix_messages_unfinished",
-    messages.c.id,
+    messages.c.chat_id,
+    unique=True,
     sqlite_where=sa.text("is_completed = 0"),
     postgresql_where=sa.text("NOT is_completed"),
 )

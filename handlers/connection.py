@@ -18,6 +18,7 @@ from backends.metrics import Traffic
 from schemas.users import AuthenticatedUser
 
 RESTARTING = (1012, "the server is restarting")
+FRAMES_LOST = (1011, "frames were lost")
 TOKEN_EXPIRED = (4001, "token expired")
 TOO_SLOW = (4008, "read too slowly")
 TOO_MANY = (4029, "too many connections")
@@ -56,6 +57,10 @@ class Connection:
         self._append(frame)
         if was_waiting and self.waiting > self._bound:
             self.close(TOO_SLOW)
+
+    def cut(self) -> None:
+        """Close: what the connection should have heard is lost."""
+        self.close(FRAMES_LOST)
 
     def go_on(self, frames: Iterable[Frame]) -> None:
         """Queue what the connection has missed, however much the log has kept of it. To be called before any `put`."""

@@ -1,10 +1,9 @@
 """The open connections of this process, all users': how many there may be, and whom to tell that the server goes."""
 
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from uuid import UUID
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
+from backends.limits import Quota
 from handlers.connection import Connection
 from handlers.gate import Gate
 from schemas.errors import ServiceUnavailable, TooManyRequests
@@ -27,14 +26,14 @@ class TooManyConnections(TooManyRequests):
 
 
 class Connections:
-    """At most `most` in all, and `most_per_user` of one user."""
+    """At most `most` in all, and `most_per_user` of one user, over all processes that share the quota."""
 
-    def __init__(self, most: int, most_per_user: int) -> None:
+    def __init__(self, most: int, most_per_user: int, quota: Quota) -> None:
         self.gate = Gate()
         self._most = most
         self._most_per_user = most_per_user
         self._open: set[Connection] = set()
-        self._of_user: Counter[UUID] = Counter()
+        self._quota = quota
 
     def __len__(self) -> int:
         return len(self._open)
@@ -47,21 +46,20 @@ class Connections:
         """What waits in all their outboxes."""
         return sum(connection.waiting for connection in self._open)
 
-    @contextmanager
-    def entered(self, connection: Connection) -> Iterator[None]:
+    @asynccontextmanager
+    async def entered(self, connection: Connection) -> AsyncIterator[None]:
         """The connection is one of them until the block ends. Raises ServiceUnavailable, or TooManyConnections."""
         user_id = connection.user.id
         with self.gate.entered():  # first of all: who is told to come back elsewhere is not told that there are too many
             if len(self._open) >= self._most:
                 raise ServerFull
-            if self._of_user[user_id] >= self._most_per_user:
-                raise TooManyConnections
-            self._open.add(connection)
-            self._of_user[user_id] += 1
+            self._open.add(connection)  # before anything is awaited: others count it
             try:
-                yield
+                if not await self._quota.enter(user_id, connection.id, self._most_per_user):
+                    raise TooManyConnections
+                try:
+                    yield
+                finally:
+                    self._quota.leave(user_id, connection.id)
             finally:
                 self._open.remove(connection)
-                self._of_user[user_id] -= 1
-                if not self._of_user[user_id]:
-                    del self._of_user[user_id]

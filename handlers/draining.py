@@ -29,6 +29,7 @@ async def drain(services: Services, seconds: float, hurry: anyio.Event) -> None:
     services.requests.shut()
     with anyio.move_on_after(FLUSH_S):
         await services.requests.emptied()
+    await services.backends.broker.flush()
     for connection in services.connections:
         connection.close_when_sent(RESTARTING)
     with anyio.move_on_after(FLUSH_S):

@@ -7,6 +7,8 @@ import anyio
 
 from schemas.errors import ServiceUnavailable
 
+RESTARTING = "the server is restarting, retry on another connection"
+
 
 class Gate:
     """What has been let in is inside until its block ends."""
@@ -38,7 +40,7 @@ class Gate:
     def entered(self) -> Iterator[None]:
         """Be inside until the block ends. Raises ServiceUnavailable when it is shut."""
         if self._shut:
-            raise ServiceUnavailable("the server is restarting, retry on another connection")
+            raise ServiceUnavailable(RESTARTING)
         self._inside += 1
         try:
             yield

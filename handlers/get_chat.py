@@ -3,10 +3,12 @@
 from functools import partial
 from uuid import UUID
 
-from backends.chats import finish_dead_messages
+from backends.messages import find_running
 from handlers.context import KINDS, Context
+from handlers.elsewhere import ask_for_chat, is_elsewhere
 from handlers.frames import send_ws_message
 from handlers.services import Sender, Services
+from handlers.watch import close_orphans
 from schemas.assets import CHAT
 from schemas.chats import ChatWithMessages, GetChat
 from schemas.errors import NotFound
@@ -22,22 +24,31 @@ async def get_chat(services: Services, sender: Sender, request: GetChat) -> None
     while True:
         chat, _ = await read_chat(services, sender.user, request.id)
         run = services.runs.in_chat(request.id)
-        if run and run.user_id != sender.user.id:  # its stream is not the sender's
+        if run and run.holds and run.user_id != sender.user.id:  # its stream is not the sender's
             return answer(chat)
         if run and run.transcript:
             return await run.tx.send(partial(answer, run.snapshot()))
         if _is_settled(chat):
             return answer(chat)
+        running = await find_running(services.backends.storage, request.id) if services.nodes.shared else None
+        if running and is_elsewhere(services, running):
+            if running.user_id != sender.user.id:
+                return answer(chat)
+            match await ask_for_chat(services, sender, running):
+                case True:
+                    return None
+                case None:  # it is dead, or cannot be reached: what is stored is all there is
+                    return answer(chat)
         # A run was about to begin, or has ended, while the chat was read: what was read is not what was streamed.
 
 
 async def read_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> tuple[ChatWithMessages, Context]:
     """The chat from the database, and what else there is to know of it. Raises NotFound.
 
-    Messages that nobody answers any more, because the database was away when their runs ended, are finished as they stand.
+    Messages that nobody answers any more are finished as they stand.
     """
     found = await _load(services, user, chat_id)
-    if not _is_settled(found[0]) and await finish_dead_messages(services.backends.storage, chat_id, alive=services.runs):
+    if not _is_settled(found[0]) and await close_orphans(services, chat_id):
         return await _load(services, user, chat_id)
     return found
 

@@ -22,7 +22,10 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Whether to send it traffic: 503 while it drains, or when its database does not answer."""
+    """Whether to send it traffic: 503 while it drains, or when its database does not answer.
+
+    Without its broker it serves on, so it is ready then, too: else all nodes would be taken away at once.
+    """
     services: Services = request.state.services
     if services.posts.is_shut:
         return json_response({"status": "draining"}, 503)
@@ -32,7 +35,8 @@ async def readyz(request: Request) -> Response:
     except Exception:
         logger.warning("the database does not answer", exc_info=True)
         return json_response({"status": "the database does not answer"}, 503)
-    return json_response({"status": "ready"})
+    broker = "connected" if services.backends.broker.connected else "disconnected"
+    return json_response({"status": "ready", "broker": broker})
 
 
 async def metrics(request: Request) -> Response:
@@ -40,6 +44,7 @@ async def metrics(request: Request) -> Response:
     services: Services = request.state.services
     measured = services.backends.metrics
     measured.connections.set(len(services.connections))
+    measured.broker_connected.set(services.backends.broker.connected)
     measured.outbox_bytes.set(services.connections.outbox_bytes)
     measured.runs.labels("running").set(services.runs.running)
     measured.runs.labels("waiting").set(len(services.runs) - services.runs.running)

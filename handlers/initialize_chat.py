@@ -3,32 +3,73 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from backends.chats import add_message, create_chat, replace_message
-from backends.storage import Storage
-from handlers.context import Context
+from backends.messages import add_message, create_chat, replace_message
+from backends.storage import Conflict, Storage
+from handlers.context import KINDS, Context
+from handlers.elsewhere import Patience
+from handlers.gate import RESTARTING
+from handlers.get_chat import read_chat
 from handlers.runs import Run
+from handlers.services import Services
 from handlers.transcript import Transcript
+from schemas.assets import EDITING_ROLES
 from schemas.chats import ChatCreateNewChat, ChatMessage, ChatUserMessage, ChatWithMessages
+from schemas.errors import ServiceUnavailable, Unauthorized
 from schemas.users import AuthenticatedUser
 
 
 async def initialize_chat(
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, patience: Patience
+) -> tuple[Context, Transcript]:
+    """Store an unanswered message: the first of a new chat, a new one of the context's chat, or one of its own again.
+
+    While another node answers in the chat this waits. Raises MessageTaken when another node has stored the message itself.
+    """
+    while True:
+        ended = services.others.end_in(run.chat_id)
+        context = await _load_context(services, request, user)
+        if run.lease.lost:
+            raise ServiceUnavailable(RESTARTING)
+        run.holds = True
+        try:
+            return context, await _store(services.backends.storage, run, request, user, context)
+        except Conflict as conflict:
+            run.holds = False
+            await patience.after(conflict, ended, replaces=context.chat is not None and run.message_id in context.chat.messages)
+
+
+async def editable_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
+    """The chat, and what it is about. Raises NotFound, or Unauthorized."""
+    _, context = await read_chat(services, user, chat_id)
+    if not context.roles & EDITING_ROLES:
+        raise Unauthorized("you may view this chat, but not post in it")
+    return context
+
+
+async def _load_context(services: Services, request: ChatCreateNewChat, user: AuthenticatedUser) -> Context:
+    if request.asset_id and request.asset_type:
+        return await KINDS[request.asset_type].load(services.backends.storage, user.id, request.asset_id)
+    if request.chat_id:
+        return await editable_chat(services, user, request.chat_id)
+    return Context()
+
+
+async def _store(
     storage: Storage, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context
 ) -> Transcript:
-    """Store an unanswered message: the first of a new chat, a new one of the context's chat, or one of its own again."""
     message = _message(run.message_id, request, user)
     if context.chat is None:
         chat = _chat(run.chat_id, user, message, title="" if request.prompt else f"View {context.assets[0].name}")
-        await create_chat(storage, chat, message, user)
+        await create_chat(storage, chat, message, user, run.lease.id)
         return Transcript(chat, message)
     chat = context.chat
     chat.updated_at = message.created_at
     if before := chat.messages.get(message.id):
         message.created_at = before.created_at
-        await replace_message(storage, chat, message)
+        await replace_message(storage, chat, message, run.lease.id)
     else:
         chat.message_ids.append(message.id)
-        await add_message(storage, chat, message, user)
+        await add_message(storage, chat, message, user, run.lease.id)
     chat.messages[message.id] = message
     return Transcript(chat, message)
 

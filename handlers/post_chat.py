@@ -2,27 +2,31 @@
 
 import logging
 import time
-from datetime import UTC, datetime
+from contextlib import suppress
 from typing import NamedTuple
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import anyio
 
 from backends.agent import AgentTask
-from backends.chats import find_message, finish_message
 from backends.logs import bind_contextvars
-from handlers.context import KINDS, Context
+from backends.messages import Stored, find_message
+from backends.nodes import Lease
+from handlers.context import Context
+from handlers.elsewhere import MessageTaken, Patience, is_elsewhere
+from handlers.finish_chat import LeaseLost, finish_chat
 from handlers.get_chat import read_chat
-from handlers.initialize_chat import initialize_chat
+from handlers.initialize_chat import editable_chat, initialize_chat
+from handlers.notices import tell_end
 from handlers.open_asset import open_asset
 from handlers.run_agent import run_agent, send_all
 from handlers.runs import INTERRUPTED, Channel, Run
 from handlers.services import Services
 from handlers.transcript import Transcript
 from handlers.validate import validate
-from schemas.assets import EDITING_ROLES, Asset
+from schemas.assets import Asset
 from schemas.chats import ChatCreateNewChat, ChatWithMessages
-from schemas.errors import NotFound, TooManyRequests, Unauthorized
+from schemas.errors import NotFound, TooManyRequests
 from schemas.events import ThreadEvent
 from schemas.users import AuthenticatedUser
 
@@ -49,9 +53,24 @@ class Joined(NamedTuple):
     run: Run
 
 
+class JoinedElsewhere(NamedTuple):
+    """The same, of a run of another node."""
+
+    running: Stored
+
+
+class Closed(NamedTuple):
+    """The post was being answered when this node lost its lease. Whoever has closed the run tells its end."""
+
+    chat: ChatWithMessages | None
+
+
+Outcome = Ran | Replayed | Joined | JoinedElsewhere | Closed
+
+
 async def post_chat_handler(
-    services: Services, request: ChatCreateNewChat, user: AuthenticatedUser, tx: Channel
-) -> Ran | Replayed | Joined:
+    services: Services, request: ChatCreateNewChat, user: AuthenticatedUser, tx: Channel, lease: Lease
+) -> Outcome:
     """Run one post to its end; all that comes before the end goes into `tx`.
 
     Raises a ThreadcastError for what is refused, before anything is written, and whatever fails underneath.
@@ -59,7 +78,7 @@ async def post_chat_handler(
     request = validate(request)
     if wait := await services.backends.rate_limit.hit(user.id):
         raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds")
-    run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), tx)
+    run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), tx, lease)
     bind_contextvars(message=str(run.message_id))
     while other := services.runs.get(run.message_id):
         if other.user_id != user.id:
@@ -76,24 +95,45 @@ async def post_chat_handler(
             if other.transcript and not other.ended.is_set():
                 return Joined(other)
     with services.runs.entered(run):
-        if request.message_id and (stored := await find_message(services.backends.storage, run.message_id)):
-            chat_id, author = stored
-            if author != user.id or request.chat_id not in (None, chat_id):
-                raise NotFound
-            if not request.chat_id:
-                chat, _ = await read_chat(services, user, chat_id)
-                return Replayed(chat)
-        if request.chat_id:
-            await _editable_chat(services, user, request.chat_id)  # who may not edit may not wait either
-        bind_contextvars(chat=str(run.chat_id))
-        async with services.runs.turn(run):
-            run.end = await _run(services, run, request, user)
+        patience = Patience(services, run)
+        while True:
+            with suppress(MessageTaken):  # and so it is a retry
+                return await _look_up(services, run, request, user, patience)
+
+
+async def _look_up(
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, patience: Patience
+) -> Outcome:
+    if request.message_id and (stored := await find_message(services.backends.storage, run.message_id)):
+        if stored.user_id != user.id or request.chat_id not in (None, stored.chat_id):
+            raise NotFound
+        if not request.chat_id and is_elsewhere(services, stored):
+            return JoinedElsewhere(stored)
+        if not request.chat_id:
+            chat, _ = await read_chat(services, user, stored.chat_id)
+            return Replayed(chat)
+        if is_elsewhere(services, stored):
+            await patience.stop(stored)
+    if request.chat_id:
+        await editable_chat(services, user, request.chat_id)  # who may not edit may not wait either
+    bind_contextvars(chat=str(run.chat_id))
+    async with services.runs.turn(run):
+        context, transcript = await initialize_chat(services, run, request, user, patience)
+        try:
+            run.end = await _run(services, run, request, context, transcript)
             return Ran(run.end)
+        except LeaseLost:
+            _ended(services, "lost")
+            with suppress(Exception):  # only a post that came over HTTP wants it
+                run.end, _ = await read_chat(services, user, run.chat_id)
+            return Closed(run.end)
+        finally:
+            tell_end(services, run.chat_id)
 
 
-async def _run(services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser) -> ChatWithMessages:
-    context = await _load_context(services, request, user)
-    transcript = await initialize_chat(services.backends.storage, run, request, user, context)
+async def _run(
+    services: Services, run: Run, request: ChatCreateNewChat, context: Context, transcript: Transcript
+) -> ChatWithMessages:
     await send_all(run.tx, [(transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT)])
     run.begin(transcript)
     files = context.assets[:1] if request.asset_id else ()
@@ -103,31 +143,18 @@ async def _run(services: Services, run: Run, request: ChatCreateNewChat, user: A
         if scope.cancelled_caught:
             transcript.message.final_reasoning_message = run.stopped_as
         await send_all(run.tx, transcript.close())
-        chat = await _finish(services, transcript, files)
+        chat = await finish_chat(services, run.lease, transcript, files)
         _ended(services, run.stopped_as if scope.cancelled_caught else "Completed")
         return chat
+    except LeaseLost:
+        raise
     except Exception:
-        await _keep(services, transcript, files, "Failed")
+        await _keep(services, run, transcript, files, "Failed")
         raise
     except BaseException:  # cancelled: the server is going down
         with anyio.move_on_after(SAVE_TIMEOUT_S, shield=True):
-            await _keep(services, transcript, files, INTERRUPTED)
+            await _keep(services, run, transcript, files, INTERRUPTED)
         raise
-
-
-async def _load_context(services: Services, request: ChatCreateNewChat, user: AuthenticatedUser) -> Context:
-    if request.asset_id and request.asset_type:
-        return await KINDS[request.asset_type].load(services.backends.storage, user.id, request.asset_id)
-    if request.chat_id:
-        return await _editable_chat(services, user, request.chat_id)
-    return Context()
-
-
-async def _editable_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
-    _, context = await read_chat(services, user, chat_id)
-    if not context.roles & EDITING_ROLES:
-        raise Unauthorized("you may view this chat, but not post in it")
-    return context
 
 
 async def _answer(services: Services, run: Run, transcript: Transcript, request: ChatCreateNewChat, context: Context) -> None:
@@ -142,24 +169,18 @@ async def _answer(services: Services, run: Run, transcript: Transcript, request:
     transcript.message.final_reasoning_message = f"Reasoned for {round(time.monotonic() - started)} seconds"
 
 
-async def _finish(services: Services, transcript: Transcript, files: tuple[Asset, ...]) -> ChatWithMessages:
-    """Store the message as it now stands and as finished."""
-    transcript.chat.updated_at = datetime.now(UTC)
-    await finish_message(services.backends.storage, transcript.chat, transcript.message, files)
-    transcript.message.is_completed = True
-    return transcript.snapshot()
-
-
-async def _keep(services: Services, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:
-    """Store what there is of a run that ends early. The run's own error matters more than one of this."""
+async def _keep(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:
+    """Store what there is of a run that ends early. The run's own error matters more than one of this, but for LeaseLost."""
     transcript.message.final_reasoning_message = why
     for _ in transcript.close():  # nobody is told
         pass
-    _ended(services, why)
     try:
-        await _finish(services, transcript, files)
+        await finish_chat(services, run.lease, transcript, files)
+    except LeaseLost:
+        raise
     except Exception:
         logger.exception("message %s stays unfinished until its chat is read", transcript.message.id)
+    _ended(services, why)
 
 
 def _ended(services: Services, end: str) -> None:

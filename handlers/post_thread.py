@@ -7,10 +7,13 @@ from functools import partial
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from backends.nodes import Lease
+from handlers.elsewhere import follow
 from handlers.errors import describe
 from handlers.flushing import in_flushes
 from handlers.frames import send_error_message, send_ws_message
-from handlers.post_chat import Joined, Ran, Replayed, post_chat_handler
+from handlers.get_chat import read_chat
+from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
 from handlers.runs import Channel, Errand, Passenger
 from handlers.services import Sender, Services
 from schemas.chats import ChatCreateNewChat, ChatWithMessages
@@ -28,19 +31,22 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
     try:
         with services.posts.entered():
             tx, rx = anyio.create_memory_object_stream[Passenger](CHANNEL)
+            lease = services.nodes.lease
             async with anyio.create_task_group() as tasks:  # the post is inside until its stream has been sent
-                tasks.start_soon(_stream, services, sender, rx)
-                end = await _post(services, sender, request, tx)
+                tasks.start_soon(_stream, services, sender, lease, rx)
+                end = await _post(services, sender, request, lease, tx)
     except ServiceUnavailable as error:
         end = describe(error)
         send_error_message(services.backends.broker, sender, ROUTE, WsEvent.POST_THREAD, end)
     return end
 
 
-async def _post(services: Services, sender: Sender, request: ChatCreateNewChat, tx: Channel) -> ChatWithMessages | WsError:
+async def _post(
+    services: Services, sender: Sender, request: ChatCreateNewChat, lease: Lease, tx: Channel
+) -> ChatWithMessages | WsError:
     async with tx:
         try:
-            match await post_chat_handler(services, request, sender.user, tx):
+            match await post_chat_handler(services, request, sender.user, tx, lease):
                 case Ran(chat):
                     await tx.send((chat, ThreadEvent.COMPLETED))
                 case Replayed(chat):
@@ -49,6 +55,13 @@ async def _post(services: Services, sender: Sender, request: ChatCreateNewChat, 
                     await run.tx.send(_private(services, sender, ThreadEvent.INITIALIZE_CHAT, run.snapshot()))
                     await run.ended.wait()
                     return run.end or FAILED_ELSEWHERE
+                case JoinedElsewhere(running):
+                    was_told = await follow(services, sender, running)
+                    chat, _ = await read_chat(services, sender.user, running.chat_id)
+                    if not was_told:
+                        await tx.send(_private(services, sender, ThreadEvent.COMPLETED, chat))
+                case Closed(closed):
+                    return closed or FAILED_ELSEWHERE
             return chat
         except Exception as error:  # the run's wrapper: whatever happens in a run ends that run only
             services.backends.metrics.refused(error)
@@ -58,8 +71,12 @@ async def _post(services: Services, sender: Sender, request: ChatCreateNewChat, 
             return end
 
 
-async def _stream(services: Services, sender: Sender, rx: MemoryObjectReceiveStream[Passenger]) -> None:
-    """Make frames of the items as they come. An error that ends a stream goes to all who have seen it begin."""
+async def _stream(services: Services, sender: Sender, lease: Lease, rx: MemoryObjectReceiveStream[Passenger]) -> None:
+    """Make frames of the items as they come. An error that ends a stream goes to all who have seen it begin.
+
+    While it is not sure that the run is still ours nothing is told of it, and once that is lost only an end: it is there only
+    when the end was ours, too.
+    """
     broker, metrics, arrived = services.backends.broker, services.backends.metrics, time.monotonic()
     audience = WsSendMethod.SENDER_ONLY
     async with (
@@ -72,13 +89,15 @@ async def _stream(services: Services, sender: Sender, rx: MemoryObjectReceiveStr
                     match passenger:
                         case (container, event):
                             audience = WsSendMethod.ALL
-                            send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience)
-                            if seconds := metrics.latencies.get(event):
-                                seconds.observe(time.monotonic() - arrived)
+                            if event is ThreadEvent.COMPLETED or lease.is_sure or await lease.settled():
+                                send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience)
+                                if seconds := metrics.latencies.get(event):
+                                    seconds.observe(time.monotonic() - arrived)
                         case WsError():
                             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, passenger, audience)
                         case errand:
-                            errand()
+                            if audience is WsSendMethod.SENDER_ONLY or lease.is_sure or await lease.settled():
+                                errand()
         except Exception as error:
             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, describe(error), audience)
 

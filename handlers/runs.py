@@ -1,7 +1,7 @@
 """What is being answered right now: who runs, who waits for whom, and how to stop one or to join it.
 
-All of it is this process' memory. A run is entered here before anything of it is awaited, so that of any number of equal posts
-at once exactly one becomes a run and the others find it.
+All of it is this process' memory; what other nodes run stands in the database. A run is entered here before anything of it is
+awaited, so that of any number of equal posts at once exactly one becomes a run and the others find it.
 """
 
 from collections import Counter
@@ -13,9 +13,11 @@ from uuid import UUID
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
+from backends.nodes import Lease
+from handlers.gate import RESTARTING
 from handlers.transcript import Item, Transcript
 from schemas.chats import ChatWithMessages
-from schemas.errors import TooManyRequests, WsError
+from schemas.errors import ServiceUnavailable, TooManyRequests, WsError
 
 # What goes through a run's channel: what all are to be told, an error that ends it, and errands, which are called in their
 # turn: answers to one connection that must not overtake the stream.
@@ -38,12 +40,15 @@ class Run:
     user_id: UUID
     chat_id: UUID
     tx: Channel  # what is put here is sent in the stream's order
+    lease: Lease  # under which it is answered
+    holds: bool = False  # its message is, or is about to be, stored as the one that is being answered
     begun: anyio.Event = field(default_factory=anyio.Event)  # set with `transcript`, or when there will never be one
     ended: anyio.Event = field(default_factory=anyio.Event)
     transcript: Transcript | None = None
     end: ChatWithMessages | None = None  # of a run that ended well
     stopped_as: str = STOPPED
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    _waiting: anyio.CancelScope | None = None
 
     def begin(self, transcript: Transcript) -> None:
         """To be called when the beginning of the stream has been put into the channel, without awaiting in between."""
@@ -61,6 +66,16 @@ class Run:
         if not self._scope.cancel_called:
             self.stopped_as = why
             self._scope.cancel()
+            if self._waiting:
+                self._waiting.cancel()
+
+    async def wait_for(self, elsewhere: anyio.Event, seconds: float) -> None:
+        """Wait before the run begins. Raises ServiceUnavailable when it is stopped by then."""
+        if not self._scope.cancel_called:
+            with anyio.move_on_after(seconds) as self._waiting:
+                await elsewhere.wait()
+        if self._scope.cancel_called:
+            raise ServiceUnavailable(RESTARTING if self.stopped_as == INTERRUPTED else "stopped before its turn came")
 
     @contextmanager
     def stoppable(self) -> Iterator[anyio.CancelScope]:
@@ -75,7 +90,7 @@ class Runs:
     def __init__(self, most_per_user: int) -> None:
         self._most_per_user = most_per_user
         self._of_user: Counter[UUID] = Counter()
-        self._interrupted = False
+        self.interrupted = False  # nothing is to begin any more
         self._runs: dict[UUID, Run] = {}
         self._in_chat: dict[UUID, Run] = {}
         self._turns: dict[UUID, anyio.Lock] = {}
@@ -85,8 +100,8 @@ class Runs:
         return self._runs.get(message_id)
 
     def __contains__(self, message_id: object) -> bool:
-        """Whether this message is being answered."""
-        return message_id in self._runs
+        """Whether this message is being answered, by a run that holds it."""
+        return isinstance(message_id, UUID) and (run := self._runs.get(message_id)) is not None and run.holds
 
     def __len__(self) -> int:
         """How many messages are being answered, or are waiting to be."""
@@ -99,9 +114,15 @@ class Runs:
 
     def interrupt(self) -> None:
         """Stop all runs, and those to come at their beginning."""
-        self._interrupted = True
+        self.interrupted = True
         for run in self._runs.values():
             run.stop(INTERRUPTED)
+
+    def give_up(self) -> None:
+        """Stop the runs whose lease is lost. Those whose end can still be stored tell it; of the others somebody else does."""
+        for run in self._runs.values():
+            if run.lease.lost:
+                run.stop(INTERRUPTED)
 
     def in_chat(self, chat_id: UUID) -> Run | None:
         """The run that answers in this chat now."""
@@ -111,7 +132,7 @@ class Runs:
     def entered(self, run: Run) -> Iterator[None]:
         """The run is found by its message id until the block ends. To be entered without awaiting after `get` found none."""
         self._runs[run.message_id] = run
-        if self._interrupted:
+        if self.interrupted:
             run.stop(INTERRUPTED)
         try:
             yield
@@ -123,22 +144,30 @@ class Runs:
     @asynccontextmanager
     async def turn(self, run: Run) -> AsyncIterator[None]:
         """The run has its chat for itself until the block ends; others wait, in order. Raises TooManyRequests."""
+        async with self._counted(run):
+            turns = self._turns.setdefault(run.chat_id, anyio.Lock())
+            if turns.statistics().tasks_waiting >= WAITING:
+                raise TooManyRequests("turns", f"{WAITING} posts are waiting in this chat already, retry in {RETRY_S} seconds")
+            try:
+                async with turns:
+                    self._in_chat[run.chat_id] = run
+                    try:
+                        yield
+                    finally:
+                        del self._in_chat[run.chat_id]
+            finally:
+                if not turns.locked():  # released to nobody: who waits is handed the lock at once
+                    self._turns.pop(run.chat_id, None)
+
+    @asynccontextmanager
+    async def _counted(self, run: Run) -> AsyncIterator[None]:
+        """The one place where a user's runs are counted: those of this process."""
         if self._of_user[run.user_id] >= self._most_per_user:
             raise TooManyRequests("runs", f"{self._most_per_user} of your posts are being answered, retry in {RETRY_S} seconds")
-        turns = self._turns.setdefault(run.chat_id, anyio.Lock())
-        if turns.statistics().tasks_waiting >= WAITING:
-            raise TooManyRequests("turns", f"{WAITING} posts are waiting in this chat already, retry in {RETRY_S} seconds")
         self._of_user[run.user_id] += 1
         try:
-            async with turns:
-                self._in_chat[run.chat_id] = run
-                try:
-                    yield
-                finally:
-                    del self._in_chat[run.chat_id]
+            yield
         finally:
             self._of_user[run.user_id] -= 1
             if not self._of_user[run.user_id]:
                 del self._of_user[run.user_id]
-            if not turns.locked():  # released to nobody: who waits is handed the lock at once
-                self._turns.pop(run.chat_id, None)

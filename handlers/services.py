@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from anyio.abc import TaskGroup
 
 from backends import Backends
+from backends.nodes import Nodes
 from handlers.connections import Connections
 from handlers.gate import Gate
+from handlers.others import Others
 from handlers.runs import Runs
 from schemas.users import AuthenticatedUser
 
@@ -35,6 +37,8 @@ class Services:
     requests: Gate  # each is inside until it has been answered
     posts: Gate  # each is inside from its arrival until its stream has been sent
     runs: Runs
+    nodes: Nodes  # this one among those that share the database
+    others: Others  # what it waits to hear from them
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
-from backends.chats import title_from
+from backends.messages import title_from
+from backends.tables import storable
 from schemas.chats import (
     ChatMessage,
     ChatWithMessages,
@@ -135,7 +136,7 @@ class Transcript:
     def _end_title(self, whole: str) -> Item:
         request = self.message.request_message
         self.wants_title = False
-        self.chat.title = whole or title_from(request.request if request else None)
+        self.chat.title = storable(whole) or title_from(request.request if request else None)
         return self._title_frame(self.chat.title, None, "completed")
 
     def _title_frame(self, title: str | None, chunk: str | None, progress: Progress) -> Item:

@@ -8,7 +8,15 @@ import msgspec
 
 from schemas.chats import ChatListItem, Text
 from schemas.errors import WsError
-from schemas.events import Container, GoingAway, Resumed, WsEvent
+from schemas.events import (
+    Container,
+    GeneratingReasoningMessage,
+    GeneratingResponseMessage,
+    GeneratingTitle,
+    GoingAway,
+    Resumed,
+    WsEvent,
+)
 
 # A client's own label. 64 characters hold a UUID with a prefix; the label goes back on every frame, so it is kept short.
 RequestId = Annotated[Text, msgspec.Meta(max_length=64)]
@@ -52,12 +60,13 @@ class SentBy(msgspec.Struct, frozen=True):
 class WsResponseMessage(msgspec.Struct):
     """A frame to clients. The order of the fields is the order on the wire; without a request id there is no such key.
 
-    `route` and `event` are plain strings where an error quotes those of a request that no route of ours fits.
+    `route` and `event` are plain strings where an error quotes those of a request that no route of ours fits, and the
+    payload is raw in another node's frame that is no delta.
     """
 
     route: WsRoutes | str
     event: WsEvent | str
-    payload: Container | list[ChatListItem] | Resumed | GoingAway | None
+    payload: Container | list[ChatListItem] | Resumed | GoingAway | msgspec.Raw | None
     sent_by: SentBy
     error: WsError | None
     send_method: WsSendMethod
@@ -65,3 +74,29 @@ class WsResponseMessage(msgspec.Struct):
 
 
 encode = msgspec.json.Encoder().encode
+
+
+class _Encoded(msgspec.Struct):
+    route: str
+    event: str
+    payload: msgspec.Raw
+    sent_by: SentBy
+    error: WsError | None
+    send_method: WsSendMethod
+    request_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+_FRAMES = msgspec.json.Decoder(_Encoded)
+_DELTAS: dict[str, msgspec.json.Decoder[Container]] = {
+    WsEvent.GENERATING_TITLE.value: msgspec.json.Decoder(GeneratingTitle),
+    WsEvent.GENERATING_REASONING_MESSAGE.value: msgspec.json.Decoder(GeneratingReasoningMessage),
+    WsEvent.GENERATING_RESPONSE_MESSAGE.value: msgspec.json.Decoder(GeneratingResponseMessage),
+}
+
+
+def decode(text: bytes | str) -> WsResponseMessage:
+    """What was encoded; only what can be joined has its payload decoded."""
+    it = _FRAMES.decode(text)
+    delta = _DELTAS.get(it.event)
+    payload = delta.decode(it.payload) if delta and not it.error else it.payload
+    return WsResponseMessage(it.route, it.event, payload, it.sent_by, it.error, it.send_method, it.request_id)

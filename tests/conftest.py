@@ -1,7 +1,12 @@
-"""A whole server for each test: uvicorn on a free port, its own SQLite file, and real WebSocket clients."""
+"""A whole server for each test: uvicorn on a free port, a database of its own, and real WebSocket clients.
 
+A module that has `ENGINES = BOTH` has each of its tests run on SQLite and on PostgreSQL.
+"""
+
+import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,20 +22,38 @@ from backends import Backends, open_backends, open_storage
 from backends.agent import Agent
 from backends.auth import PERSON, issue_token
 from backends.hosting import Server
+from backends.postgres import migrate_postgres
 from backends.storage import Row
 from handlers.load_file import load_file
 from handlers.services import Services
 from server import create_app, create_server
 from settings import Settings, load_settings
 from tests.client import TIMEOUT_S, Client
+from tests.database import Where, where
+from tests.postgres import Postgres, running
+from tests.redis import RedisServer, redis_server
 from tests.world import ALICE, WORLD
 
+BOTH = ("sqlite", "postgres")
 SECRET = Secret("a secret of the tests, of at least 32 characters")
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"use_uvloop": True}
+
+
+@pytest.fixture(scope="session")
+def _redis() -> Iterator[RedisServer]:
+    with redis_server() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(_redis: RedisServer) -> RedisServer:
+    """An empty Redis, for tests that only use it."""
+    _redis.command("FLUSHALL")
+    return _redis
 
 
 @dataclass
@@ -43,8 +66,8 @@ class House:
     server: Server
 
     @property
-    def database(self) -> Path:
-        return self.settings.database_path
+    def database(self) -> Where:
+        return where(self.settings)
 
     @property
     def services(self) -> Services:
@@ -78,10 +101,10 @@ class HeldFetch:
         return await self.fetch_all(*query, **values)
 
 
-def settings_in(folder: Path) -> Settings:
+def settings_in(folder: Path, database_url: str = "") -> Settings:
     """As a user has them, but without waiting, neither of the agent nor at the end, with hardly a limit, and not joined."""
     environ = {
-        "THREADCAST_DATABASE_URL": f"sqlite+aiosqlite:///{folder}/threadcast.db",
+        "THREADCAST_DATABASE_URL": database_url or f"sqlite+aiosqlite:///{folder}/threadcast.db",
         "THREADCAST_RATE_LIMIT": "100000/minute",
         "THREADCAST_FRAMES_PER_SECOND": "100000",
         "THREADCAST_MAX_RUNS_PER_USER": "1000",
@@ -93,20 +116,48 @@ def settings_in(folder: Path) -> Settings:
     return load_settings(environ)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    engines = getattr(metafunc.module, "ENGINES", None)
+    if engines and "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", engines)
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return settings_in(tmp_path)
+def engine() -> str:
+    """What the database is."""
+    return "sqlite"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server, whose database `migrated` is there to be copied."""
+    with running() as server, server.database() as url, ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, migrate_postgres(url)).result()
+        server.migrated = url.rpartition("/")[2]
+        yield server
+
+
+@pytest.fixture
+def settings(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> Iterator[Settings]:
+    if engine == "sqlite":
+        yield settings_in(tmp_path)
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        with postgres.database(postgres.migrated) as url:
+            yield settings_in(tmp_path, url)
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, agent: Agent | None = None) -> AsyncIterator[House]:
-    """Serve the world of `world.py` with these settings, and with this agent when there is one."""
+async def open_house(
+    settings: Settings, agent: Agent | None = None, change: Callable[[Backends], Backends] = lambda backends: backends
+) -> AsyncIterator[House]:
+    """Serve the world of `world.py` with these settings, with this agent when there is one, and what `change` makes of all."""
     opened: list[Backends] = []
 
     @asynccontextmanager
     async def backends() -> AsyncIterator[Backends]:
         async with open_backends(settings, SECRET) as embedded:
-            opened.append(replace(embedded, agent=agent or embedded.agent))
+            opened.append(change(replace(embedded, agent=agent or embedded.agent)))
             yield opened[0]
 
     async with open_storage(settings) as storage:

@@ -27,11 +27,11 @@ LONGEST_S = 120.0  # for anything that is waited for
 UNFINISHED = "SELECT * FROM messages WHERE NOT is_completed"
 
 
-def crowd(folder: Path, users: int) -> list[UUID]:
-    """So many users, loaded into the folder's database."""
+def crowd(folder: Path, users: int, **settings: str) -> list[UUID]:
+    """So many users, loaded into the folder's database, or into that of the settings."""
     people = [LoadUser(uuid(1000 + number), f"user{number}@acme.example", ACME) for number in range(users)]
     (folder / "crowd.json").write_bytes(msgspec.json.encode(LoadFile(people)))
-    assert run(folder, "load", "crowd.json").returncode == 0
+    assert run(folder, "load", "crowd.json", **settings).returncode == 0
     return [person.id for person in people]
 
 

@@ -1,36 +1,82 @@
-"""What is in the database, read with Python's own sqlite3 and none of the server's code."""
+"""What is in the database, read with Python's own sqlite3, or with psycopg, and none of the server's code."""
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
+from psycopg.adapt import Loader
+from psycopg.rows import dict_row
+
+from settings import Settings
+
+Where = Path | str  # a SQLite file, or a PostgreSQL's URL
+
+
+def where(settings: Settings) -> Where:
+    """The database of these settings."""
+    return settings.database_url.replace("+asyncpg", "") if settings.on_postgres else settings.database_path
+
+
+class AsText(Loader):
+    """UUIDs and JSON as SQLite has them."""
+
+    def load(self, data: psycopg.abc.Buffer) -> str:
+        return bytes(data).decode()
+
+
+class AsMoment(Loader):
+    """Times as SQLite has them."""
+
+    def load(self, data: psycopg.abc.Buffer) -> str:
+        moment = datetime.fromisoformat(bytes(data).decode())
+        return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+class OnPostgres:
+    """A connection with the little of sqlite3's that the tests use."""
+
+    def __init__(self, url: str) -> None:
+        self.connection = psycopg.connect(url, row_factory=dict_row)
+        for kind, loader in (("uuid", AsText), ("json", AsText), ("timestamptz", AsMoment)):
+            self.connection.adapters.register_loader(kind, loader)
+
+    def execute(self, query: str, values: Sequence[object] = ()) -> Any:
+        return self.connection.execute(query.replace("?", "%s").encode(), values)
+
 
 @contextmanager
-def opened(path: Path) -> Iterator[sqlite3.Connection]:
+def opened(database: Where) -> Iterator[Any]:
     """The database, rows by column name, committed at the end of the block."""
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.row_factory = sqlite3.Row
-        yield connection
+    if isinstance(database, str):
+        postgres = OnPostgres(database)
+        with postgres.connection:
+            yield postgres
+    else:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.row_factory = sqlite3.Row
+            yield connection
 
 
-def rows(path: Path, query: str, *values: object) -> list[dict[str, Any]]:
+def rows(database: Where, query: str, *values: object) -> list[dict[str, Any]]:
     """The rows of a query."""
-    with opened(path) as connection:
+    with opened(database) as connection:
         return [dict(row) for row in connection.execute(query, values)]
 
 
-def count(path: Path, table: str) -> int:
+def count(database: Where, table: str) -> int:
     """How many rows a table has."""
-    return int(rows(path, f"SELECT count(*) AS n FROM {table}")[0]["n"])
+    return int(rows(database, f"SELECT count(*) AS n FROM {table}")[0]["n"])
 
 
-def stored_chat(path: Path, chat_id: str) -> dict[str, Any]:
+def stored_chat(database: Where, chat_id: str) -> dict[str, Any]:
     """What PROTOCOL.md calls ChatWithMessages, as far as the chat's own rows tell it."""
-    (chat,) = rows(path, "SELECT * FROM chats WHERE id = ?", chat_id)
-    messages = rows(path, "SELECT * FROM messages WHERE chat_id = ? ORDER BY created_at", chat_id)
+    (chat,) = rows(database, "SELECT * FROM chats WHERE id = ?", chat_id)
+    messages = rows(database, "SELECT * FROM messages WHERE chat_id = ? ORDER BY created_at", chat_id)
     return {
         "id": chat["id"],
         "title": chat["title"],

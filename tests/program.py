@@ -46,6 +46,7 @@ class Program:
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # a Ctrl-C is for the tests, which stop what they have started
         )
         self.log = ""
         assert self.process.stderr

@@ -22,8 +22,8 @@ from tests.program import Program, serving
 class Follower:
     """A client that is cut again and again and goes on where it was."""
 
-    def __init__(self, program: Program, user: UUID) -> None:
-        self.program, self.user = program, user
+    def __init__(self, user: UUID, *programs: Program) -> None:
+        self.user, self.programs = user, programs
         self.place = ""
         self.frames: list[Frame] = []
         self.recoveries = 0
@@ -32,7 +32,8 @@ class Follower:
     async def follow(self, luck: random.Random, cuts: int, longest: float, posts: bool) -> None:
         """Read one stream to its end, cut so many times, each after at most `longest` seconds."""
         while not (self.frames and is_end(self.frames[-1])):
-            async with opened(self.program, self.user, self.place) as connection:
+            program = luck.choice(self.programs)
+            async with opened(program, self.user, self.place) as connection:
                 resumed = json.loads(await connection.recv())["payload"]
                 assert resumed["recovered"], f"{self.place} was not recovered"
                 self.place = self.place or f"{resumed['epoch']}:{resumed['offset']}"
@@ -65,7 +66,7 @@ async def recovery(folder: Path, users: int, clients: int, cuts: int, words: int
     luck, people = random.Random(seed), crowd(folder, users)
     longest = 2 * words * delay_ms / 1000 / (cuts + 1) * 0.7  # of one connection, so that all cuts fall into the stream
     with serving(folder, OFFLINE_WORDS=str(words), OFFLINE_DELAY_MS=str(delay_ms), **UNLIMITED) as program:
-        followers = [Follower(program, people[number % users]) for number in range(clients)]
+        followers = [Follower(people[number % users], program) for number in range(clients)]
         with anyio.fail_after(LONGEST_S):
             async with anyio.create_task_group() as tasks:
                 for follower in followers[users:]:

@@ -29,11 +29,11 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-async def stress(console: Console) -> bool:
+async def play(console: Console, scenarios: dict[str, Scenario], title: str) -> bool:
     """Run all scenarios one after the other, print their table, and return whether all promises held."""
-    table = Table("scenario", "figures", "seconds", "held", title=f"make stress, seed {SEED}")
+    table = Table("scenario", "figures", "seconds", "held", title=f"{title}, seed {SEED}")
     all_held = True
-    for name, scenario in SCENARIOS.items():
+    for name, scenario in scenarios.items():
         began = time.monotonic()
         with console.status(name), tempfile.TemporaryDirectory() as folder:
             try:
@@ -50,4 +50,4 @@ async def stress(console: Console) -> bool:
 
 if __name__ == "__main__":
     logging.disable(logging.CRITICAL)  # of the server that runs in this process
-    sys.exit(0 if anyio.run(stress, Console(), backend_options={"use_uvloop": True}) else 1)
+    sys.exit(0 if anyio.run(play, Console(), SCENARIOS, "make stress", backend_options={"use_uvloop": True}) else 1)

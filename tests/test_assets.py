@@ -15,8 +15,11 @@ from backends.upserts import write_file
 from schemas.assets import CHAT, DASHBOARD, METRIC, Asset, AssetPermissionRole, AssetType, IdentityType
 from schemas.load import LoadAsset, LoadFile
 from settings import Settings
-from tests.database import opened
+from tests.conftest import BOTH
+from tests.database import opened, where
 from tests.world import ACME, ALICE, BOB, CAROL, MISSING, OTHER, TEAM, USERS, grant, metric, uuid
+
+ENGINES = BOTH
 
 NOBODY, OTHER_TEAM = MISSING, uuid(4)
 IDENTITIES = (ALICE, BOB, CAROL, TEAM, OTHER_TEAM, ACME, OTHER)
@@ -110,7 +113,7 @@ async def test_who_made_an_asset_sees_it_while_in_its_organization(
 
 async def test_who_leaves_an_organization_sees_no_longer_what_they_made_there(world: World) -> None:
     await world.add(metric(LONE, "Lone", ACME, ALICE))
-    with opened(world.settings.database_path) as connection:
+    with opened(where(world.settings)) as connection:
         connection.execute("DELETE FROM organization_members WHERE user_id = ?", [str(ALICE)])
     assert await world.sees(ALICE) == (False, False)
 
@@ -118,7 +121,7 @@ async def test_who_leaves_an_organization_sees_no_longer_what_they_made_there(wo
 async def test_a_deleted_asset_is_seen_by_nobody(world: World) -> None:
     await world.add(metric(LONE, "Lone", ACME, ALICE), (METRIC, IdentityType.USER, BOB), (METRIC, IdentityType.TEAM, TEAM))
     assert [await world.sees(user) for user in (ALICE, BOB)] == [(True, True)] * 2
-    with opened(world.settings.database_path) as connection:
+    with opened(where(world.settings)) as connection:
         connection.execute("UPDATE assets SET deleted_at = updated_at")
     assert [await world.sees(user) for user in MEMBER_OF] == [(False, False)] * 4
 

@@ -12,10 +12,12 @@ import pytest
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import TIMEOUT_S, Client, Frame, fold, is_end, unsettled
-from tests.conftest import House, open_house
+from tests.conftest import BOTH, House, open_house
 from tests.database import as_stored, count, rows, stored_chat
 from tests.test_post_thread import share
 from tests.world import BOB, MISSING, REVENUE
+
+ENGINES = BOTH
 
 
 @dataclass

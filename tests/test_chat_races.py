@@ -10,9 +10,11 @@ from backends.storage import Change
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import is_end
-from tests.conftest import HeldFetch, open_house
+from tests.conftest import BOTH, HeldFetch, open_house
 from tests.database import as_stored, count, stored_chat
 from tests.test_chat_life import Life, answer_of, first_delta, until
+
+ENGINES = BOTH
 
 
 class HeldCommit:

@@ -7,15 +7,20 @@ import pytest
 from sqlalchemy import Select
 
 from backends import open_storage
-from backends.chats import create_chat, find_chat, finish_dead_messages, finish_message
+from backends.chats import find_chat
+from backends.messages import create_chat, finish_message, finish_orphans
 from backends.storage import Change, Row, Storage
 from handlers.load_file import load_file
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages, TextResponse
 from schemas.users import AuthenticatedUser
 from settings import Settings
+from tests.conftest import BOTH
 from tests.world import ALICE, WORLD, uuid
 
+ENGINES = BOTH
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ME = uuid(900)
 USER = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, 0)
 
 
@@ -34,7 +39,7 @@ async def unfinished(storage: Storage, number: int, title: str = "") -> ChatWith
     chat = ChatWithMessages(
         uuid(1000 + number), title, False, [message.id], {message.id: message}, NOW, NOW, ALICE, ALICE, "Alice", None
     )
-    await create_chat(storage, chat, message, USER)
+    await create_chat(storage, chat, message, USER, ME)
     return chat
 
 
@@ -42,7 +47,7 @@ async def answer(storage: Storage, chat: ChatWithMessages) -> None:
     (message,) = chat.messages.values()
     part = TextResponse(uuid(5), "The answer", None, True)
     message.response_message_ids, message.response_messages = [part.id], {part.id: part}
-    await finish_message(storage, chat, message, ())
+    assert await finish_message(storage, chat, message, (), ME)
 
 
 async def message_of(storage: Storage, chat: ChatWithMessages) -> ChatMessage:
@@ -54,8 +59,8 @@ async def message_of(storage: Storage, chat: ChatWithMessages) -> ChatMessage:
 
 async def test_dead_messages_are_finished_as_they_stand_and_their_chats_get_a_title(storage: Storage) -> None:
     untitled, titled = await unfinished(storage, 1), await unfinished(storage, 2, title="Mine")
-    assert await finish_dead_messages(storage) == 2
-    assert await finish_dead_messages(storage) == 0
+    assert {orphan.chat_id for orphan in await finish_orphans(storage, ME)} == {untitled.id, titled.id}
+    assert await finish_orphans(storage, ME) == []
     for chat, title in ((untitled, "What is it?"), (titled, "Mine")):
         found = await find_chat(storage, ALICE, chat.id)
         assert found
@@ -66,8 +71,8 @@ async def test_dead_messages_are_finished_as_they_stand_and_their_chats_get_a_ti
 
 async def test_the_living_and_those_of_other_chats_are_left_alone(storage: Storage) -> None:
     first, second = await unfinished(storage, 1), await unfinished(storage, 2)
-    assert await finish_dead_messages(storage, first.id, alive={uuid(1)}) == 0
-    assert await finish_dead_messages(storage, first.id) == 1
+    assert await finish_orphans(storage, ME, {uuid(1)}, first.id) == []
+    assert len(await finish_orphans(storage, ME, (), first.id)) == 1
     assert not (await message_of(storage, second)).is_completed
 
 
@@ -89,7 +94,7 @@ class Overtaken:
 
 async def test_a_message_that_is_answered_while_it_is_found_dead_keeps_its_answer(storage: Storage) -> None:
     chat = await unfinished(storage, 1)
-    await finish_dead_messages(Overtaken(storage, chat))
+    assert await finish_orphans(Overtaken(storage, chat), ME) == []
     message = await message_of(storage, chat)
     assert message.final_reasoning_message is None
     assert [part.message for part in message.response_messages.values() if isinstance(part, TextResponse)] == ["The answer"]

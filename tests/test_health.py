@@ -13,6 +13,7 @@ from settings import Settings
 from tests.agents import ScriptedAgent
 from tests.conftest import House, open_house
 from tests.over_http import get
+from tests.redis import redis_server
 from tests.test_connection import connections, until, vanish
 from tests.test_resume import Tab
 from tests.world import ALICE, REVENUE
@@ -32,7 +33,7 @@ async def measured(house: House) -> dict[str, float]:
 
 async def test_a_server_that_works_is_alive_and_ready(house: House) -> None:
     assert await get(house, "/healthz") == (200, {"status": "alive"})
-    assert await get(house, "/readyz") == (200, {"status": "ready"})
+    assert await get(house, "/readyz") == (200, {"status": "ready", "broker": "connected"})
 
 
 @pytest.mark.parametrize("hangs", [True, False])
@@ -50,8 +51,30 @@ async def test_without_its_database_it_is_alive_but_not_ready(
     assert (await get(house, "/healthz"))[0] == 200
 
 
+async def test_without_its_broker_it_is_ready_and_says_so_and_serves_its_own(settings: Settings) -> None:
+    with redis_server() as server:
+        async with (
+            open_house(replace(settings, broker_url=server.url)) as house,
+            house.connect() as client,
+            house.connect() as other,
+        ):
+            assert await get(house, "/readyz") == (200, {"status": "ready", "broker": "connected"})
+            assert (await measured(house))["broker_connected"] == 1
+            server.kill()
+            await until(lambda: not house.backends.broker.connected)
+            assert await get(house, "/readyz") == (200, {"status": "ready", "broker": "disconnected"})
+            assert "broker_connected" not in await measured(house)
+            assert (await client.post(prompt="Hi"))[-1]["event"] == "complete"
+            assert (await other.stream())[-1]["event"] == "complete"
+            async with house.connect() as late:
+                assert (await late.post(prompt="Hi"))[-1]["event"] == "complete"
+            server.start()
+            await until(lambda: house.backends.broker.connected)
+            assert await get(house, "/readyz") == (200, {"status": "ready", "broker": "connected"})
+
+
 async def test_the_figures_of_one_post_are_exact(house: House) -> None:
-    assert await measured(house) == {}
+    assert await measured(house) == {"broker_connected": 1}
     async with house.connect() as client, house.connect() as other:
         await client.send({"metric_id": str(REVENUE)})
         texts = [await client.socket.recv() for _ in range(4)]
@@ -61,6 +84,7 @@ async def test_the_figures_of_one_post_are_exact(house: House) -> None:
         assert figures.pop("first_event_seconds_sum") < figures.pop("complete_seconds_sum")
         assert figures.pop("commit_seconds_sum") > 0
         assert figures == {
+            "broker_connected": 1,
             "connections": 2,
             "runs_ended_total completed": 1,
             "frames_sent_total": 2 * len(texts),

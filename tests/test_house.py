@@ -13,12 +13,14 @@ PRODUCT = sorted(path for room in ROOMS for path in [ROOT / f"{room}.py", *(ROOT
 
 # Where a library may be imported; what is not listed here may be imported anywhere above the schemas.
 DOORS = {
-    "databases": {"backends/storage.py"},
+    "databases": {"backends/storage.py", "backends/postgres.py", "backends/postgres_seats.py"},
     "aiosqlite": {"backends/storage.py"},
     "sqlite3": {"backends/storage.py"},
+    "asyncpg": {"backends/postgres.py", "backends/postgres_seats.py"},
     "jwt": {"backends/auth.py"},
     "openai": {"backends/openai.py"},
-    "limits": {"backends/limits.py", "settings.py"},
+    "limits": {"backends/limits.py", "backends/redis_limits.py", "settings.py"},
+    "redis": {"backends/redis_link.py", "backends/redis_wire.py", "backends/redis.py", "backends/redis_limits.py"},
     "uvicorn": {"backends/hosting.py"},
     "click": {"server.py"},
     "os": {"settings.py", "handlers/dev.py"},  # the environment is read by the settings; dev makes a private file

@@ -2,7 +2,8 @@
 
 import json
 import time
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 
 import anyio
@@ -10,10 +11,12 @@ import anyio.lowlevel
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
-from backends.limits import FrameRate, MemoryRateLimit
+from backends.limits import FrameRate, MemoryQuota, MemoryRateLimit, Quota, RateLimit
+from backends.redis_limits import RedisRateLimit, open_redis_quota
+from backends.redis_link import open_pool
 from settings import Settings
 from tests.agents import HeldAgent
-from tests.client import untitled
+from tests.client import TIMEOUT_S, untitled
 from tests.conftest import House, open_house
 from tests.database import rows
 from tests.test_connection import until
@@ -21,26 +24,79 @@ from tests.test_draining import begun
 from tests.world import ALICE, BOB, MISSING, REVENUE, uuid
 
 
-async def test_the_last_allowed_passes_and_the_next_is_told_when_to_come_back() -> None:
-    limit = MemoryRateLimit("3/minute")
-    assert [await limit.hit(ALICE) for _ in range(3)] == [None, None, None]
-    wait = await limit.hit(ALICE)
-    assert wait is not None
-    assert 50 < wait <= 60  # the window has only just opened
-    assert await limit.hit(BOB) is None
+@asynccontextmanager
+async def rate_limit(kind: str, rate: str, request: pytest.FixtureRequest) -> AsyncIterator[RateLimit]:
+    """Of each kind one."""
+    if kind == "memory":
+        yield MemoryRateLimit(rate)
+        return
+    pool = open_pool(request.getfixturevalue("redis").url, 16, 1.0)
+    yield RedisRateLimit(pool, rate)
+    await pool.disconnect()
 
 
-async def test_posts_at_once_are_counted_one_by_one() -> None:
-    limit = MemoryRateLimit("10/minute")
+@asynccontextmanager
+async def quota_of(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Quota]:
+    """Of each kind one."""
+    if kind == "memory":
+        yield MemoryQuota()
+        return
+    pool = open_pool(request.getfixturevalue("redis").url, 16, 1.0)
+    async with open_redis_quota(pool, "things") as quota:
+        yield quota
+    await pool.disconnect()
+
+
+KINDS = pytest.mark.parametrize("kind", ["memory", "redis"])
+
+
+@KINDS
+async def test_the_last_allowed_passes_and_the_next_is_told_when_to_come_back(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    async with rate_limit(kind, "3/minute", request) as limit:
+        assert [await limit.hit(ALICE) for _ in range(3)] == [None, None, None]
+        wait = await limit.hit(ALICE)
+        assert wait is not None
+        assert 50 < wait <= 60  # the window has only just opened
+        assert await limit.hit(BOB) is None
+
+
+@KINDS
+async def test_posts_at_once_are_counted_one_by_one(kind: str, request: pytest.FixtureRequest) -> None:
     answers: list[int | None] = []
+    async with rate_limit(kind, "10/minute", request) as limit:
 
-    async def hit() -> None:
-        answers.append(await limit.hit(ALICE))
+        async def hit() -> None:
+            answers.append(await limit.hit(ALICE))
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(50):
-            tasks.start_soon(hit)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(hit)
     assert answers.count(None) == 10
+
+
+@KINDS
+async def test_a_user_has_so_many_at_once_and_room_again_when_one_leaves(kind: str, request: pytest.FixtureRequest) -> None:
+    entered: list[str] = []
+    async with quota_of(kind, request) as quota:
+
+        async def enter(id: str) -> None:
+            if await quota.enter(ALICE, id, 5):
+                entered.append(id)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(enter, str(number))
+        assert len(entered) == 5
+        assert await quota.enter(BOB, "b", 5)
+        for id in entered[:2]:
+            quota.leave(ALICE, id)
+            quota.leave(ALICE, id)  # once more changes nothing
+        with anyio.fail_after(TIMEOUT_S):
+            while not await quota.enter(ALICE, "later", 4):
+                await anyio.lowlevel.checkpoint()
+        assert not await quota.enter(ALICE, "too many", 4)
 
 
 async def test_a_user_who_stays_away_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +191,9 @@ async def test_a_user_has_so_many_connections_and_the_next_is_closed_with_4029(s
         for client in (clients[0], clients[2], bob):
             await client.socket.close()
         await until(lambda: len(house.services.connections) == 0)
-        assert not house.services.connections._of_user
+        quota = house.backends.connection_quota
+        assert isinstance(quota, MemoryQuota)
+        assert not quota.members
 
 
 async def test_a_process_has_so_many_connections_and_the_next_upgrade_is_refused(settings: Settings) -> None:

@@ -11,9 +11,12 @@ from backends import open_storage
 from backends.storage import Storage
 from handlers.load_file import DEMO_FILE, LoadError, load_file
 from settings import Settings
-from tests.database import opened, rows
+from tests.conftest import BOTH
+from tests.database import Where, opened, rows, where
 from tests.program import run
 from tests.world import ALICE, CAROL, REVENUE, TEAM, WORLD, uuid
+
+ENGINES = BOTH
 
 TABLES = ("users", "organization_members", "team_members", "api_keys", "assets", "asset_permissions")
 
@@ -24,15 +27,19 @@ async def storage(settings: Settings) -> AsyncIterator[Storage]:
         yield opened_storage
 
 
-def dump(path: Path) -> dict[str, list[dict[str, Any]]]:
+def dump(database: Where) -> dict[str, list[dict[str, Any]]]:
     """All rows but for when they were written."""
     return {
         table: [
             {name: value for name, value in row.items() if name not in ("created_at", "updated_at")}
-            for row in rows(path, f"SELECT * FROM {table} ORDER BY 1, 2")
+            for row in rows(database, f"SELECT * FROM {table} ORDER BY 1, 2")
         ]
         for table in TABLES
     }
+
+
+def on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.iterdir())
 
 
 def changed(**sections: object) -> bytes:
@@ -49,19 +56,19 @@ def section(which: str, index: int = 0, /, **values: object) -> bytes:
 
 async def test_loading_twice_is_loading_once(storage: Storage, settings: Settings) -> None:
     await load_file(storage, WORLD)
-    once = dump(settings.database_path)
+    once = dump(where(settings))
     assert [len(once[table]) for table in TABLES] == [3, 3, 1, 0, 8, 5]
     await load_file(storage, WORLD)
-    assert dump(settings.database_path) == once
+    assert dump(where(settings)) == once
 
 
 async def test_what_is_there_is_brought_up_to_date(storage: Storage, settings: Settings) -> None:
     await load_file(storage, WORLD)
-    before = rows(settings.database_path, "SELECT created_at FROM users WHERE id = ?", str(ALICE))
+    before = rows(where(settings), "SELECT created_at FROM users WHERE id = ?", str(ALICE))
     await load_file(storage, section("users", name="Alice B.", team_ids=[str(uuid(4))]))
     await load_file(storage, section("assets", name="Revenues", version_number=2))
     await load_file(storage, section("permissions", role="owner"))
-    path = settings.database_path
+    path = where(settings)
     assert rows(path, "SELECT name, created_at FROM users WHERE id = ?", str(ALICE)) == [{"name": "Alice", **before[0]}]
     assert rows(path, "SELECT team_id FROM team_members") == [{"team_id": str(TEAM)}]
     assert rows(path, "SELECT name, version_number FROM assets WHERE id = ?", str(REVENUE)) == [
@@ -78,7 +85,7 @@ async def test_users_can_exchange_their_addresses(storage: Storage, settings: Se
     users = msgspec.json.decode(WORLD)["users"]
     users[0]["email"], users[1]["email"] = users[1]["email"], users[0]["email"]
     await load_file(storage, msgspec.json.encode({"users": users}))
-    found = rows(settings.database_path, "SELECT email FROM users WHERE id = ?", str(ALICE))
+    found = rows(where(settings), "SELECT email FROM users WHERE id = ?", str(ALICE))
     assert found == [{"email": "bob@other.example"}]
 
 
@@ -86,12 +93,13 @@ async def test_the_demo_file_is_good(storage: Storage) -> None:
     assert len((await load_file(storage, DEMO_FILE.read_bytes())).assets) == 3
 
 
-async def test_an_api_key_is_stored_as_its_hash_only(storage: Storage, settings: Settings) -> None:
+async def test_an_api_key_is_stored_as_its_hash_only(storage: Storage, settings: Settings, tmp_path: Path) -> None:
     await load_file(storage, changed(api_keys=[{"owner_id": str(ALICE), "key": "a very secret key"}]))
-    (key,) = rows(settings.database_path, "SELECT * FROM api_keys")
+    (key,) = rows(where(settings), "SELECT * FROM api_keys")
     assert key["owner_id"] == str(ALICE)
     assert len(key["key_hash"]) == 64
-    assert b"a very secret key" not in b"".join(path.read_bytes() for path in settings.database_path.parent.iterdir())
+    assert "a very secret key" not in str(dump(where(settings)))
+    assert b"a very secret key" not in on_disk(tmp_path)
 
 
 async def test_a_permission_on_a_chat_needs_the_chat(storage: Storage, settings: Settings) -> None:
@@ -105,11 +113,11 @@ async def test_a_permission_on_a_chat_needs_the_chat(storage: Storage, settings:
     }
     with pytest.raises(LoadError, match="no such chat"):
         await load_file(storage, msgspec.json.encode({"permissions": [shared]}))
-    with opened(settings.database_path) as connection:
+    with opened(where(settings)) as connection:
         values = (str(uuid(70)), "A chat", str(ALICE), "2026-01-01 00:00:00", "2026-01-01 00:00:00", None)
         connection.execute("INSERT INTO chats VALUES (?, ?, ?, ?, ?, ?)", values)
     await load_file(storage, msgspec.json.encode({"permissions": [shared]}))
-    assert len(rows(settings.database_path, "SELECT * FROM asset_permissions WHERE asset_type = 'chat'")) == 1
+    assert len(rows(where(settings), "SELECT * FROM asset_permissions WHERE asset_type = 'chat'")) == 1
 
 
 METRIC_CONTENT = {"description": "x", "sql": "x", "columns": []}
@@ -154,7 +162,7 @@ async def test_a_bad_file_is_refused_in_one_line_and_changes_nothing(storage: St
         await load_file(storage, data)
     assert wanted in str(refused.value)
     assert "\n" not in str(refused.value)
-    assert not any(dump(settings.database_path).values())
+    assert not any(dump(where(settings)).values())
 
 
 def test_the_command_line_says_what_was_loaded_or_what_is_wrong(tmp_path: Path) -> None:

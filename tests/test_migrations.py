@@ -1,13 +1,15 @@
 """Migrations: they build the tables that the code works with, whoever else is starting, and lose no row."""
 
+import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from threading import Barrier
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 import anyio.to_thread
@@ -21,32 +23,72 @@ from sqlalchemy import Connection, create_engine, inspect
 
 import backends.migrations
 from backends.metrics import Metrics
-from backends.migrations import migrate_sqlite
+from backends.migrations import is_behind, migrate_sqlite
+from backends.postgres import migrate_postgres
 from backends.storage import open_sqlite
 from backends.tables import metadata
 from tests.client import TIMEOUT_S
-from tests.database import opened, rows
+from tests.conftest import BOTH
+from tests.database import Where, opened, rows
+from tests.postgres import Postgres
 from tests.program import ROOT
 
 SCRIPTS = str(Path(backends.migrations.__file__).parent)
 REVISIONS = [script.revision for script in ScriptDirectory(SCRIPTS).walk_revisions()]  # the newest first
-VALUES = {"BOOLEAN": 1, "INTEGER": 7, "DATETIME": "2025-01-02 03:04:05.678901", "JSON": '["kept"]'}  # any text elsewhere
+MOMENT = "2025-01-02 03:04:05.678901"
+VALUES = {  # by how the engines call their types; any text for another
+    "BOOLEAN": True,
+    "INTEGER": 7,
+    "DATETIME": MOMENT,
+    "TIMESTAMP": MOMENT,
+    "JSON": '["kept"]',
+    "UUID": "00000000-0000-4000-8000-000000000001",
+}
 AT_ONCE = 4
-MIGRATE_WHEN_TOLD = "import pathlib, sys; from backends.migrations import migrate_sqlite; print(flush=True); input(); "
+
+ENGINES = BOTH
+
+
+class Engine(NamedTuple):
+    """One kind of database, in which new ones can be made."""
+
+    migrate: Callable[[Where], None]
+    new: Callable[[], Where]  # an empty one
+    program: str  # migrates the database that it is given
+
+
+@pytest.fixture
+def kind(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    if engine == "sqlite":
+        numbers = count()
+        program = "from backends.migrations import migrate_sqlite as migrate; arguments = [pathlib.Path(sys.argv[1])]"
+        yield Engine(lambda where: migrate_sqlite(Path(where)), lambda: tmp_path / f"{next(numbers)}.db", program)
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        program = (
+            "from backends.postgres import migrate_postgres; arguments = [migrate_postgres(sys.argv[1])]; migrate = asyncio.run"
+        )
+        with ExitStack() as stack:
+            yield Engine(
+                lambda where: asyncio.run(migrate_postgres(str(where))),
+                lambda: stack.enter_context(postgres.database()),
+                program,
+            )
 
 
 @contextmanager
-def connected(path: Path) -> Iterator[Connection]:
+def connected(database: Where) -> Iterator[Connection]:
     """The database as SQLAlchemy sees it."""
-    engine = create_engine(f"sqlite:///{path}", isolation_level="AUTOCOMMIT")
+    url = database.replace("postgresql:", "postgresql+psycopg:") if isinstance(database, str) else f"sqlite:///{database}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         yield connection
     engine.dispose()
 
 
-def schema(path: Path) -> dict[str, Any]:
+def schema(database: Where) -> dict[str, Any]:
     """All that SQLAlchemy's inspector knows of each table."""
-    with connected(path) as connection:
+    with connected(database) as connection:
         see = inspect(connection)
         return {
             table: {
@@ -54,56 +96,68 @@ def schema(path: Path) -> dict[str, Any]:
                 "key": see.get_pk_constraint(table),
                 "unique": sorted(map(str, see.get_unique_constraints(table))),
                 "foreign": sorted(map(str, see.get_foreign_keys(table))),
-                "indexes": sorted((str(i["name"]), i["column_names"], i["unique"], where(i)) for i in see.get_indexes(table)),
+                "indexes": sorted(
+                    (str(i["name"]), i["column_names"], i["unique"], condition(i)) for i in see.get_indexes(table)
+                ),
             }
             for table in set(see.get_table_names()) - {"alembic_version"}
         }
 
 
-def where(index: Any) -> str:
-    """The condition of a partial index."""
-    return str(index.get("dialect_options", {}).get("sqlite_where"))
+def condition(index: Any) -> str:
+    """Of a partial index."""
+    return " ".join(f"{name}={value}" for name, value in sorted(index.get("dialect_options", {}).items()))
 
 
-def written_down(path: Path) -> list[dict[str, Any]]:
-    """The schema as SQLite keeps it, and which revision it says it is."""
-    return rows(path, "SELECT * FROM sqlite_master ORDER BY name") + rows(path, "SELECT * FROM alembic_version")
+def written_down(database: Where) -> list[Any]:
+    """The schema, as SQLite keeps it where it is one, and which revision it says it is."""
+    kept = schema(database) if isinstance(database, str) else rows(database, "SELECT * FROM sqlite_master ORDER BY name")
+    return [kept, rows(database, "SELECT * FROM alembic_version")]
 
 
-def test_the_migrated_schema_is_that_of_the_tables(tmp_path: Path) -> None:
-    migrate_sqlite(tmp_path / "migrated.db")
-    with connected(tmp_path / "created.db") as connection:
+def test_the_migrated_schema_is_that_of_the_tables(kind: Engine) -> None:
+    migrated, created = kind.new(), kind.new()
+    kind.migrate(migrated)
+    with connected(created) as connection:
         metadata.create_all(connection)
-    assert schema(tmp_path / "migrated.db") == schema(tmp_path / "created.db")
-    with connected(tmp_path / "migrated.db") as connection:
+    assert schema(migrated) == schema(created)
+    assert len(schema(migrated)) >= 9
+    with connected(migrated) as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_a_missing_folder_is_made_and_migrating_again_changes_nothing(tmp_path: Path) -> None:
-    database = tmp_path / "new" / "folder" / "x.db"
-    migrate_sqlite(database)
+def test_migrating_again_changes_nothing(kind: Engine) -> None:
+    database = kind.new()
+    kind.migrate(database)
     before = written_down(database)
-    migrate_sqlite(database)
+    kind.migrate(database)
     assert written_down(database) == before
-    assert before[-1] == {"version_num": REVISIONS[0]}
+    assert before[-1] == [{"version_num": REVISIONS[0]}]
 
 
-def test_threads_that_migrate_at_once_do_no_harm(tmp_path: Path) -> None:
+def test_a_missing_folder_is_made(tmp_path: Path) -> None:
+    migrate_sqlite(tmp_path / "new" / "folder" / "x.db")
+    assert len(schema(tmp_path / "new" / "folder" / "x.db")) >= 9
+
+
+def test_threads_that_migrate_at_once_do_no_harm(kind: Engine) -> None:
     together = Barrier(AT_ONCE, timeout=TIMEOUT_S)
+    database, alone = kind.new(), kind.new()
 
     def migrate(_: int) -> None:
         together.wait()
-        migrate_sqlite(tmp_path / "x.db")
+        kind.migrate(database)
 
-    migrate_sqlite(tmp_path / "alone.db")
+    kind.migrate(alone)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(migrate, range(AT_ONCE)))
-    assert written_down(tmp_path / "x.db") == written_down(tmp_path / "alone.db")
+    assert written_down(database) == written_down(alone)
 
 
-def test_processes_that_migrate_at_once_do_no_harm(tmp_path: Path) -> None:
-    program = MIGRATE_WHEN_TOLD + "migrate_sqlite(pathlib.Path(sys.argv[1]))"
-    command_line = [sys.executable, "-c", program, str(tmp_path / "x.db")]
+def test_processes_that_migrate_at_once_do_no_harm(kind: Engine) -> None:
+    database, alone = kind.new(), kind.new()
+    program = f"import asyncio, pathlib, sys; {kind.program}; print(flush=True); input(); migrate(*arguments)"
+    command_line = [sys.executable, "-c", program, str(database)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [subprocess.Popen(command_line, cwd=ROOT, **pipes) for _ in range(AT_ONCE)]
     for process in processes:
@@ -111,13 +165,13 @@ def test_processes_that_migrate_at_once_do_no_harm(tmp_path: Path) -> None:
         assert process.stdout.readline() == "\n"  # all of them are ready
     told = [process.communicate("\n", timeout=20)[1] for process in processes]
     assert told == [""] * AT_ONCE
-    migrate_sqlite(tmp_path / "alone.db")
-    assert written_down(tmp_path / "x.db") == written_down(tmp_path / "alone.db")
+    kind.migrate(alone)
+    assert written_down(database) == written_down(alone)
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_an_existing_database_keeps_its_rows(tmp_path: Path, revision: str) -> None:
-    database = tmp_path / "x.db"
+def test_an_existing_database_keeps_its_rows(kind: Engine, revision: str) -> None:
+    database = kind.new()
     with connected(database) as connection:
         config = Config()
         config.set_main_option("script_location", SCRIPTS)
@@ -125,29 +179,44 @@ def test_an_existing_database_keeps_its_rows(tmp_path: Path, revision: str) -> N
         command.upgrade(config, revision)
     before = {table: fill(database, table) for table in schema(database)}
     assert len(before) >= 9
-    migrate_sqlite(database)
+    kind.migrate(database)
     for table, row in before.items():
         (after,) = rows(database, f"SELECT * FROM {table}")
         assert after | row == after
     assert rows(database, "SELECT * FROM alembic_version") == [{"version_num": REVISIONS[0]}]
 
 
-def fill(path: Path, table: str) -> dict[str, Any]:
+def fill(database: Where, table: str) -> dict[str, Any]:
     """Put a row into the table, with something in each column, and return it."""
-    columns = rows(path, "SELECT name, type FROM pragma_table_info(?)", table)
-    row = {column["name"]: VALUES.get(column["type"], f"a {column['name']}") for column in columns}
-    with opened(path) as connection:
+    with connected(database) as connection:
+        columns = inspect(connection).get_columns(table)
+    row = {column["name"]: VALUES.get(str(column["type"]), f"a {column['name']}") for column in columns}
+    with opened(database) as connection:
+        if isinstance(database, str):
+            connection.execute("SET session_replication_role = replica")  # foreign keys are not looked at
         connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", list(row.values()))
     return row
 
 
-def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_fails_leaves_nothing_behind(kind: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = kind.new()
     with monkeypatch.context() as patched:
         patched.setattr(op, "create_index", lambda *_, **__: 1 / 0)  # after tables have been created
         with pytest.raises(ZeroDivisionError):
-            migrate_sqlite(tmp_path / "x.db")
-    assert rows(tmp_path / "x.db", "SELECT name FROM sqlite_master") == []
-    migrate_sqlite(tmp_path / "x.db")
+            kind.migrate(database)
+    with connected(database) as connection:
+        assert inspect(connection).get_table_names() == []
+    kind.migrate(database)
+    assert len(schema(database)) >= 9
+
+
+@pytest.mark.parametrize("revision", [None, *REVISIONS])
+def test_a_schema_without_the_newest_step_is_behind(revision: str | None) -> None:
+    assert is_behind(revision) == (revision != REVISIONS[0])
+
+
+def test_a_schema_of_a_newer_program_is_not_behind() -> None:
+    assert not is_behind("9999")
 
 
 async def test_opening_a_new_database_waits_for_whoever_is_writing_to_it(tmp_path: Path) -> None:

@@ -14,12 +14,14 @@ from backends.agent import ResponseChunk
 from settings import Settings
 from tests.agents import HeldAgent, ScriptedAgent
 from tests.client import TIMEOUT_S, fold, unsettled
-from tests.conftest import House, open_house
+from tests.conftest import BOTH, House, open_house
 from tests.database import as_stored, count, stored_chat
 from tests.over_http import request
 from tests.test_failures import LEAKS
 from tests.test_server import BAD_TOKENS
 from tests.world import MISSING, REVENUE, SECRET_METRIC
+
+ENGINES = BOTH
 
 
 async def post(house: House, payload: object) -> tuple[int, Any]:

@@ -6,10 +6,15 @@ from uuid import UUID, uuid4
 import anyio
 import pytest
 
+from backends.agent import ReasoningChunk, ResponseChunk
+from settings import Settings
+from tests.agents import ScriptedAgent
 from tests.client import Frame, fold, unsettled
-from tests.conftest import House
+from tests.conftest import BOTH, House, open_house
 from tests.database import as_stored, count, opened, rows, stored_chat
 from tests.world import ALICE, BOARD, BOB, FOREIGN_BOARD, FOREIGN_METRIC, MISSING, REVENUE, SECRET_METRIC, TEAM_METRIC
+
+ENGINES = BOTH
 
 
 def events(frames: list[Frame]) -> list[str]:
@@ -233,6 +238,17 @@ async def test_the_client_may_choose_the_messages_id(house: House) -> None:
         assert frames[0]["payload"]["message_ids"] == [id]
         assert (await bob.refusal({"prompt": "Mine", "message_id": id}))["code"] == "NOT_FOUND"
     assert_good(house, frames)
+
+
+async def test_nul_in_what_an_agent_says_is_kept_in_the_answer_and_left_out_of_the_title(settings: Settings) -> None:
+    agent = ScriptedAgent(ReasoningChunk("a\0", "b\0"), ResponseChunk("\0c\0"), title="T\0itle")
+    async with open_house(settings, agent) as house, house.connect() as client:
+        frames = await client.post(prompt="What is it?")
+        assert_good(house, frames)
+        assert (answer(frames), frames[-1]["payload"]["title"]) == ("\0c\0", "Title")
+        refused = await client.refusal({"prompt": "a\0b"})
+    assert refused["code"] == "BAD_REQUEST"
+    assert refused["message"].endswith(" - at `$.payload.prompt`")
 
 
 async def test_many_users_worth_of_posts_at_once_all_end(house: House) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -20,7 +21,8 @@ from schemas.frames import SentBy, WsResponseMessage, WsSendMethod
 from settings import Settings
 from tests.agents import ScriptedAgent
 from tests.client import TIMEOUT_S, fold, is_end, unsettled
-from tests.conftest import House, open_house
+from tests.conftest import House, open_house, settings_in
+from tests.redis import RedisServer, place_in
 from tests.world import ALICE, uuid
 
 
@@ -121,7 +123,8 @@ class Tab:
 
     def is_up_to_date(self) -> bool:
         broker = self.house.backends.broker
-        assert isinstance(broker, MemoryBroker)
+        if not isinstance(broker, MemoryBroker):
+            return self.place == place_in(self.house.settings.broker_url, ALICE)
         log = broker._users[ALICE].log
         return log is not None and self.place == f"{log.epoch}:{log.offset}"
 
@@ -130,6 +133,12 @@ class Tab:
         assert offsets == sorted(set(offsets))
         assert all(resumed["recovered"] for resumed in self.resumed)
         return fold(self.frames)
+
+
+@pytest.fixture(params=["memory", "redis"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    url = "memory://" if request.param == "memory" else request.getfixturevalue("redis").url
+    return replace(settings_in(tmp_path), broker_url=url)
 
 
 @pytest.mark.parametrize("flush_ms", [0, 10])
@@ -168,15 +177,34 @@ async def test_a_tab_that_comes_late_joins_the_running_stream_from_the_logs_begi
         assert len(late.frames) < 12  # the deltas came as one, or as two around each frame of the title
 
 
-async def test_a_restarted_server_has_another_epoch(settings: Settings) -> None:
+async def test_a_restarted_server_has_another_epoch_unless_redis_has_kept_it(settings: Settings) -> None:
     async with open_house(settings) as house:
         tab = Tab(house)
         await tab.read(None, {"prompt": "Hi"})
     async with open_house(settings) as house:
         tab.house = house
         await tab.read(0)
-        assert [resumed["recovered"] for resumed in tab.resumed] == [True, False]
-        assert tab.resumed[0]["epoch"] != tab.resumed[1]["epoch"]
+        kept = settings.broker_url != "memory://"
+        assert [resumed["recovered"] for resumed in tab.resumed] == [True, kept]
+        assert (tab.resumed[0]["epoch"] == tab.resumed[1]["epoch"]) is kept
+
+
+@pytest.mark.parametrize("flush_ms", [0, 10])
+async def test_a_tab_that_is_cut_on_one_server_goes_on_on_another(tmp_path: Path, redis: RedisServer, flush_ms: int) -> None:
+    both = replace(settings_in(tmp_path), broker_url=redis.url, flush_ms=flush_ms)
+    agent = ScriptedAgent(*(ResponseChunk(f"{number} ") for number in range(300)))
+    agent.gate = anyio.Event()
+    async with open_house(both, agent) as here, open_house(both) as there, there.connect() as plain:
+        tab = Tab(here)
+        await tab.read(3, {"prompt": "Count"})
+        for turn in range(20):
+            tab.house = (there, here)[turn % 2]
+            await tab.read(turn % 7)
+        agent.gate.set()
+        tab.house = there
+        await tab.read(None)
+        for chat in (tab.chat(), fold(await plain.stream())):
+            assert unsettled(chat) == unsettled(tab.frames[-1]["payload"])
 
 
 async def test_without_since_no_frame_is_numbered_and_none_is_of_the_stream_route(house: House) -> None:

@@ -15,6 +15,7 @@ def test_the_defaults_are_those_of_the_readme() -> None:
     settings = load_settings({})
     assert settings == Settings(
         database_url="sqlite+aiosqlite:///var/threadcast.db",
+        broker_url="memory://",
         jwt_secret=None,
         host="127.0.0.1",
         port=8000,
@@ -68,6 +69,12 @@ def test_an_empty_value_counts_as_not_set() -> None:
         ("OFFLINE_DELAY_MS", "0", 0),
         ("MODEL", "gpt", "gpt"),
         ("DATABASE_URL", "sqlite:////tmp/x.db", "sqlite:////tmp/x.db"),
+        ("BROKER_URL", "memory://", "memory://"),
+        ("BROKER_URL", "redis://host", "redis://host"),
+        ("BROKER_URL", "rediss://user:password@host:6380/3", "rediss://user:password@host:6380/3"),
+        ("BROKER_URL", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("DATABASE_URL", "postgresql://user:p@host:1/db?sslmode=require", "postgresql://user:p@host:1/db?sslmode=require"),
+        ("DATABASE_URL", "postgresql+asyncpg://user@/db?host=/run/x", "postgresql+asyncpg://user@/db?host=/run/x"),
     ],
 )
 def test_a_good_value_is_taken(name: str, raw: str, value: Any) -> None:
@@ -102,7 +109,20 @@ def test_a_good_value_is_taken(name: str, raw: str, value: Any) -> None:
         ("MAX_CONNECTIONS", "0", "from 1 to 1000000"),
         ("MAX_CONNECTIONS_PER_USER", "0", "from 1 to 1000000"),
         ("MAX_RUNS_PER_USER", "0", "from 1 to 1000000"),
-        ("DATABASE_URL", "postgresql://user:password@host/db", "sqlite+aiosqlite:///"),
+        ("BROKER_URL", "redis://:password@", "redis://host:port"),
+        ("BROKER_URL", "redis://user:password@host:port/0", "redis://host:port"),
+        ("BROKER_URL", "redis://:password@host/zero", "redis://host:port"),
+        ("BROKER_URL", "redis://:pass#word@host/0", "redis://host:port"),
+        ("BROKER_URL", "kafka://:password@host", "memory://"),
+        ("BROKER_URL", "redis://[password", "memory://"),
+        ("BROKER_URL", "host:6379", "memory://"),
+        ("DATABASE_URL", "postgresql://user:password@host", "postgresql+asyncpg://"),
+        ("DATABASE_URL", "postgresql://user:password@host/", "postgresql+asyncpg://"),
+        ("DATABASE_URL", "postgresql://user:password@host:port/db", "postgresql+asyncpg://"),
+        ("DATABASE_URL", "postgresql://user:pass#word@password/db", "postgresql+asyncpg://"),
+        ("DATABASE_URL", "postgresql:///db", "postgresql+asyncpg://"),
+        ("DATABASE_URL", "postgresql+psycopg://user:password@host/db", "postgresql+asyncpg://"),
+        ("DATABASE_URL", "postgresql://[user:password@host/db", "postgresql+asyncpg://"),
         ("DATABASE_URL", "sqlite+aiosqlite://", "sqlite+aiosqlite:///"),
         ("DATABASE_URL", "sqlite+aiosqlite:///:memory:", "sqlite+aiosqlite:///"),
         ("DATABASE_URL", "sqlite+aiosqlite:///x.db?mode=ro", "sqlite+aiosqlite:///"),
@@ -122,6 +142,15 @@ def test_the_secret_does_not_show() -> None:
     settings = load_settings({"THREADCAST_JWT_SECRET": SECRET})
     assert str(settings.jwt_secret) == SECRET
     assert SECRET not in repr(settings)
+    assert "password" not in repr(load_settings({"THREADCAST_BROKER_URL": "redis://:password@host"}))
+    url = "postgresql://user:password@host/db"
+    assert "password" not in repr(load_settings({"THREADCAST_DATABASE_URL": url}))
+
+
+def test_the_database_is_one_of_two() -> None:
+    assert load_settings({"THREADCAST_DATABASE_URL": "postgresql://user@host/db"}).on_postgres
+    assert load_settings({"THREADCAST_DATABASE_URL": "postgresql+asyncpg://user@host/db"}).on_postgres
+    assert not load_settings({}).on_postgres
 
 
 def test_three_slashes_are_a_relative_path_and_four_an_absolute_one() -> None:

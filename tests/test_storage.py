@@ -1,22 +1,25 @@
-"""The storage's contract, run against each implementation, and what is particular to SQLite."""
+"""The storage's contract, run against each implementation."""
 
-import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import anyio
 import anyio.lowlevel
 import pytest
-from sqlalchemy import Insert, insert, select, update
+from sqlalchemy import Insert, bindparam, column, delete, insert, select, table, text, update
 
 from backends import open_storage
-from backends.storage import Conflict, DatabaseBusy, SQLiteStorage, Storage, Work, sole_server
-from backends.tables import users
-from settings import Settings, load_settings
-from tests.database import count, opened, rows
+from backends.metrics import Metrics
+from backends.storage import Conflict, Storage, ping
+from backends.tables import assets, chats, team_members, users
+from schemas.assets import METRIC
+from settings import Settings
+from tests.conftest import BOTH
+from tests.database import count, where
 from tests.world import uuid
+
+ENGINES = BOTH
 
 
 @pytest.fixture
@@ -95,37 +98,6 @@ async def test_a_bad_write_in_a_crowd_fails_alone(storage: Storage) -> None:
     assert len(await ids(storage)) == 91
 
 
-async def test_while_another_process_holds_the_lock_a_crowd_fails_together(
-    settings: Settings, storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert isinstance(storage, SQLiteStorage)
-    tries, transact = list[int](), storage._transact
-
-    def counted(batch: Sequence[Work]) -> list[bool]:
-        tries.append(len(batch))
-        return transact(batch)
-
-    monkeypatch.setattr(storage, "_transact", counted)
-    storage._writer.execute("PRAGMA busy_timeout=20")
-    failed = []
-
-    async def write(number: int) -> None:
-        try:
-            await storage.write(user(number))
-        except DatabaseBusy:
-            failed.append(number)
-
-    with opened(settings.database_path) as other:
-        other.execute("BEGIN IMMEDIATE")
-        async with anyio.create_task_group() as tasks:
-            for number in range(1, 101):
-                tasks.start_soon(write, number)
-    assert len(failed) == sum(tries) == 100  # each was tried once
-    assert len(tries) < 10
-    await storage.write(user(1))
-    assert await ids(storage) == {uuid(1)}
-
-
 async def test_a_caller_that_gives_up_harms_nobody(storage: Storage) -> None:
     async with anyio.create_task_group() as tasks:
         for number in range(1, 20):
@@ -136,74 +108,62 @@ async def test_a_caller_that_gives_up_harms_nobody(storage: Storage) -> None:
     assert uuid(20) in await ids(storage)
 
 
-async def test_readers_see_whole_transactions_only(storage: Storage, settings: Settings) -> None:
-    await storage.write(user(1), user(2))
-    with opened(settings.database_path) as other:
-        other.execute("BEGIN IMMEDIATE")
-        other.execute("DELETE FROM users")
-        assert len(await ids(storage)) == 2
-        other.execute("ROLLBACK")
-
-
-async def test_a_write_waits_for_another_process_that_is_writing(storage: Storage, settings: Settings) -> None:
-    with opened(settings.database_path) as other:
-        other.execute("BEGIN IMMEDIATE")
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(storage.write, user(1))
-            await anyio.lowlevel.checkpoint()
-            other.execute("COMMIT")
+async def test_a_row_without_what_it_refers_to_is_a_conflict_and_harms_no_other(storage: Storage) -> None:
+    membership = insert(team_members).values(user_id=uuid(1), team_id=uuid(2))
+    with pytest.raises(Conflict):
+        await storage.write(membership)
+    await storage.write(user(1), membership)
+    with pytest.raises(Conflict):
+        await storage.write(delete(users))
     assert await ids(storage) == {uuid(1)}
 
 
-async def test_writes_that_come_together_share_a_transaction(settings: Settings) -> None:
-    async with open_storage(settings) as storage:
-        assert isinstance(storage, SQLiteStorage)
-        begun: list[str] = []
-        storage._writer.set_trace_callback(begun.append)
-        async with anyio.create_task_group() as tasks:
-            for number in range(1, 151):
-                tasks.start_soon(storage.write, user(number))
-    assert begun.count("BEGIN IMMEDIATE") <= 2  # the first alone, perhaps, and all the others together
-    assert count(settings.database_path, "users") == 150
+async def test_a_statement_that_is_wrong_fails_and_harms_no_other(storage: Storage) -> None:
+    await storage.write(user(1))
+    for _ in range(20):
+        with pytest.raises(Exception, match="nowhere"):
+            await storage.write(user(2), text("DELETE FROM nowhere"))
+        with pytest.raises(Exception, match="nowhere"):
+            await storage.fetch_all(select(column("x")).select_from(table("nowhere")))
+    await storage.write(user(3))
+    assert await ids(storage) == {uuid(1), uuid(3)}
 
 
-async def test_closing_commits_what_is_queued_and_leaves_no_journal(settings: Settings) -> None:
+async def test_times_come_back_in_utc_and_to_the_microsecond(storage: Storage) -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, 678900, timezone(timedelta(hours=5)))
+    await storage.write(user(1), update(users).values(created_at=moment.astimezone(UTC)))
+    (row,) = await storage.fetch_all(select(users.c.created_at))
+    assert row["created_at"].replace(tzinfo=UTC) == moment
+
+
+ODD = "a\0b\ud800c ö😀 \\u0000 'x\" %s $1 ? :id"
+
+
+async def test_any_text_of_an_agent_is_kept_as_far_as_it_is_text(storage: Storage) -> None:
+    now = datetime.now(UTC)
+    chat = {"id": uuid(2), "title": ODD, "created_by": uuid(1), "created_at": now, "updated_at": now}
+    asset = {**chat, "asset_type": METRIC, "name": "", "version_number": 1, "organization_id": uuid(3)}
+    content = {"text": ODD.replace("\ud800", ""), ODD.replace("\ud800", ""): [None, 1.5, True]}
+    del asset["title"]
+    await storage.write(user(1), (insert(chats), chat), (insert(assets), {**asset, "content": content}))
+    kept = ODD.replace("\0", "").replace("\ud800", "?")
+    assert [row["title"] for row in await storage.fetch_all(select(chats.c.title))] == [kept]
+    assert [row["content"] for row in await storage.fetch_all(select(assets.c.content))] == [content]
+    await storage.write((update(assets).where(assets.c.id == bindparam("asset")), {"asset": uuid(2), "content": [ODD]}))
+    assert [row["content"] for row in await storage.fetch_all(select(assets.c.content))] == [[ODD.replace("\ud800", "?")]]
+
+
+async def test_what_is_on_its_way_at_the_end_is_written(settings: Settings) -> None:
     async with open_storage(settings) as storage, anyio.create_task_group() as tasks:
         for number in range(1, 51):
             tasks.start_soon(storage.write, user(number))
-    assert count(settings.database_path, "users") == 50
-    assert not settings.database_path.with_name(settings.database_path.name + "-wal").exists()
+    assert count(where(settings), "users") == 50
 
 
-async def test_foreign_keys_are_enforced_and_readers_cannot_write(storage: Storage) -> None:
-    assert isinstance(storage, SQLiteStorage)
-    assert storage._writer.execute("PRAGMA foreign_keys").fetchone() == (1,)
-    assert storage._writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        await next(storage._readers).execute("DELETE FROM users")
-
-
-def test_times_are_stored_in_utc_as_text_that_sorts(settings: Settings) -> None:
-    async def write() -> None:
-        async with open_storage(settings) as storage:
-            await storage.write(user(1))
-
-    anyio.run(write)
-    (row,) = rows(settings.database_path, "SELECT id, created_at FROM users")
-    assert row["id"] == str(uuid(1))
-    assert abs((datetime.fromisoformat(row["created_at"]) - datetime.now(UTC).replace(tzinfo=None)).total_seconds()) < 60
-
-
-async def test_a_path_with_odd_characters_is_the_file_that_is_opened(tmp_path: Path) -> None:
-    settings = load_settings({"THREADCAST_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/my%20folder/a%41%25.db"})
-    async with open_storage(settings) as storage:
+async def test_each_write_is_measured(settings: Settings) -> None:
+    metrics = Metrics()
+    async with open_storage(settings, metrics) as storage:
         await storage.write(user(1))
-    assert settings.database_path == tmp_path / "my folder" / "aA%.db"
-    assert count(settings.database_path, "users") == 1
-
-
-def test_the_lock_of_a_server_ends_with_it(settings: Settings) -> None:
-    with sole_server(settings.database_path), pytest.raises(BlockingIOError), sole_server(settings.database_path):
-        raise AssertionError("two servers")
-    with sole_server(settings.database_path):
-        pass
+        assert not await storage.write(user(2), only_if=update(users).where(users.c.id == uuid(3)).values(name="x"))
+        await ping(storage)
+    assert b"threadcast_commit_seconds_count 0" not in metrics.text()

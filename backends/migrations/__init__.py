@@ -1,18 +1,39 @@
-"""The database's schema, step by step; each step stands in `versions`."""
+"""The database's schema, step by step; each step stands in `versions`.
+
+A step only adds: while a cluster is brought to a new version, programs of the old one go on working with the new schema.
+"""
 
 import fcntl
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import URL, create_engine
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Connection, create_engine
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the database behind the connection to the newest schema, in the connection's transaction."""
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def is_behind(revision: str | None) -> bool:
+    """Whether a database with this revision lacks a step. One that is unknown is of a newer program."""
+    _, *older = (script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())  # the newest first
+    return revision is None or revision in older
 
 
 def migrate_sqlite(path: Path) -> None:
     """Bring the database at `path` to the newest schema, creating it when there is none. Blocks; safe to run twice at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
     engine = create_engine(URL.create("sqlite", database=str(path)), isolation_level="AUTOCOMMIT")
     try:
         # Of two first starts the second waits here, and finds nothing to do. A lock of SQLite's own would not do: turning
@@ -22,8 +43,7 @@ def migrate_sqlite(path: Path) -> None:
             connection.exec_driver_sql("PRAGMA busy_timeout=10000")
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade(connection)
             connection.exec_driver_sql("COMMIT")
     finally:
         engine.dispose()

@@ -1,0 +1,177 @@
+"""Messages on their way from asked to answered, in the database. Each function that writes is one transaction.
+
+A message has an owner: the node that answers it. The end of an answer is stored only while the message is unfinished and still
+its owner's, so of any number who would end it exactly one does.
+"""
+
+from collections.abc import Container, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import bindparam, insert, or_, select, update
+
+from backends.storage import Change, Conflict, Row, Storage
+from backends.tables import chats, messages, messages_to_files, nodes
+from schemas.assets import Asset
+from schemas.chats import ChatMessage, ChatWithMessages
+from schemas.users import AuthenticatedUser
+
+TITLE_WORDS = 8  # of a prompt, where no title was made: about what fits one line of a list
+
+unfinished = messages.c.is_completed == False  # noqa: E712  (as the index `ix_messages_unfinished` says it)
+
+INSERT_CHAT = insert(chats)
+INSERT_MESSAGE = insert(messages)
+INSERT_LINK = insert(messages_to_files)
+UPDATE_CHAT = update(chats).where(chats.c.id == bindparam("chat"))
+NAME_CHAT = UPDATE_CHAT.where(chats.c.title == "")
+REPLACE = update(messages).where(messages.c.id == bindparam("message"), ~unfinished)
+owned = messages.c.owner.is_not_distinct_from(bindparam("of", type_=messages.c.owner.type))
+FINISH = update(messages).where(messages.c.id == bindparam("message"), unfinished, owned)
+
+WITH_NODE = select(
+    messages.c.id,
+    messages.c.chat_id,
+    messages.c.created_by,
+    messages.c.owner,
+    messages.c.request,
+    messages.c.is_completed,
+    nodes.c.id.label("node"),
+).join(nodes, nodes.c.id == messages.c.owner, isouter=True)
+MESSAGE = WITH_NODE.where(messages.c.id == bindparam("message"))
+RUNNING = WITH_NODE.where(unfinished, messages.c.chat_id == bindparam("chat"))
+ORPHANS = WITH_NODE.where(unfinished, or_(nodes.c.id.is_(None), messages.c.owner == bindparam("me")))
+ORPHANS_OF_CHAT = ORPHANS.where(messages.c.chat_id == bindparam("chat"))
+
+
+class Stored(NamedTuple):
+    """Whose message it is, and the living node that answers it: None when it is finished, or nobody answers it any more."""
+
+    id: UUID
+    chat_id: UUID
+    user_id: UUID
+    owner: UUID | None
+    node: UUID | None
+
+
+async def create_chat(
+    storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser, owner: UUID
+) -> None:
+    """Store a new chat with its first message. Raises Conflict when there is such a message."""
+    row = {
+        "id": chat.id,
+        "title": chat.title,
+        "created_by": chat.created_by,
+        "created_at": chat.created_at,
+        "updated_at": chat.updated_at,
+    }
+    await storage.write((INSERT_CHAT, row), _insert_message(chat.id, message, user, owner))
+
+
+async def add_message(
+    storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser, owner: UUID
+) -> None:
+    """Store a new message of a chat that exists. Raises Conflict when there is one, or the chat has an unfinished one."""
+    await storage.write(_insert_message(chat.id, message, user, owner), _touch(chat))
+
+
+async def replace_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage, owner: UUID) -> None:
+    """Discard what was answered to a message, and store what it asks now. Raises Conflict as `add_message` does."""
+    again = {"message": message.id, "owner": owner, **_unanswered(message)}
+    if not await storage.write(_touch(chat), only_if=(REPLACE, again)):
+        raise Conflict
+
+
+async def finish_message(
+    storage: Storage, chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset], owner: UUID
+) -> bool:
+    """Store what was answered, as finished, the title, and the assets that the message is about.
+
+    False, and nothing is stored, when the message is not the owner's to finish any more.
+    """
+    answer = {
+        "message": message.id,
+        "of": owner,
+        "response_messages": [message.response_messages[id] for id in message.response_message_ids],
+        "reasoning_messages": [message.reasoning_messages[id] for id in message.reasoning_message_ids],
+        "final_reasoning_message": message.final_reasoning_message,
+        "is_completed": True,
+        "updated_at": chat.updated_at,
+    }
+    title = {"chat": chat.id, "title": chat.title, "updated_at": chat.updated_at}
+    links = [
+        {
+            "message_id": message.id,
+            "file_id": file.id,
+            "version_number": file.version_number,
+            "created_at": chat.updated_at,
+        }
+        for file in files
+    ]
+    return await storage.write((UPDATE_CHAT, title), *((INSERT_LINK, link) for link in links), only_if=(FINISH, answer))
+
+
+async def finish_orphans(storage: Storage, me: UUID, alive: Container[UUID] = (), chat_id: UUID | None = None) -> list[Stored]:
+    """Finish as they stand the unfinished messages, of one chat or of all, that nobody answers. Returns those that it finished.
+
+    They are what dead nodes have left; and of this node's own, which are `alive` but for those whose end could not be stored.
+    """
+    if chat_id:
+        found = await storage.fetch_all(ORPHANS_OF_CHAT, me=me, chat=chat_id)
+    else:
+        found = await storage.fetch_all(ORPHANS, me=me)
+    return [_stored(row) for row in found if row["id"] not in alive and await _interrupt(storage, row)]
+
+
+async def _interrupt(storage: Storage, row: Row) -> bool:
+    end = {
+        "message": row["id"],
+        "of": row["owner"],
+        "owner": None,  # so that an owner who comes back sees that it was not itself
+        "is_completed": True,
+        "final_reasoning_message": "Interrupted",
+        "updated_at": datetime.now(UTC),
+    }
+    title = {"chat": row["chat_id"], "title": title_from(row["request"])}
+    return await storage.write((NAME_CHAT, title), only_if=(FINISH, end))
+
+
+async def find_message(storage: Storage, message_id: UUID) -> Stored | None:
+    """The message, whoever asks."""
+    return next(map(_stored, await storage.fetch_all(MESSAGE, message=message_id)), None)
+
+
+async def find_running(storage: Storage, chat_id: UUID) -> Stored | None:
+    """The chat's unfinished message, whoever asks."""
+    return next(map(_stored, await storage.fetch_all(RUNNING, chat=chat_id)), None)
+
+
+def title_from(request: str | None) -> str:
+    """A title where none was made: the request's first words."""
+    return " ".join((request or "").split()[:TITLE_WORDS])[:100]
+
+
+def _stored(row: Row) -> Stored:
+    node = None if row["is_completed"] else row["node"]
+    return Stored(row["id"], row["chat_id"], row["created_by"], row["owner"], node)
+
+
+def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser, owner: UUID) -> Change:
+    row = {"id": message.id, "chat_id": chat_id, "created_by": user.id, "created_at": message.created_at, "owner": owner}
+    return INSERT_MESSAGE, row | _unanswered(message)
+
+
+def _unanswered(message: ChatMessage) -> dict[str, Any]:
+    return {
+        "request": message.request_message.request if message.request_message else None,
+        "response_messages": [],
+        "reasoning_messages": [],
+        "final_reasoning_message": None,
+        "is_completed": False,
+        "updated_at": datetime.now(UTC),
+    }
+
+
+def _touch(chat: ChatWithMessages) -> Change:
+    return UPDATE_CHAT, {"chat": chat.id, "updated_at": chat.updated_at}

@@ -1,0 +1,114 @@
+"""The processes that share a database: each says that it lives, and sees which of the others do not.
+
+A node has a row with a count, which it raises every RENEW_S. Who has seen a count stand still for LEASE_S deletes the row, if
+the count is still the same: what that node was answering then belongs to nobody, and anybody may close it. No two machines'
+clocks are ever compared. A node that was only slow finds its row gone, and goes on under another id.
+"""
+
+import logging
+import math
+import time
+from uuid import UUID, uuid4
+
+import anyio
+from sqlalchemy import bindparam, delete, insert, select, update
+
+from backends.storage import Storage
+from backends.tables import nodes
+
+RENEW_S = 3.0
+LEASE_S = 10.0  # three renewals may fail
+
+ALL = select(nodes)
+ENTER = insert(nodes)
+RENEW = update(nodes).where(nodes.c.id == bindparam("node")).values(renewals=nodes.c.renewals + 1)
+LEAVE = delete(nodes).where(nodes.c.id == bindparam("node"))
+BURY = LEAVE.where(nodes.c.renewals == bindparam("count"))
+CLEAR = delete(nodes)
+
+logger = logging.getLogger("threadcast")
+
+
+class Lease:
+    """A node's right to answer chats, under one id. Once it is lost others may have closed what was being answered."""
+
+    def __init__(self, until: float = math.inf) -> None:
+        self.id = uuid4()
+        self.lost = False
+        self._until = until
+        self._changed = anyio.Event()
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether nobody else can have taken it by now."""
+        return time.monotonic() < self._until
+
+    def renew(self, until: float) -> None:
+        """It is sure until then, by this process' monotonic clock."""
+        self._until = until
+        self._tell()
+
+    def lose(self) -> None:
+        """It is somebody else's."""
+        self.lost, self._until = True, -math.inf
+        self._tell()
+
+    async def settled(self) -> bool:
+        """Wait until it is known whether it has been lost. Whether it is still held."""
+        while not (self.lost or self.is_sure):
+            await self._changed.wait()
+        return not self.lost
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+class Nodes:
+    """This process among them. Not `shared`: it is the only one, and its lease is for good."""
+
+    def __init__(self, storage: Storage, shared: bool) -> None:
+        self.shared = shared
+        self.lease = Lease()
+        self._storage = storage
+        self._still: dict[UUID, tuple[int, float]] = {}  # the others' counts, and for how long they have stood still
+        self._looked = -math.inf
+
+    async def enter(self) -> None:
+        """Become one of them."""
+        if not self.shared:  # whoever has left a row here is dead
+            if await self._storage.fetch_all(ALL):
+                await self._storage.write(CLEAR)
+            return
+        lease = Lease(time.monotonic() + LEASE_S)
+        await self._storage.write((ENTER, {"id": lease.id, "renewals": 0}))
+        self.lease = lease
+
+    async def renew(self) -> None:
+        """Say that this node lives. If it was taken for dead its lease is lost, and it has another."""
+        started = time.monotonic()
+        if await self._storage.write(only_if=(RENEW, {"node": self.lease.id})):
+            self.lease.renew(started + LEASE_S)
+            return
+        logger.error("this node was taken for dead: it has not renewed its lease in time")
+        self.lease.lose()
+        await self.enter()
+
+    async def bury(self) -> None:
+        """Look at the others, and delete those that have not renewed for LEASE_S. To be called every RENEW_S."""
+        # Of a time in which we did not look, because we or the database stood still, we know nothing.
+        passed = min(time.monotonic() - self._looked, RENEW_S)
+        counts = {row["id"]: row["renewals"] for row in await self._storage.fetch_all(ALL)}
+        self._looked = time.monotonic()
+        before, self._still = self._still, {}
+        for id in counts.keys() - {self.lease.id}:
+            count, still = before.get(id, (None, 0.0))
+            self._still[id] = counts[id], still + passed if count == counts[id] else 0.0
+            dead = self._still[id][1] >= LEASE_S
+            if dead and await self._storage.write(only_if=(BURY, {"node": id, "count": counts[id]})):
+                logger.warning("a node is dead", extra={"node": str(id)})
+
+    async def leave(self) -> None:
+        """Be none of them any more."""
+        if self.shared:
+            await self._storage.write((LEAVE, {"node": self.lease.id}))

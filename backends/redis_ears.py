@@ -1,0 +1,95 @@
+"""Who listens at this node, and how far each has heard: what comes from the other nodes reaches each once and in order."""
+
+import logging
+from collections.abc import Iterator
+
+from backends.broker import Subscriber
+from backends.frame import Frame
+from backends.redis_log import Place, Spoken
+from schemas.frames import WsSendMethod
+
+logger = logging.getLogger("threadcast")
+
+
+class Ear:
+    """A connection. One that is numbered has been given everything up to offset `floor`, and so its own node's first `own`."""
+
+    __slots__ = ("floor", "held", "numbered", "own", "subscriber")
+
+    def __init__(self, subscriber: Subscriber, numbered: bool) -> None:
+        self.subscriber = subscriber
+        self.numbered = numbered
+        self.floor = 0
+        self.own = 0
+        self.held: list[Frame] | None = None  # what comes while it is looked up where it begins
+
+    def put(self, frame: Frame) -> None:
+        """Let it hear."""
+        if self.held is None:
+            self.subscriber.put(frame)
+        else:
+            self.held.append(frame)
+
+    def begin(self, floor: int, own: int) -> None:
+        """It is given what came up to here in another way."""
+        self.floor, self.own = floor, own
+        self.held = [frame for frame in self.held or () if frame.offset > floor]
+
+
+class Listeners:
+    """One user's connections.
+
+    `seen`: up to this offset, at least, each of them has heard all. `caught`: up to this one they were told from the log.
+    """
+
+    __slots__ = ("caught", "ears", "seen")
+
+    def __init__(self) -> None:
+        self.ears: dict[str, Ear] = {}
+        self.seen: int | None = None
+        self.caught = 0
+
+    def audience(self, method: WsSendMethod, sender_id: str | None) -> Iterator[Ear]:
+        """Whom a frame is for."""
+        for id, ear in self.ears.items():
+            if method is WsSendMethod.ALL or (id == sender_id) is (method is WsSendMethod.SENDER_ONLY):
+                yield ear
+
+    def tell(self, frame: Frame, it: Spoken, *, numbered_only: bool) -> None:
+        """A frame has come with its offset. With `numbered_only` the others have heard it already."""
+        self.seen = max(self.seen or 0, it.offset)
+        for ear in self.audience(it.method, it.sender_id):
+            if it.offset > ear.floor if ear.numbered else not numbered_only:
+                ear.put(frame)
+
+
+class Hearing:
+    """All users with connections here, and the number of the last frame that was heard of each other node."""
+
+    def __init__(self, node: str) -> None:
+        self.users: dict[str, Listeners] = {}
+        self._node = node
+        self._numbers: dict[str, int] = {}
+
+    def hear(self, it: Spoken) -> None:
+        """Another node's frame was published. It is none if it was heard before, under whatever offset."""
+        if it.number <= self._numbers.get(it.node, 0):
+            return
+        self._numbers[it.node] = it.number
+        user = self.users.get(it.user_id)
+        if user and it.offset > user.caught:
+            user.tell(it.frame(), it, numbered_only=False)
+
+    def catch_up(self, user: Listeners, place: Place, same_life: bool) -> None:
+        """Tell what other nodes have said meanwhile. Whose log does not reach back is cut.
+
+        A Redis that has lost its data knows nothing of before; but the nodes tell it again what they have told it lately.
+        """
+        if same_life and user.seen is not None and not place.whole:
+            logger.warning("frames were missed: connections are closed", extra={"connections": len(user.ears)})
+            for ear in user.ears.values():
+                ear.subscriber.cut()
+        for it in place.entries:
+            if it.node != self._node and it.number > self._numbers.get(it.node, 0):
+                user.tell(it.frame(), it, numbered_only=False)
+        user.seen = user.caught = place.offset

@@ -1,0 +1,168 @@
+"""Limits over all nodes, counted by Redis. Without Redis each node counts for itself: nobody is refused or held up for it."""
+
+import math
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+from uuid import UUID
+
+import anyio
+from limits import parse
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import FixedWindowRateLimiter
+from redis.asyncio import ConnectionPool, Redis
+
+from backends.limits import MemoryQuota, MemoryRateLimit
+from backends.redis_link import OUTAGES, beside
+
+ANSWER_S = 1.0  # that a request may lose by a Redis that hangs
+AGAIN_S = 2.0  # before it is asked again after it has not answered
+LEASE_S, RENEW_S = 30, 10.0  # a node that dies frees its users' shares within a lease
+MOST_LEFT = 10_000  # members that are still to be taken out: more of them expire by themselves
+MEMBERS_A_TURN = 200
+
+# KEYS: the members. ARGV: id, most, seconds.
+ENTER = """
+local now = redis.call('TIME')
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now[1])
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
+redis.call('ZADD', KEYS[1], now[1] + ARGV[3], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+
+# KEYS: the members. ARGV: seconds, then ids.
+RENEW = """
+local now = redis.call('TIME')
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now[1] + ARGV[1], ARGV[i]) end
+redis.call('EXPIRE', KEYS[1], ARGV[1])
+"""
+
+
+class _Line:
+    """Whether Redis is worth asking: not soon after it has not answered."""
+
+    def __init__(self) -> None:
+        self._failed = -math.inf
+
+    @property
+    def is_good(self) -> bool:
+        return time.monotonic() - self._failed > AGAIN_S
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """For what asks Redis. An outage ends the block, and no more."""
+        try:
+            with anyio.fail_after(ANSWER_S):
+                yield
+        except OUTAGES:
+            self._failed = time.monotonic()
+
+
+class RedisRateLimit:
+    """Windows as those of MemoryRateLimit, over all nodes."""
+
+    def __init__(self, pool: ConnectionPool, rate: str) -> None:
+        pooled: dict[str, Any] = {"connection_pool": pool}
+        storage = RedisStorage("async+redis://", implementation="redispy", key_prefix="threadcast:limits", **pooled)
+        self._rate = parse(rate)
+        self._limiter = FixedWindowRateLimiter(storage)
+        self._here = MemoryRateLimit(rate)
+        self._line = _Line()
+
+    async def hit(self, user_id: UUID) -> int | None:
+        if self._line.is_good:
+            with self._line.asking():
+                if await self._limiter.hit(self._rate, str(user_id)):
+                    return None
+                window = await self._limiter.get_window_stats(self._rate, str(user_id))
+                return max(1, math.ceil(window.reset_time - time.time()))
+        return await self._here.hit(user_id)
+
+
+class RedisQuota:
+    """Members of a user are a sorted set, by when they expire. `run` renews those of this process and takes out who left."""
+
+    def __init__(self, redis: Redis, name: str) -> None:
+        self.here = MemoryQuota()
+        self._name = name
+        self._redis = redis
+        self._enter = redis.register_script(ENTER)
+        self._renew = redis.register_script(RENEW)
+        self._line = _Line()
+        self._entering: set[str] = set()  # counted here, and not to be renewed: Redis may say no
+        self._left: deque[tuple[UUID, str]] = deque(maxlen=MOST_LEFT)
+        self._leaving = anyio.Event()
+
+    async def enter(self, user_id: UUID, id: str, most: int) -> bool:
+        if not await self.here.enter(user_id, id, most):
+            return False
+        entered = True
+        self._entering.add(id)
+        try:
+            if self._line.is_good:
+                with self._line.asking():
+                    entered = bool(await self._enter(keys=[self._key(user_id)], args=[id, most, LEASE_S]))
+        except BaseException:
+            self.leave(user_id, id)
+            raise
+        finally:
+            self._entering.discard(id)
+        if not entered:
+            self.here.leave(user_id, id)
+        return entered
+
+    def leave(self, user_id: UUID, id: str) -> None:
+        self.here.leave(user_id, id)
+        self._left.append((user_id, id))
+        self._leaving.set()
+
+    async def run(self) -> None:
+        """One task for both, so that nobody is renewed after leaving."""
+        renewed = time.monotonic()
+        while True:
+            with anyio.move_on_after(max(0.0, renewed + RENEW_S - time.monotonic())):
+                await self._leaving.wait()
+            self._leaving = anyio.Event()
+            await self._take_out()
+            if time.monotonic() - renewed >= RENEW_S:
+                renewed = time.monotonic()
+                await self._renew_all()
+            if not self._line.is_good:
+                await anyio.sleep(AGAIN_S)
+
+    async def _take_out(self) -> None:
+        while self._left and self._line.is_good:
+            some = [self._left.popleft() for _ in range(min(MEMBERS_A_TURN, len(self._left)))]
+            done = False
+            with self._line.asking():
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for user_id, id in some:
+                        pipeline.zrem(self._key(user_id), id)
+                    await pipeline.execute()
+                done = True
+            if not done:
+                self._left.extendleft(reversed(some))
+
+    async def _renew_all(self) -> None:
+        users = list(self.here.members)
+        for start in range(0, len(users), MEMBERS_A_TURN):
+            with self._line.asking():
+                async with self._redis.pipeline(transaction=False) as pipeline:
+                    for user_id in users[start : start + MEMBERS_A_TURN]:
+                        if members := self.here.members.get(user_id, set()) - self._entering:
+                            await self._renew(keys=[self._key(user_id)], args=[LEASE_S, *members], client=pipeline)
+                    await pipeline.execute()
+
+    def _key(self, user_id: UUID) -> str:
+        return f"threadcast:{{{user_id}}}:{self._name}"
+
+
+@asynccontextmanager
+async def open_redis_quota(pool: ConnectionPool, name: str) -> AsyncIterator[RedisQuota]:
+    """A quota of things of this name, until the block ends."""
+    quota = RedisQuota(Redis(connection_pool=pool), name)
+    async with beside(quota.run):
+        yield quota

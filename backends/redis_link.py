@@ -1,0 +1,134 @@
+"""Two connections to Redis for as long as both last: one that asks, many commands at a time, and one that listens.
+
+A connection that breaks, that is not answered in time, or that is answered with an error ends the link: there is one way to
+fail, and whoever holds the link begins anew. Nothing here reconnects by itself: what was published in between would be missed
+without a word.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+from redis.asyncio import BlockingConnectionPool, ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError, RedisError
+
+ANSWER_S = 2.0  # within which Redis has to answer
+PING_S = 1.0
+UNANSWERED = 3  # pings: counted and not timed, so that a busy moment of our own is not taken for one of Redis'
+MESSAGES_A_TURN = 100  # of many that came at once, after which others have a turn
+
+Command = tuple[str | bytes | int, ...]
+OUTAGES = (RedisError, OSError, TimeoutError)  # anything else is a defect
+REFUSALS = (AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError)
+
+
+logger = logging.getLogger("threadcast")
+
+
+def open_pool(url: str, most: int = 2, seconds: float = ANSWER_S) -> ConnectionPool:
+    """At most so many connections, none of them made yet. Nothing is tried twice. Raises ValueError when the URL is none."""
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=most,
+        timeout=seconds,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
+        client_name="threadcast",
+    )
+
+
+@asynccontextmanager
+async def beside(*forever: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run these until the block ends. One that ends before is a defect, and is logged."""
+
+    async def run(each: Callable[[], Coroutine[Any, Any, None]], scope: anyio.CancelScope) -> None:
+        with scope:  # cancels until it is heeded; a task's own cancel() does so once, and asyncio.wait_for can swallow it
+            try:
+                await each()
+            except Exception:
+                logger.exception("a task has failed that should go on for ever")
+
+    scopes = [anyio.CancelScope() for _ in forever]
+    tasks = [asyncio.create_task(run(each, scope)) for each, scope in zip(forever, scopes, strict=True)]
+    try:
+        yield
+    finally:
+        for scope in scopes:
+            scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.gather(*tasks)
+
+
+class Link:
+    """To be used by one task that asks, one that listens and one that watches."""
+
+    def __init__(self, asking: AbstractConnection, listening: AbstractConnection) -> None:
+        self._asking = asking
+        self._listening = listening
+        self._pings = 0  # since anything was heard
+
+    async def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers, after one round trip."""
+        with anyio.fail_after(ANSWER_S):
+            await self._asking.send_packed_command(self._asking.pack_commands(commands), check_health=False)
+            return [await self._asking.read_response(timeout=math.inf) for _ in commands]
+
+    async def listen(self, channels: Sequence[bytes]) -> None:
+        """Subscribe. From here on nothing is missed."""
+        with anyio.fail_after(ANSWER_S):
+            await self._listening.send_command("SUBSCRIBE", *channels)
+            for _ in channels:
+                await self._listening.read_response(timeout=math.inf)
+
+    async def messages(self) -> AsyncIterator[tuple[bytes, bytes]]:
+        """What is published, with its channel."""
+        count = 0
+        while True:
+            answer = await self._listening.read_response(timeout=math.inf)
+            self._pings = 0
+            if answer[0] == b"message":
+                yield answer[1], answer[2]
+            count += 1
+            if count % MESSAGES_A_TURN == 0:
+                await anyio.lowlevel.checkpoint()
+
+    async def watch(self) -> None:
+        """Raises TimeoutError when nothing can be heard any more. An idle connection that is dead says nothing by itself."""
+        while True:
+            await anyio.sleep(PING_S)
+            if self._pings >= UNANSWERED:
+                raise TimeoutError
+            self._pings += 1
+            await self._listening.send_command("PING", check_health=False)
+
+
+@asynccontextmanager
+async def linked(pool: ConnectionPool) -> AsyncIterator[Link]:
+    """A new link, until the block ends. Raises what is in `OUTAGES`."""
+    asking, listening = (pool.make_connection() for _ in range(2))  # type: ignore[no-untyped-call]
+    try:
+        with anyio.fail_after(ANSWER_S):
+            await asking.connect()
+            await listening.connect()
+        yield Link(asking, listening)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await asking.disconnect(nowait=True)
+            await listening.disconnect(nowait=True)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether Redis is away, and not we are wrong. Of a task group, whether all that failed in it says so."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_outage(each) for each in error.exceptions)
+    return isinstance(error, OUTAGES)

@@ -1,0 +1,115 @@
+"""What is kept of a user in Redis, as a node writes and reads it. `redis_scripts.py` says what there is."""
+
+import math
+from typing import NamedTuple
+
+from backends.frame import Frame
+from backends.outgoing import Order, Outgoing
+from backends.redis_link import Command
+from backends.redis_scripts import READ_SHA, RENEW_SHA, SPEAK_SHA, TOUCH_SHA
+from backends.resume import ResumeLimits
+from schemas.frames import WsSendMethod
+
+EPOCH = 16  # characters of one
+OFFSET = 16  # digits of one, at most
+NO_EPOCH = "-"
+
+METHODS = {method.value.encode(): method for method in WsSendMethod}
+
+
+class Spoken(NamedTuple):
+    """A frame as it came from Redis, with the node that spoke it and the number that it had there."""
+
+    offset: int
+    node: str
+    number: int
+    user_id: str
+    method: WsSendMethod
+    sender_id: str | None
+    text: bytes
+
+    @classmethod
+    def kept(cls, id: bytes, blob: bytes) -> "Spoken":
+        """An entry of a log."""
+        head, _, text = blob.partition(b"\n")
+        node, number, user_id, method, sender_id = head.split(b" ")
+        sender = None if sender_id == b"-" else sender_id.decode()
+        offset = int(id.partition(b"-")[0])
+        return cls(offset, node.decode(), int(number), user_id.decode(), METHODS[method], sender, text)
+
+    @classmethod
+    def published(cls, data: bytes) -> "Spoken":
+        """A message of the channel."""
+        offset, _, blob = data.partition(b" ")
+        return cls.kept(offset, blob)
+
+    def frame(self) -> Frame:
+        """To be put, numbered."""
+        return Frame.of_text(self.text, self.offset)
+
+
+class Place(NamedTuple):
+    """What READ answers: where a user's frames are, and those after the asked offset: all of them, if `whole`.
+
+    `fence`: up to this number the asking node's own frames were spoken before.
+    """
+
+    epoch: str
+    offset: int
+    whole: bool
+    fence: int
+    entries: list[Spoken]
+
+    @classmethod
+    def of(cls, answer: list[object]) -> "Place | None":
+        """None: there is none."""
+        match answer:
+            case [bytes(epoch), bytes(offset), int(whole), bytes(fence), list(entries)]:
+                read = [Spoken.kept(id, fields[1]) for id, fields in entries]
+                return cls(epoch.decode(), int(offset), bool(whole), int(fence), read)
+            case _:
+                return None
+
+
+class Logs:
+    """The commands of one node. `floor`: the highest offset that it knows of; a new place begins above it."""
+
+    def __init__(self, node: str, limits: ResumeLimits) -> None:
+        self.floor = 0
+        self._node = node
+        self._limits = limits
+        self._seconds = math.ceil(limits.seconds)
+
+    def speak(self, outgoing: Outgoing) -> Command:
+        """Number a frame, keep it unless it is for one connection only, and publish it."""
+        user_id, method, number = outgoing.user_id, outgoing.method, outgoing.number
+        head = f"{self._node} {number} {user_id} {method.value} {outgoing.sender_id or '-'}\n"
+        blob = head + outgoing.frame.text
+        kept = () if method is WsSendMethod.SENDER_ONLY else (self._limits.entries, self._limits.size)
+        return ("EVALSHA", SPEAK_SHA, 3, *self._keys(user_id), self._node, self.floor, self._seconds, number, blob, *kept)
+
+    def read(self, user_id: str, since: str) -> Command:
+        """What came after `since`, a client's own word. Answered with a Place."""
+        epoch, _, offset = since.rpartition(":")
+        if since and not (len(epoch) == EPOCH and offset.isascii() and offset.isdigit() and len(offset) <= OFFSET):
+            epoch, offset = NO_EPOCH, "0"
+        return self._read(user_id, epoch, offset or "0")
+
+    def read_all(self, user_id: str, after: int) -> Command:
+        """What came after this offset, of any epoch, and as much as is known. Answered with a Place, if there is one."""
+        return self._read(user_id, "*", str(after))
+
+    def _read(self, user_id: str, epoch: str, offset: str) -> Command:
+        return ("EVALSHA", READ_SHA, 3, *self._keys(user_id), self._node, self.floor, self._seconds, epoch, offset)
+
+    def renew(self, user_id: str) -> Command:
+        """A new epoch, if there is one."""
+        return ("EVALSHA", RENEW_SHA, 1, self._keys(user_id)[0], self._node)
+
+    def touch(self, user_id: str) -> Order:
+        """Keep what there is for a while."""
+        place, log, _ = self._keys(user_id)
+        return Order(("EVALSHA", TOUCH_SHA, 2, place, log, self._seconds))
+
+    def _keys(self, user_id: str) -> tuple[str, str, str]:
+        return f"threadcast:{{{user_id}}}:place", f"threadcast:{{{user_id}}}:log", f"threadcast:fence:{self._node}"

@@ -1,0 +1,114 @@
+"""What Redis does with a user's frames, in one step each, so that nodes cannot get between each other.
+
+- `threadcast:{user}:place`: the epoch, the offset at which it began (`base`), that of the newest frame (`offset`), that of the
+  newest frame that is gone (`forgotten`), and how many bytes are kept.
+- `threadcast:{user}:log`: a stream. An entry's id is its offset, its one field what was published: a head line and the frame.
+- `threadcast:fence:<node>`: the number of the last frame that a node has spoken. A frame that is sent again, since its answer
+  was lost, is so not spoken twice, even when the first one comes later than the second.
+
+A place that begins takes its offsets from Redis' clock, in microseconds: they are above all that any earlier one had, and no
+node has to remember. JavaScript's whole numbers are exact for another two centuries of them.
+"""
+
+from hashlib import sha1
+
+FRAMES = b"threadcast:frames"  # the channel that every node listens to
+NOTICES = b"threadcast:notices"
+LIFE = "threadcast:life"  # told anew by a Redis that has lost everything
+
+_BEGIN = """
+local function number(n) return string.format('%.0f', n) end
+local function epoch(node, now) return string.sub(redis.sha1hex(node .. now[1] .. ' ' .. now[2]), 1, 16) end
+local function begin(place, node, floor)
+  local now = redis.call('TIME')
+  local base = number(math.max(tonumber(floor), now[1] * 1000000 + now[2]))
+  redis.call('HSET', place, 'epoch', epoch(node, now), 'base', base, 'offset', base, 'forgotten', base, 'bytes', 0)
+end
+"""
+
+# KEYS: place, log, fence. ARGV: node, floor, seconds, the frame's number, what to publish, and, to keep it, entries and bytes.
+SPEAK = (
+    _BEGIN
+    + """
+local place, log, fence = KEYS[1], KEYS[2], KEYS[3]
+local spoken, blob = redis.call('GET', fence), ARGV[5]
+if spoken and tonumber(spoken) >= tonumber(ARGV[4]) then return 0 end
+redis.call('SET', fence, ARGV[4], 'EX', 86400)
+local offset = redis.call('HINCRBY', place, 'offset', 1)
+if offset == 1 then
+  begin(place, ARGV[1], ARGV[2])
+  offset = redis.call('HINCRBY', place, 'offset', 1)
+end
+if ARGV[6] then
+  redis.call('XADD', log, number(offset) .. '-0', 'f', blob)
+  local bytes = redis.call('HINCRBY', place, 'bytes', #blob)
+  local entries = redis.call('XLEN', log)
+  if entries == 1 and bytes > #blob then -- the others have been evicted
+    bytes = #blob
+    redis.call('HSET', place, 'bytes', bytes, 'forgotten', number(offset - 1))
+  end
+  while entries > 1 and (entries > tonumber(ARGV[6]) or bytes > tonumber(ARGV[7])) do
+    local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
+    redis.call('XDEL', log, oldest[1])
+    bytes = redis.call('HINCRBY', place, 'bytes', -#oldest[2][2])
+    redis.call('HSET', place, 'forgotten', string.sub(oldest[1], 1, -3))
+    entries = entries - 1
+  end
+  redis.call('EXPIRE', log, ARGV[3])
+end
+redis.call('EXPIRE', place, ARGV[3])
+redis.call('PUBLISH', 'threadcast:frames', number(offset) .. ' ' .. blob)
+return offset
+"""
+)
+
+# KEYS: place, log, fence. ARGV: node, floor, seconds, epoch ('' for none, '*' for any), offset. What followed, if all of it is
+# known; of any epoch as much as is known.
+READ = (
+    _BEGIN
+    + """
+local place, log, fence = KEYS[1], KEYS[2], KEYS[3]
+if redis.call('EXISTS', place) == 0 then
+  if ARGV[4] == '*' then return {} end
+  begin(place, ARGV[1], ARGV[2])
+end
+redis.call('EXPIRE', place, ARGV[3])
+local kept = redis.call('EXPIRE', log, ARGV[3]) == 1
+local found = redis.call('HMGET', place, 'epoch', 'base', 'offset', 'forgotten', 'bytes')
+local base, offset, forgotten = tonumber(found[2]), tonumber(found[3]), tonumber(found[4])
+if not kept and tonumber(found[5]) > 0 then forgotten = offset end -- evicted
+local after = tonumber(ARGV[5])
+local any = ARGV[4] == '*'
+if not any then after = math.max(after, base) end
+local whole = forgotten <= after and (any or ARGV[4] == '' or (ARGV[4] == found[1] and after <= offset))
+local entries = {}
+if ARGV[4] ~= '' and (any or whole) then
+  entries = redis.call('XRANGE', log, number(after + 1) .. '-0', '+')
+end
+return {found[1], found[3], whole and 1 or 0, redis.call('GET', fence) or '0', entries}
+"""
+)
+
+# KEYS: place. ARGV: node. The same offsets go on, in another epoch.
+RENEW = (
+    _BEGIN
+    + """
+local offset = redis.call('HGET', KEYS[1], 'offset')
+if offset then
+  redis.call('HSET', KEYS[1], 'epoch', epoch(ARGV[1], redis.call('TIME')), 'base', offset)
+end
+return 0
+"""
+)
+
+# KEYS: place, log. ARGV: seconds.
+TOUCH = "return redis.call('EXPIRE', KEYS[1], ARGV[1]) + redis.call('EXPIRE', KEYS[2], ARGV[1])"
+
+
+def sha(script: str) -> str:
+    """By which Redis knows a script that it has loaded."""
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
+
+
+SCRIPTS = (SPEAK, READ, RENEW, TOUCH)
+SPEAK_SHA, READ_SHA, RENEW_SHA, TOUCH_SHA = map(sha, SCRIPTS)

@@ -1,0 +1,190 @@
+"""How a node speaks to Redis: one task that keeps a link up, and sends what has gathered since the last answer.
+
+What was sent and not answered is sent again over the next link, exactly as it was: the fence in Redis drops what has been
+there. What was answered lately is kept for a while, too: a Redis that comes back without its data is told it again.
+"""
+
+import logging
+import random
+import time
+from collections import deque
+from typing import Protocol
+from uuid import uuid4
+
+import anyio
+from redis.asyncio import ConnectionPool
+
+from backends.outgoing import Backlog, Order, Outgoing
+from backends.redis_link import REFUSALS, Command, Link, is_outage, linked
+from backends.redis_scripts import FRAMES, LIFE, NOTICES, SCRIPTS
+
+BATCH = 500  # commands in one round trip
+BATCH_BYTES = 2**20
+RECENT_S = 5.0  # for which what was answered is kept: longer than a node needs to notice that Redis is gone
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between tries to reconnect; a lost end is to be told within 5 s
+
+logger = logging.getLogger("threadcast")
+
+
+class Node(Protocol):
+    """Who speaks."""
+
+    def command(self, outgoing: Outgoing) -> Command:
+        """How a frame is told to Redis."""
+
+    async def catch_up(self, link: Link, same_life: bool) -> None:
+        """Read what was missed. Redis has its data still, if it is the `same_life`."""
+
+    def found(self) -> list[Order]:
+        """Redis is there. Returns what it has to be told before anything else."""
+
+    def lost(self) -> None:
+        """Redis is away."""
+
+    def dropped(self, user_ids: set[str]) -> None:
+        """Too much waits: frames of these users will never be sent."""
+
+    def hear(self, channel: bytes, data: bytes) -> None:
+        """Something was published."""
+
+
+class Wire:
+    """`connected` while Redis hears and is heard. At most about `bound` bytes wait for it."""
+
+    def __init__(self, pool: ConnectionPool, node: Node, bound: int) -> None:
+        self.connected = False
+        self.tried = anyio.Event()  # set when Redis has been found, or not, for the first time
+        self.refused = False  # that time, and by its password
+        self._pool = pool
+        self._node = node
+        self._life = b""
+        self._since = time.monotonic()
+        self._backlog = Backlog(bound)
+        self._bound = bound
+        self._asked: list[Outgoing | Order] = []
+        self._first: deque[Outgoing | Order] = deque()  # before the backlog; frames that may have been sent in vain
+        self._recent: deque[tuple[float, Outgoing]] = deque()
+        self._recent_size = 0
+        self._wake = anyio.Event()
+        self._too_slow = anyio.Event()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be sent or answered."""
+        return not (self._asked or self._first or self._backlog)
+
+    def send(self, outgoing: Outgoing) -> None:
+        """Send a frame, in order, as soon as Redis can be reached."""
+        self._backlog.append(outgoing)
+        self._wake.set()
+        if self._backlog.is_over:
+            self.give_up()
+            if losers := self._backlog.shrink():
+                self._node.dropped(losers)
+
+    def order(self, order: Order) -> None:
+        """Send a command, in order, if Redis can be reached now."""
+        if not self.connected:
+            return order.answered(None)
+        self._backlog.append(order)
+        self._wake.set()
+
+    def give_up(self) -> None:
+        """It does not keep up with us: as bad as none."""
+        self._too_slow.set()
+        self._lose("too slow")
+
+    async def run(self) -> None:
+        """Keep a link up, for ever."""
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                async with linked(self._pool) as link:
+                    await self._begin(link)
+                    pause = FIRST_PAUSE_S
+                    await self._converse(link)
+                    self._lose("too slow")
+            except Exception as error:  # whatever it is: without this task nobody would hear anything any more
+                self.refused = isinstance(error, REFUSALS)
+                self._lose(_kind(error))
+                if not is_outage(error):
+                    logger.exception("a defect, which is taken for an outage of Redis")
+            await anyio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    async def _begin(self, link: Link) -> None:
+        loads: list[Command] = [("SCRIPT", "LOAD", script) for script in SCRIPTS]
+        *_, life = await link.ask([*loads, ("SET", LIFE, uuid4().hex, "NX"), ("GET", LIFE)])
+        await link.listen([FRAMES, NOTICES])
+        await self._node.catch_up(link, self._life == life)
+        # From here on nothing is awaited: whatever is published, it is so before all of this or after it.
+        if self._life not in (b"", life):
+            self._first.extendleft(outgoing for _, outgoing in reversed(self._recent))
+        self._life = life
+        self._too_slow = anyio.Event()
+        self.connected = True
+        self._first.extendleft(self._node.found())
+        self._wake.set()
+        self.tried.set()
+        logger.info("redis is there", extra={"after_seconds": round(time.monotonic() - self._since, 3)})
+
+    async def _converse(self, link: Link) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._speak, link)
+            tasks.start_soon(self._listen, link)
+            tasks.start_soon(link.watch)
+            await self._too_slow.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _listen(self, link: Link) -> None:
+        async for channel, data in link.messages():
+            self._node.hear(channel, data)
+
+    async def _speak(self, link: Link) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            while batch := self._next():
+                self._asked = batch
+                answers = await link.ask([self._command(each) for each in batch])
+                self._asked = []
+                for each, answer in zip(batch, answers, strict=True):
+                    if isinstance(each, Order):
+                        each.answered(answer)
+                    else:
+                        self._remember(each)
+
+    def _next(self) -> list[Outgoing | Order]:
+        if self._first:
+            return [self._first.popleft() for _ in range(min(BATCH, len(self._first)))]
+        return self._backlog.take(BATCH, BATCH_BYTES)
+
+    def _command(self, each: Outgoing | Order) -> Command:
+        return each.command if isinstance(each, Order) else self._node.command(each)
+
+    def _remember(self, outgoing: Outgoing) -> None:
+        now = time.monotonic()
+        self._recent.append((now, outgoing))
+        self._recent_size += outgoing.size
+        while self._recent[0][0] < now - RECENT_S or self._recent_size > self._bound:
+            self._recent_size -= self._recent.popleft()[1].size
+
+    def _lose(self, why: str) -> None:
+        """Only the first call after a link was up, or the first of all, says anything."""
+        if self.connected or not self.tried.is_set():
+            self._since = time.monotonic()
+            logger.warning("redis is away: %s", why)
+        was_connected, self.connected = self.connected, False
+        before = [*self._asked, *self._first]
+        self._asked = []
+        self._first = deque(each for each in before if isinstance(each, Outgoing))
+        for order in (*(each for each in before if isinstance(each, Order)), *self._backlog.drop_orders()):
+            order.answered(None)
+        self.tried.set()
+        if was_connected:
+            self._node.lost()
+
+
+def _kind(error: BaseException) -> str:
+    """What it is, without its words: they may hold what is nobody's business."""
+    return _kind(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else type(error).__name__

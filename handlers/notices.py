@@ -1,0 +1,118 @@
+"""What nodes tell each other about the runs of one of them, and what each does when it hears it.
+
+All of it is best effort: what is true stands in the database, and who waits for a notice looks there, too.
+"""
+
+import logging
+from functools import partial
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+from backends.messages import Stored
+from handlers.frames import send_ws_message
+from handlers.others import Question
+from handlers.services import Sender, Services
+from schemas.chats import ChatWithMessages
+from schemas.events import WsEvent
+from schemas.frames import WsRoutes, WsSendMethod
+
+logger = logging.getLogger("threadcast")
+
+
+class Stop(msgspec.Struct, tag="stop", frozen=True):
+    """To the node that answers this user's message: stop."""
+
+    node: UUID
+    message_id: UUID
+    user_id: UUID
+
+
+class Ask(msgspec.Struct, tag="ask", frozen=True):
+    """To the node that answers the sender's own message: tell the sender how far it is, in the stream's order."""
+
+    node: UUID
+    message_id: UUID
+    question_id: UUID
+    answer: Literal["initializeChat", "getChat"]
+    sender: Sender
+
+
+class Answered(msgspec.Struct, tag="answered", frozen=True):
+    """To whoever asked: the sender was told; or there is nothing to tell any more."""
+
+    question_id: UUID
+    told: bool
+
+
+class Ended(msgspec.Struct, tag="ended", frozen=True):
+    """To whoever waits for it: what was being answered in this chat has ended."""
+
+    chat_id: UUID
+
+
+Notice = Stop | Ask | Answered | Ended
+DECODER = msgspec.json.Decoder[Notice](Notice)
+ROUTES = {"initializeChat": WsRoutes.CHATS_POST, "getChat": WsRoutes.CHATS_GET}
+
+
+def tell_stop(services: Services, running: Stored) -> bool:
+    """Have a run of another node stopped. False when that node cannot be told now."""
+    return running.node is not None and _tell(services, Stop(running.node, running.id, running.user_id))
+
+
+def tell_ask(
+    services: Services, running: Stored, question: Question, answer: Literal["initializeChat", "getChat"], sender: Sender
+) -> bool:
+    """Have the sender told of their own run on another node. False when that node cannot be told now."""
+    return running.node is not None and _tell(services, Ask(running.node, running.id, question.id, answer, sender))
+
+
+def tell_end(services: Services, chat_id: UUID) -> None:
+    """Let the others know that a run of this chat has ended and is stored."""
+    if services.nodes.shared:
+        _tell(services, Ended(chat_id))
+
+
+def hear(services: Services, data: bytes) -> None:
+    """Do what another node's notice asks for. Neither waits nor raises."""
+    try:
+        notice = DECODER.decode(data)
+    except msgspec.DecodeError:  # of a newer version's node
+        logger.warning("a notice was not understood", exc_info=True)
+        return
+    match notice:
+        case Stop(node=services.nodes.lease.id):
+            run = services.runs.get(notice.message_id)
+            if run and run.user_id == notice.user_id:
+                run.stop()
+        case Ask(node=services.nodes.lease.id):
+            services.tasks.start_soon(_answer, services, notice)
+        case Answered(question_id, told):
+            services.others.answered(question_id, told)
+        case Ended(chat_id):
+            services.others.ended(chat_id)
+
+
+async def _answer(services: Services, ask: Ask) -> None:
+    run = services.runs.get(ask.message_id)
+    try:
+        if run and run.user_id == ask.sender.user.id:
+            await run.begun.wait()
+            if run.transcript and not run.ended.is_set():
+                await run.tx.send(partial(_tell_sender, services, ask, run.snapshot()))
+                return
+        _tell(services, Answered(ask.question_id, told=False))
+    except Exception:  # one that escaped would cancel all that the server runs
+        logger.exception("another node's question stays without an answer")
+
+
+def _tell_sender(services: Services, ask: Ask, chat: ChatWithMessages) -> None:
+    broker = services.backends.broker
+    send_ws_message(broker, ask.sender, ROUTES[ask.answer], WsEvent(ask.answer), chat, WsSendMethod.SENDER_ONLY)
+    _tell(services, Answered(ask.question_id, told=True))
+
+
+def _tell(services: Services, notice: Notice) -> bool:
+    return services.backends.broker.tell(msgspec.json.encode(notice))

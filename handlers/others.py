@@ -1,0 +1,50 @@
+"""What this node waits to hear from the others: that a run in some chat has ended, or the answer to a question."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID, uuid4
+from weakref import WeakValueDictionary
+
+import anyio
+
+
+class Question:
+    """Asked of the node that answers a message: to tell one connection how far it is."""
+
+    def __init__(self) -> None:
+        self.id = uuid4()
+        self.answered = anyio.Event()
+        self.told = False  # whether the connection was told; or else there is nothing to tell any more
+
+
+class Others:
+    """Holds nothing that nobody waits for."""
+
+    def __init__(self) -> None:
+        self._ends: WeakValueDictionary[UUID, anyio.Event] = WeakValueDictionary()
+        self._questions: dict[UUID, Question] = {}
+
+    def end_in(self, chat_id: UUID) -> anyio.Event:
+        """Set when it is heard that a run in this chat has ended. To be had before one looks whether there is one."""
+        return self._ends.setdefault(chat_id, anyio.Event())
+
+    def ended(self, chat_id: UUID) -> None:
+        """It was heard."""
+        if event := self._ends.pop(chat_id, None):
+            event.set()
+
+    @contextmanager
+    def asking(self) -> Iterator[Question]:
+        """A question that may be answered until the block ends."""
+        question = Question()
+        self._questions[question.id] = question
+        try:
+            yield question
+        finally:
+            del self._questions[question.id]
+
+    def answered(self, question_id: UUID, told: bool) -> None:
+        """It was heard."""
+        if question := self._questions.get(question_id):
+            question.told = question.told or told
+            question.answered.set()

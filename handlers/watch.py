@@ -1,0 +1,108 @@
+"""This node among the others: it says that it lives, and closes what those have left that do not."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from uuid import UUID
+
+import anyio
+
+from backends import nodes
+from backends.accounts import find_user
+from backends.chats import find_chat
+from backends.messages import Stored, finish_orphans
+from handlers.frames import send_ws_message
+from handlers.notices import hear, tell_end
+from handlers.services import Sender, Services
+from schemas.events import WsEvent
+from schemas.frames import WsRoutes
+from schemas.users import AuthenticatedUser
+
+LEAVE_S = 3.0  # for saying that this node goes
+
+logger = logging.getLogger("threadcast")
+
+
+async def enter(services: Services) -> None:
+    """Be one of the nodes. What dead ones have left is closed before this one begins."""
+    await services.nodes.enter()
+    await close_orphans(services)
+    if services.nodes.shared:
+        services.backends.broker.heard = partial(hear, services)
+        services.tasks.start_soon(_keep_lease, services)
+        services.tasks.start_soon(_keep_watch, services)
+
+
+async def leave(services: Services) -> None:
+    """Be none of them any more. When the database does not hear it, the others find out by themselves."""
+    services.backends.broker.heard = lambda notice: None
+    try:
+        with anyio.fail_after(LEAVE_S):
+            await services.nodes.leave()
+    except Exception:
+        logger.warning("the others could not be told that this node goes", exc_info=True)
+
+
+async def _keep_lease(services: Services) -> None:
+    """Renew this node's lease, for ever. Apart from `_keep_watch`, so that closing what others have left holds up nothing."""
+
+    async def renew() -> None:
+        try:
+            await services.nodes.renew()
+        finally:
+            services.runs.give_up()
+
+    await _every(renew, "the lease could not be renewed")
+
+
+async def _keep_watch(services: Services) -> None:
+    """Look for the dead and for what they have left, for ever."""
+
+    async def look() -> None:
+        await services.nodes.bury()
+        await close_orphans(services)
+
+    await _every(look, "the other nodes could not be looked at")
+
+
+async def close_orphans(services: Services, chat_id: UUID | None = None) -> int:
+    """Close what nobody answers any more, in one chat or in all. Returns how many.
+
+    Of a dead node's runs nobody has been told the end; of our own all have, and only the database was away.
+    """
+    me, storage = services.nodes.lease.id, services.backends.storage
+    closed = await finish_orphans(storage, me, services.runs, chat_id)
+    for orphan in closed if services.nodes.shared else ():
+        tell_end(services, orphan.chat_id)
+        if orphan.owner != me:
+            logger.warning("a dead node's run was closed", extra={"answer": str(orphan.id), "node": str(orphan.owner)})
+            services.backends.metrics.runs_ended.labels("interrupted").inc()
+            await _tell_interrupted(services, orphan)
+    return len(closed)
+
+
+async def _tell_interrupted(services: Services, orphan: Stored) -> None:
+    storage, user_id = services.backends.storage, orphan.user_id
+    try:
+        row, found = await find_user(storage, user_id), await find_chat(storage, user_id, orphan.chat_id)
+    except Exception:  # it is closed, so nobody else will tell it
+        logger.warning("the end of message %s is told later", orphan.id, exc_info=True)
+        services.tasks.start_soon(_tell_later, services, orphan)
+        return
+    if row and found:
+        user = AuthenticatedUser(user_id, row["email"], row["name"] or row["email"], row["avatar_url"], expires_at=0)
+        send_ws_message(services.backends.broker, Sender(user, None), WsRoutes.CHATS_POST, WsEvent.COMPLETE, found[0])
+
+
+async def _tell_later(services: Services, orphan: Stored) -> None:
+    await anyio.sleep(nodes.RENEW_S)
+    await _tell_interrupted(services, orphan)
+
+
+async def _every(step: Callable[[], Awaitable[None]], failure: str) -> None:
+    while True:
+        await anyio.sleep(nodes.RENEW_S)
+        try:
+            await step()
+        except Exception:
+            logger.warning(failure, exc_info=True)

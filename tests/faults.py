@@ -1,0 +1,36 @@
+"""`make faults`: what befalls two nodes, at full length. Prints a table, and exits with 1 when a promise is broken."""
+
+import logging
+import sys
+from functools import partial
+
+import anyio
+from rich.console import Console
+
+from tests import nodes
+from tests.nodes import befallen
+from tests.stress import SEED, Scenario, play
+
+FAULTS: dict[str, Scenario] = {
+    "cut, and on at either node": partial(nodes.moving, users=10, cuts=20, seed=SEED),
+    "stopped, and posted, on both": partial(nodes.stopped_elsewhere, users=20),
+    "one limit over both": partial(nodes.limited, posts=20),
+    "rolling restart under load": partial(nodes.rolled, users=10, posts=8),
+    "kill -9 of a node": partial(nodes.killed, users=20, within=25),
+    **{
+        f"{what} for {seconds} s": partial(befallen, users=10, fault=partial(fault, seconds=seconds), whole=whole)
+        for seconds in (1, 30)
+        for what, fault, whole in (
+            ("Redis killed", nodes.redis_killed, True),
+            ("Redis stands still", nodes.redis_paused, True),
+            ("PostgreSQL killed", nodes.postgres_killed, False),
+            ("PostgreSQL stands still", nodes.postgres_paused, False),
+            ("a node stands still", nodes.node_paused, False),
+        )
+    },
+}
+
+
+if __name__ == "__main__":
+    logging.disable(logging.CRITICAL)
+    sys.exit(0 if anyio.run(play, Console(), FAULTS, "make faults", backend_options={"use_uvloop": True}) else 1)

@@ -1,0 +1,160 @@
+"""Several servers in one process, on one SQLite file, their brokers linked: what can be cut, held and lost between nodes."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import anyio
+import anyio.lowlevel
+from sqlalchemy import Select
+
+from backends import Backends
+from backends.agent import Agent
+from backends.broker import MemoryBroker
+from backends.resume import ResumeLimits
+from backends.storage import Change, Row, Storage
+from schemas.frames import WsResponseMessage
+from settings import Settings
+from tests.client import TIMEOUT_S
+from tests.conftest import House, open_house
+
+LIMITS = ResumeLimits(entries=1000, size=2**20, seconds=60)
+
+
+class LinkedBroker(MemoryBroker):
+    """Hands on to its peers what is published and told here: later, in order, and not while it is `cut`."""
+
+    def __init__(self, peers: "list[LinkedBroker]") -> None:
+        super().__init__(LIMITS)
+        self.cut = False
+        self.deaf = False  # notices get lost on their way, and nobody knows
+        self.told: list[bytes] = []
+        self._peers = peers
+        self._on_their_way: deque[Callable[[], None]] = deque()
+        self._held = False
+        peers.append(self)
+
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
+        super().publish(user_id, message, sender_id)
+        said = deepcopy(message)
+        self._send(lambda peer: MemoryBroker.publish(peer, user_id, said, sender_id))
+
+    def tell(self, notice: bytes) -> bool:
+        if self.cut:
+            return False
+        self.told.append(notice)
+        if not self.deaf:
+            self._send(lambda peer: peer.heard(notice))
+        return True
+
+    def hold(self) -> None:
+        """Let nothing leave, until it is let go."""
+        self._held = True
+
+    def let_go(self) -> None:
+        self._held = False
+        while self._on_their_way:
+            self._on_their_way.popleft()()
+
+    def _send(self, deliver: "Callable[[LinkedBroker], None]") -> None:
+        def arrive() -> None:
+            for peer in self._peers:
+                if peer is not self and not (self.cut or peer.cut):
+                    deliver(peer)
+
+        self._on_their_way.append(arrive)
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._arrive_next)
+
+    def _arrive_next(self) -> None:
+        if self._on_their_way and not self._held:
+            self._on_their_way.popleft()()
+
+
+class Cable:
+    """The way to a storage: it can be cut, what is written can be held up, and the answer to that can get lost."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.cut = False
+        self.cut_behind = False  # a write arrives, and fails all the same
+        self.gate = anyio.Event()
+        self.gate.set()
+        self.held = 0  # how many writes are
+
+    def hold(self) -> None:
+        self.gate = anyio.Event()
+
+    def let_go(self) -> None:
+        self.gate.set()
+
+    async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
+        if self.cut:
+            raise OSError("the cable is cut")
+        return await self.storage.fetch_all(query, **values)
+
+    async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
+        self.held += 1
+        try:
+            await self.gate.wait()
+        finally:
+            self.held -= 1
+        if self.cut:
+            raise OSError("the cable is cut")
+        done = await self.storage.write(*changes, only_if=only_if)
+        if self.cut_behind:
+            raise OSError("the cable was cut")
+        return done
+
+
+@dataclass
+class Node:
+    """One of the servers."""
+
+    house: House
+    broker: LinkedBroker
+    cable: Cable
+
+    def die(self) -> None:
+        """Without a word: nothing that it does reaches anybody any more. To be stopped all the same."""
+        self.broker.cut = self.cable.cut = True
+
+    @property
+    def lease_id(self) -> UUID:
+        return self.house.services.nodes.lease.id
+
+    def ended(self, how: str) -> float | None:
+        """How many runs it says have ended so."""
+        return self.house.backends.metrics.registry.get_sample_value("threadcast_runs_ended_total", {"end": how})
+
+
+@asynccontextmanager
+async def open_nodes(settings: Settings, agent: Agent, count: int = 2) -> AsyncIterator[list[Node]]:
+    """So many servers of one database, with one agent for all of them."""
+    peers: list[LinkedBroker] = []
+    nodes: list[Node] = []
+    async with AsyncExitStack() as stack:
+        for _ in range(count):
+            house = await stack.enter_async_context(open_house(settings, agent, partial(_linked, peers)))
+            broker, cable = house.backends.broker, house.backends.storage
+            assert isinstance(broker, LinkedBroker)
+            assert isinstance(cable, Cable)
+            nodes.append(Node(house, broker, cable))
+        yield nodes
+
+
+def _linked(peers: list[LinkedBroker], own: Backends) -> Backends:
+    return replace(own, storage=Cable(own.storage), broker=LinkedBroker(peers), shared=True)
+
+
+async def until(seen: Callable[[], object]) -> None:
+    """Wait until it is so."""
+    with anyio.fail_after(TIMEOUT_S):
+        while not seen():
+            await anyio.lowlevel.checkpoint()

@@ -1,0 +1,46 @@
+"""Two nodes as processes on a real Redis and a real PostgreSQL: the scenarios of `nodes.py`, small."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests import nodes
+from tests.nodes import befallen
+
+pytestmark = pytest.mark.timeout(120)  # a node is taken for dead after ten seconds, not sooner
+
+
+async def test_who_is_cut_goes_on_at_either_node_without_a_gap_or_a_double(tmp_path: Path) -> None:
+    figures = await nodes.moving(tmp_path, users=5, cuts=20, seed=1)
+    assert figures["cuts"] == 100
+
+
+async def test_a_stop_and_the_same_post_reach_the_run_from_any_node(tmp_path: Path) -> None:
+    await nodes.stopped_elsewhere(tmp_path, users=4)
+
+
+async def test_a_rate_limit_holds_over_both(tmp_path: Path) -> None:
+    await nodes.limited(tmp_path, posts=6)
+
+
+async def test_a_rolling_restart_under_load_loses_nothing(tmp_path: Path) -> None:
+    await nodes.rolled(tmp_path, users=4, posts=4)
+
+
+async def test_a_killed_nodes_runs_are_closed_and_told_by_the_other(tmp_path: Path) -> None:
+    await nodes.killed(tmp_path, users=4, within=25)
+
+
+@pytest.mark.parametrize(
+    ("fault", "whole"),
+    [
+        (nodes.redis_killed, True),
+        (nodes.redis_paused, True),
+        (nodes.postgres_killed, False),
+        (nodes.postgres_paused, False),
+        (nodes.node_paused, False),
+    ],
+)
+async def test_a_fault_of_a_second_loses_and_doubles_nothing(tmp_path: Path, fault: nodes.Fault, whole: bool) -> None:
+    await befallen(tmp_path, 4, partial(fault, seconds=1), whole=whole)

@@ -1,0 +1,132 @@
+"""Limits over two nodes, and what is left of them when Redis or a node is away."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from backends import redis_limits
+from backends.redis_limits import RedisQuota, RedisRateLimit, open_redis_quota
+from backends.redis_link import open_pool
+from tests.conftest import open_house, settings_in
+from tests.redis import RedisServer, redis_server
+from tests.test_connection import until
+from tests.world import ALICE
+
+
+@asynccontextmanager
+async def quota(url: str) -> AsyncIterator[RedisQuota]:
+    pool = open_pool(url, 16, 1.0)
+    async with open_redis_quota(pool, "things") as opened:
+        yield opened
+    await pool.disconnect()
+
+
+def members(redis: RedisServer) -> int:
+    return int(redis.command("ZCARD", f"threadcast:{{{ALICE}}}:things")[1:])
+
+
+async def test_posts_are_counted_over_all_nodes(redis: RedisServer) -> None:
+    pools = [open_pool(redis.url, 16, 1.0) for _ in range(2)]
+    limits = [RedisRateLimit(pool, "10/minute") for pool in pools]
+    answers = [await limits[number % 2].hit(ALICE) for number in range(12)]
+    assert answers[:10] == [None] * 10
+    assert all(answer is not None and 50 < answer <= 60 for answer in answers[10:])
+    for pool in pools:
+        await pool.disconnect()
+
+
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_without_redis_a_node_counts_posts_for_itself_and_nobody_waits_for_long(
+    hangs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert redis_limits.ANSWER_S <= 1
+    monkeypatch.setattr(redis_limits, "ANSWER_S", 0.2)
+    monkeypatch.setattr(redis_limits, "AGAIN_S", 60.0)
+    async with AsyncExitStack() as stack:
+        server = stack.enter_context(redis_server())
+        pool = open_pool(server.url, 16, 1.0)
+        limit = RedisRateLimit(pool, "3/minute")
+        things = await stack.enter_async_context(quota(server.url))
+        assert await limit.hit(ALICE) is None
+        assert await things.enter(ALICE, "1", 3)
+        if hangs:
+            stack.enter_context(server.stopped())
+        else:
+            server.kill()
+        started = time.monotonic()
+        assert [await limit.hit(ALICE) for _ in range(3)] == [None] * 3
+        assert await limit.hit(ALICE) is not None
+        assert [await things.enter(ALICE, id, 3) for id in "234"] == [True, True, False]
+        things.leave(ALICE, "2")
+        assert await things.enter(ALICE, "5", 3)
+        assert time.monotonic() - started < 2  # one time-out each, and not one for each question
+        await pool.disconnect()
+
+
+async def test_what_a_user_has_is_counted_over_all_nodes(redis: RedisServer) -> None:
+    async with quota(redis.url) as a, quota(redis.url) as b:
+        assert [await (a, b)[number % 2].enter(ALICE, str(number), 5) for number in range(7)] == [True] * 5 + [False] * 2
+        assert members(redis) == 5
+        a.leave(ALICE, "0")
+        await until(lambda: members(redis) == 4)
+        assert await b.enter(ALICE, "later", 5)
+        for id in "24":
+            a.leave(ALICE, id)
+        for id in ("1", "3", "later"):
+            b.leave(ALICE, id)
+        await until(lambda: members(redis) == 0)
+        assert not a.here.members
+        assert not b.here.members
+
+
+async def test_a_node_that_dies_frees_its_share_and_one_that_lives_keeps_it(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_limits, "LEASE_S", 2)
+    monkeypatch.setattr(redis_limits, "RENEW_S", 0.3)
+    async with quota(redis.url) as living:
+        async with quota(redis.url) as dead:
+            assert await dead.enter(ALICE, "dead", 2)
+            assert await living.enter(ALICE, "living", 2)
+        assert not await living.enter(ALICE, "next", 2)
+        with anyio.fail_after(5):
+            while not await living.enter(ALICE, "next", 2):
+                await anyio.lowlevel.checkpoint()
+        await anyio.sleep(2.5)  # longer than a lease
+        assert members(redis) == 2
+
+
+async def test_who_entered_during_an_outage_counts_afterwards_and_who_left_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_limits, "RENEW_S", 0.2)
+    monkeypatch.setattr(redis_limits, "AGAIN_S", 0.2)
+    with redis_server() as server:
+        async with quota(server.url) as a:
+            assert await a.enter(ALICE, "before", 5)
+            server.kill()
+            assert await a.enter(ALICE, "during", 5)
+            a.leave(ALICE, "before")
+            server.start()
+            await until(lambda: members(server) == 1)
+            async with quota(server.url) as b:
+                assert await b.enter(ALICE, "other", 2)
+                assert not await b.enter(ALICE, "too many", 2)
+
+
+async def test_a_user_has_so_many_connections_over_all_servers(tmp_path: Path, redis: RedisServer) -> None:
+    settings = replace(settings_in(tmp_path), broker_url=redis.url, max_connections_per_user=3)
+    async with open_house(settings) as here, open_house(settings) as there, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(house.connect()) for house in (here, there, here)]
+        async with there.connect() as fourth:
+            assert await fourth.close_code() == 4029
+        await clients[0].socket.close()
+        await until(lambda: len(here.services.connections) == 1)
+        key = f"threadcast:{{{ALICE}}}:connections"
+        await until(lambda: redis.command("ZCARD", key) == b":2\r\n")
+        async with there.connect() as another:
+            assert (await another.post(prompt="Hi"))[-1]["event"] == "complete"
