@@ -185,8 +185,7 @@ async def postgres_paused(made: Cluster, program: Program, seconds: float) -> No
 
 
 async def node_killed(made: Cluster, program: Program, seconds: float) -> None:
-    program.process.kill()
-    program.process.wait()
+    program.stop(signal.SIGKILL)
 
 
 async def node_paused(made: Cluster, program: Program, seconds: float) -> None:
