@@ -24,13 +24,7 @@ $(BIN)/.installed-dev: $(BIN)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-$(BIN)/.installed-faults: $(BIN)/.installed-dev ## what can befall two nodes, Redis and PostgreSQL, about 6 minutes; prints a table
-	$(BIN)/python -m tests.faults
-
-cluster: $(BIN)/.installed-dev ## two nodes with a Redis and a PostgreSQL of their own, until Ctrl-C
-	@$(BIN)/python -m tests.cluster
-
-conformance: $(BIN)/.installed
+$(BIN)/.installed-conformance: $(BIN)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[conformance]'
 	@touch $@
 
@@ -45,6 +39,12 @@ test: $(BIN)/.installed-dev ## run all checks and tests
 
 stress: $(BIN)/.installed-dev ## storms, kills and churn at full size, about 5 minutes; prints a table
 	$(BIN)/python -m tests.stress
+
+faults: $(BIN)/.installed-dev ## what can befall two nodes, Redis and PostgreSQL, about 7 minutes; prints a table
+	$(BIN)/python -m tests.faults
+
+cluster: $(BIN)/.installed-dev ## two nodes with a Redis and a PostgreSQL of their own, until Ctrl-C
+	@$(BIN)/python -m tests.cluster
 
 conformance: $(BIN)/.installed-conformance ## run the cases of Autobahn's test suite against our WebSocket layer
 	@$(BIN)/python -m tests.autobahn
