@@ -5,7 +5,7 @@ import gc
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
@@ -15,7 +15,9 @@ from contextlib import (
     suppress,
 )
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import anyio
@@ -36,6 +38,7 @@ from backends.limits import FrameRate
 from backends.logs import bind_contextvars
 from backends.nodes import Nodes
 from backends.storage import sole_server
+from backends.workers import serve_together, sockets_on
 from handlers.connection import TOKEN_EXPIRED, TOO_MANY, Connection
 from handlers.connections import Connections, TooManyConnections
 from handlers.dev import dev_secret, load_demo, make_dev_secret
@@ -57,6 +60,10 @@ from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settin
 
 DAY_S = 86_400
 THREAD_SWITCH_S = 0.0005  # Python's 5 ms are long for the database's thread, and so for whoever waits for a commit
+ALONE = (
+    "--workers needs THREADCAST_BROKER_URL=redis://... and THREADCAST_DATABASE_URL=postgresql+asyncpg://...: without Redis no "
+    "process hears what another one answers, and SQLite has one that writes"
+)
 GARBAGE = (20_000, 20, 50)  # objects and turns: Python's 700 search what is alive for cycles at every second post
 LONGEST_SLEEP_S = 86_400.0  # event loops do not take any number of seconds; a token may
 
@@ -178,7 +185,7 @@ def _services(settings: Settings, backends: Backends, tasks: TaskGroup) -> Servi
     )
 
 
-def create_server(app: Starlette, settings: Settings, banner: str = "") -> Server:
+def create_server(app: Starlette, settings: Settings, ready: Callable[[], None] | None = None) -> Server:
     """What serves the application: it drains it before it stops."""
 
     async def drained(state: Mapping[str, Any], hurry: anyio.Event) -> None:
@@ -193,7 +200,7 @@ def create_server(app: Starlette, settings: Settings, banner: str = "") -> Serve
         ping_seconds=settings.ping_seconds,
         pong_seconds=settings.pong_seconds,
         log_level=settings.log_level,
-        banner=banner,
+        ready=ready,
     )
 
 
@@ -204,6 +211,14 @@ def _in_one_line() -> Iterator[None]:
         yield
     except SettingsError as error:
         raise click.ClickException(str(error)) from None
+
+
+def work(settings: Settings, secret: Secret, listening: socket | None, ready: Callable[[], None]) -> None:
+    """Serve in this process, on this socket or else on the port of the settings."""
+    sys.setswitchinterval(THREAD_SWITCH_S)
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
+    create_server(create_app(settings, secret), settings, ready).run(listening and [listening])
 
 
 @click.group(context_settings={"show_default": True})
@@ -218,10 +233,13 @@ def main(context: click.Context) -> None:
 @click.option("--dev", is_flag=True, help="For a laptop: a secret of its own, demo data, and a token to start with.")
 @click.option("--host", help="Instead of THREADCAST_HOST.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Instead of THREADCAST_PORT.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that share the port.")
 @click.pass_obj
-def serve(settings: Settings, dev: bool, host: str | None, port: int | None) -> None:
+def serve(settings: Settings, dev: bool, host: str | None, port: int | None, workers: int) -> None:
     """Serve until Ctrl-C or SIGTERM."""
     settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
+    if workers > 1 and not settings.is_shared:
+        raise click.ClickException(ALONE)
     secret = settings.jwt_secret or (make_dev_secret() if dev else None)
     if secret is None:
         raise click.ClickException(f"THREADCAST_JWT_SECRET must be set, to at least {MIN_SECRET_CHARACTERS} characters")
@@ -234,11 +252,11 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None) -> 
     alone = nullcontext() if settings.on_postgres else sole_server(settings.database_path)
     try:
         with _in_one_line(), alone:
-            sys.setswitchinterval(THREAD_SWITCH_S)
-            gc.freeze()
-            gc.set_threshold(*GARBAGE)
-            banner = anyio.run(prepare)
-            create_server(create_app(settings, secret), settings, banner).run()
+            ready = partial(click.echo, anyio.run(prepare), nl=dev)
+            if workers == 1:
+                work(settings, secret, None, ready)
+            else:
+                sys.exit(serve_together(partial(work, settings, secret), _ports(settings, workers), settings.log_level, ready))
     except BlockingIOError:
         raise click.ClickException(f"another server is running on {settings.database_path}") from None
 
@@ -250,6 +268,13 @@ def migrate_database(settings: Settings) -> None:
     with _in_one_line():
         anyio.run(migrate, settings)
     click.echo("the schema is up to date")
+
+
+def _ports(settings: Settings, count: int) -> list[socket]:
+    try:
+        return sockets_on(settings.host, settings.port, count)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}") from None
 
 
 @main.command()

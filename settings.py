@@ -66,6 +66,11 @@ class Settings:
         return self.database_url.startswith("postgresql")
 
     @property
+    def is_shared(self) -> bool:
+        """Whether several servers, or workers, can be one service: they hear each other and have the same chats."""
+        return self.on_postgres and self.broker_url != "memory://"
+
+    @property
     def database_path(self) -> Path:
         """The file that a SQLite URL, and no other, names: three slashes for a relative path, four for an absolute one."""
         return Path(unquote(urlsplit(self.database_url).path[1:]))

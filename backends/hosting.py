@@ -118,7 +118,7 @@ class Protocol(WebSocketsSansIOProtocol):
 
 
 class Server(uvicorn.Server):
-    """Prints `banner` once it can be talked to, drains at Ctrl-C or SIGTERM, and then exits with 0.
+    """Calls `ready` once it can be talked to, drains at Ctrl-C or SIGTERM, and then exits with 0.
 
     `max_frame_bytes` bounds what a client may send at once; a client is pinged every `ping_seconds` and closed when it has
     not answered for `pong_seconds`.
@@ -135,7 +135,7 @@ class Server(uvicorn.Server):
         ping_seconds: float,
         pong_seconds: float,
         log_level: str,
-        banner: str = "",
+        ready: Callable[[], None] | None = None,
     ) -> None:
         config = uvicorn.Config(
             app,
@@ -154,7 +154,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._drain = drain
         self._hurry = anyio.Event()
-        self._banner = banner
+        self._ready = ready
 
     def run(self, sockets: Any = None) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -164,8 +164,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
-        if self._banner:
-            print(self._banner, flush=True)
+        if self._ready:
+            self._ready()
 
     async def shutdown(self, sockets: Any = None) -> None:
         await self._drain(self.lifespan.state, self._hurry)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -14,6 +14,7 @@ from typing import IO
 from tests.conftest import SECRET
 
 ROOT = Path(__file__).parent.parent
+SERVE = (str(ROOT / "server.py"), "serve", "--port", "0")
 
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
@@ -38,9 +39,9 @@ def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
 class Program:
     """A serving process; `url` is where it listens and `log` what it has said so far."""
 
-    def __init__(self, folder: Path, *arguments: str, **settings: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, command: Sequence[str] = SERVE, **settings: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "server.py"), "serve", "--port", "0", *arguments],
+            [sys.executable, *command, *arguments],
             cwd=folder,
             env=environment(folder, **settings),
             stderr=subprocess.PIPE,
@@ -49,6 +50,7 @@ class Program:
             start_new_session=True,  # a Ctrl-C is for the tests, which stop what they have started
         )
         self.log = ""
+        self._heard = threading.Condition()
         assert self.process.stderr
         for line in self.process.stderr:
             self.log += line
@@ -62,7 +64,14 @@ class Program:
     def _listen(self, stderr: IO[str]) -> None:
         """A pipe that nobody reads would hold the program up when it is full."""
         for line in stderr:
-            self.log += line
+            with self._heard:
+                self.log += line
+                self._heard.notify_all()
+
+    def wait_for(self, text: str, times: int = 1) -> None:
+        """Wait until the log has this so many times."""
+        with self._heard:
+            assert self._heard.wait_for(lambda: self.log.count(text) >= times, timeout=10), self.log
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
@@ -74,9 +83,9 @@ class Program:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, **settings: str) -> Iterator[Program]:
+def serving(folder: Path, *arguments: str, command: Sequence[str] = SERVE, **settings: str) -> Iterator[Program]:
     """A serving process, which is gone when the block ends."""
-    program = Program(folder, *arguments, **settings)
+    program = Program(folder, *arguments, command=command, **settings)
     try:
         yield program
     finally:

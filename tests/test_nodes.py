@@ -1,11 +1,17 @@
 """Two nodes as processes on a real Redis and a real PostgreSQL: the scenarios of `nodes.py`, small."""
 
+import json
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+import anyio
 import pytest
 
 from tests import nodes
+from tests.client import fold, is_end, unsettled
+from tests.cluster import cluster
+from tests.crowd import LONGEST_S, crowd, opened, post
 from tests.nodes import befallen
 
 pytestmark = pytest.mark.timeout(120)  # a node is taken for dead after ten seconds, not sooner
@@ -26,6 +32,21 @@ async def test_a_rate_limit_holds_over_both(tmp_path: Path) -> None:
 
 async def test_a_rolling_restart_under_load_loses_nothing(tmp_path: Path) -> None:
     await nodes.rolled(tmp_path, users=4, posts=4)
+
+
+async def test_workers_share_a_port_their_users_and_a_stop(tmp_path: Path) -> None:
+    with cluster(tmp_path) as made, made.node("--workers", "2", OFFLINE_WORDS="5", OFFLINE_DELAY_MS="5") as program:
+        (user,) = crowd(tmp_path, 1, **made.settings)
+        async with AsyncExitStack() as stack:
+            tabs = [await stack.enter_async_context(opened(program, user)) for _ in range(8)]
+            await post(tabs[0], prompt="Go")
+            with anyio.fail_after(LONGEST_S):
+                for tab in tabs:
+                    frames = [json.loads(await tab.recv())]
+                    while not is_end(frames[-1]):
+                        frames.append(json.loads(await tab.recv()))
+                    assert unsettled(fold(frames)) == unsettled(frames[-1]["payload"])
+        assert program.stop() == 0
 
 
 async def test_a_killed_nodes_runs_are_closed_and_told_by_the_other(tmp_path: Path) -> None:
