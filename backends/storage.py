@@ -198,6 +198,7 @@ def sole_server(path: Path) -> Any:
 
     Raises BlockingIOError when another process holds it. The lock is the kernel's and dies with the process.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -158,6 +158,12 @@ def test_a_stop_is_clean_and_no_log_has_the_token(tmp_path: Path, number: int) -
     ]
 
 
+def test_serving_needs_no_folder_that_is_there(tmp_path: Path) -> None:
+    with serving(tmp_path, DATABASE_URL="") as program:
+        assert program.stop() == 0
+    assert (tmp_path / "var" / "threadcast.db").exists()
+
+
 def test_a_second_server_on_the_same_database_is_refused(tmp_path: Path) -> None:
     with serving(world(tmp_path)):
         refused = run(tmp_path, "serve", "--port", "0")
