@@ -79,6 +79,12 @@ def test_each_option_that_is_named_is_there() -> None:
     assert named <= {option for command in main.commands.values() for each in command.params for option in each.opts}
 
 
+def test_each_command_that_is_named_is_there() -> None:
+    named = set(re.findall(r"(?:server\.py|-m server) (\w+)", PAGE))
+    assert "migrate" in named
+    assert named <= set(main.commands)
+
+
 def test_each_metric_that_is_named_is_there() -> None:
     families = Metrics().registry.collect()
     known = {f"{family.name}{'_total' if family.type == 'counter' else ''}" for family in families}
