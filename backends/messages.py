@@ -4,14 +4,14 @@ A message has an owner: the node that answers it. The end of an answer is stored
 its owner's, so of any number who would end it exactly one does.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import AsyncGenerator, Container, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import bindparam, insert, or_, select, update
 
-from backends.storage import Change, Conflict, Row, Storage
+from backends.storage import Change, Row, Storage
 from backends.tables import chats, messages, messages_to_files, nodes
 from schemas.assets import Asset
 from schemas.chats import ChatMessage, ChatWithMessages
@@ -25,10 +25,11 @@ INSERT_CHAT = insert(chats)
 INSERT_MESSAGE = insert(messages)
 INSERT_LINK = insert(messages_to_files)
 UPDATE_CHAT = update(chats).where(chats.c.id == bindparam("chat"))
+UPDATE_CHAT_SEEN = UPDATE_CHAT.where(chats.c.updated_at == bindparam("seen"))
 NAME_CHAT = UPDATE_CHAT.where(chats.c.title == "")
-REPLACE = update(messages).where(messages.c.id == bindparam("message"), ~unfinished)
+UPDATE_MESSAGE = update(messages).where(messages.c.id == bindparam("message"))
 owned = messages.c.owner.is_not_distinct_from(bindparam("of", type_=messages.c.owner.type))
-FINISH = update(messages).where(messages.c.id == bindparam("message"), unfinished, owned)
+FINISH = UPDATE_MESSAGE.where(unfinished, owned)
 
 WITH_NODE = select(
     messages.c.id,
@@ -70,17 +71,21 @@ async def create_chat(
 
 
 async def add_message(
-    storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser, owner: UUID
-) -> None:
-    """Store a new message of a chat that exists. Raises Conflict when there is one, or the chat has an unfinished one."""
-    await storage.write(_insert_message(chat.id, message, user, owner), _touch(chat))
+    storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser, owner: UUID, seen: datetime | None
+) -> bool:
+    """Store a new message of a chat that exists. Raises Conflict when there is one.
+
+    False, and nothing is stored, when the chat has been updated since it was `seen` with that time.
+    """
+    return await storage.write(_insert_message(chat.id, message, user, owner), only_if=_touch(chat, seen))
 
 
-async def replace_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage, owner: UUID) -> None:
-    """Discard what was answered to a message, and store what it asks now. Raises Conflict as `add_message` does."""
+async def replace_message(
+    storage: Storage, chat: ChatWithMessages, message: ChatMessage, owner: UUID, seen: datetime | None
+) -> bool:
+    """Discard what was answered to a message, and store what it asks now. False when the chat has been updated since."""
     again = {"message": message.id, "owner": owner, **_unanswered(message)}
-    if not await storage.write(_touch(chat), only_if=(REPLACE, again)):
-        raise Conflict
+    return await storage.write((UPDATE_MESSAGE, again), only_if=_touch(chat, seen))
 
 
 async def finish_message(
@@ -112,8 +117,10 @@ async def finish_message(
     return await storage.write((UPDATE_CHAT, title), *((INSERT_LINK, link) for link in links), only_if=(FINISH, answer))
 
 
-async def finish_orphans(storage: Storage, me: UUID, alive: Container[UUID] = (), chat_id: UUID | None = None) -> list[Stored]:
-    """Finish as they stand the unfinished messages, of one chat or of all, that nobody answers. Returns those that it finished.
+async def finish_orphans(
+    storage: Storage, me: UUID, alive: Container[UUID] = (), chat_id: UUID | None = None
+) -> AsyncGenerator[Stored, None]:
+    """Finish as they stand the unfinished messages, of one chat or of all, that nobody answers. Each that it finished, at once.
 
     They are what dead nodes have left; and of this node's own, which are `alive` but for those whose end could not be stored.
     """
@@ -121,7 +128,9 @@ async def finish_orphans(storage: Storage, me: UUID, alive: Container[UUID] = ()
         found = await storage.fetch_all(ORPHANS_OF_CHAT, me=me, chat=chat_id)
     else:
         found = await storage.fetch_all(ORPHANS, me=me)
-    return [_stored(row) for row in found if row["id"] not in alive and await _interrupt(storage, row)]
+    for row in found:
+        if row["id"] not in alive and await _interrupt(storage, row):
+            yield _stored(row)
 
 
 async def _interrupt(storage: Storage, row: Row) -> bool:
@@ -173,5 +182,8 @@ def _unanswered(message: ChatMessage) -> dict[str, Any]:
     }
 
 
-def _touch(chat: ChatWithMessages) -> Change:
+def _touch(chat: ChatWithMessages, seen: datetime | None) -> Change:
+    # Before its message is touched: who ends one does it the other way round, but never while another may begin.
+    if seen:
+        return UPDATE_CHAT_SEEN, {"chat": chat.id, "updated_at": chat.updated_at, "seen": seen}
     return UPDATE_CHAT, {"chat": chat.id, "updated_at": chat.updated_at}

@@ -108,6 +108,11 @@ class Nodes:
             if dead and await self._storage.write(only_if=(BURY, {"node": id, "count": counts[id]})):
                 logger.warning("a node is dead", extra={"node": str(id)})
 
+    def give_up(self) -> None:
+        """Wait no longer for an answer of the database: a lease that is not sure is as good as lost."""
+        if not self.lease.is_sure:
+            self.lease.lose()
+
     async def leave(self) -> None:
         """Be none of them any more."""
         if self.shared:

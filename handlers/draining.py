@@ -24,6 +24,7 @@ async def drain(services: Services, seconds: float, hurry: anyio.Event) -> None:
         logger.info("draining", extra={"posts": len(services.posts), "seconds": seconds})
         await _wait(services, seconds, hurry)
     services.runs.interrupt()
+    services.nodes.give_up()
     with anyio.move_on_after(INTERRUPT_S):
         await services.posts.emptied()
     services.requests.shut()

@@ -8,7 +8,7 @@ import time
 
 import anyio
 
-from backends.messages import Stored, find_message, find_running
+from backends.messages import Stored, find_message
 from backends.storage import Conflict
 from handlers.gate import RESTARTING
 from handlers.notices import tell_ask, tell_stop
@@ -18,7 +18,7 @@ from schemas.errors import ServiceUnavailable, TooManyRequests
 
 LOOK_S = 0.5
 ASK_S = 2.0  # for which another node may take to answer
-VAIN = 5  # times that a beginning is tried again with nothing in its way: what was there had just ended
+LOSSES = 100  # races with other nodes for the next turn
 
 UNREACHABLE = "the server that answers in this chat cannot be reached, retry in a few seconds"
 
@@ -39,24 +39,29 @@ class Patience:
         self._services = services
         self._run = run
         self._deadline = time.monotonic() + services.timeouts.run
-        self._vain = 0
+        self._lost = 0
 
-    async def after(self, conflict: Conflict, ended: anyio.Event, replaces: bool) -> None:
-        """The run could not begin: wait until it may try again. `ended` is of its chat, and from before it tried.
+    async def wait_for_turn(self, ended: anyio.Event) -> None:
+        """Wait until a run in this chat may have `ended`, an event from before one looked.
 
-        Raises MessageTaken, ServiceUnavailable when it is stopped, TooManyRequests, or the conflict when nothing explains it.
+        Raises MessageTaken when it answers this very message, ServiceUnavailable when the wait is stopped, or TooManyRequests.
         """
-        if not self._services.nodes.shared:
-            raise conflict
-        storage = self._services.backends.storage
-        stored = await find_message(storage, self._run.message_id)
-        if stored and (stored.node or not replaces):
+        stored = await find_message(self._services.backends.storage, self._run.message_id)
+        if stored and is_elsewhere(self._services, stored):
             raise MessageTaken
-        if not await find_running(storage, self._run.chat_id):
-            self._vain += 1
-            if self._vain > VAIN:
-                raise conflict
-        await self.wait(ended)
+        await self._wait(ended)
+
+    async def explain(self, conflict: Conflict) -> None:
+        """Why the message could not be stored. Raises MessageTaken, or, when nothing explains it, the conflict."""
+        if self._services.nodes.shared and await find_message(self._services.backends.storage, self._run.message_id):
+            raise MessageTaken
+        raise conflict
+
+    def lose(self) -> None:
+        """Another node has been faster. Raises TooManyRequests when one always is."""
+        self._lost += 1
+        if self._lost > LOSSES:
+            raise _too_busy()
 
     async def stop(self, running: Stored) -> None:
         """Stop another node's run, and wait for its end. Raises ServiceUnavailable, or TooManyRequests."""
@@ -67,13 +72,16 @@ class Patience:
                 return
             if not tell_stop(self._services, now):
                 raise ServiceUnavailable(UNREACHABLE)
-            await self.wait(ended)
+            await self._wait(ended)
 
-    async def wait(self, ended: anyio.Event) -> None:
-        """Until there may be something to see."""
+    async def _wait(self, ended: anyio.Event) -> None:
         if time.monotonic() > self._deadline:
-            raise TooManyRequests("turns", f"this chat is being answered for too long, retry in {RETRY_S} seconds")
+            raise _too_busy()
         await self._run.wait_for(ended, LOOK_S)
+
+
+def _too_busy() -> TooManyRequests:
+    return TooManyRequests("turns", f"others are being answered in this chat, retry in {RETRY_S} seconds")
 
 
 async def follow(services: Services, sender: Sender, running: Stored) -> bool:

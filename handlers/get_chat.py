@@ -28,7 +28,7 @@ async def get_chat(services: Services, sender: Sender, request: GetChat) -> None
             return answer(chat)
         if run and run.transcript:
             return await run.tx.send(partial(answer, run.snapshot()))
-        if _is_settled(chat):
+        if is_settled(chat):
             return answer(chat)
         running = await find_running(services.backends.storage, request.id) if services.nodes.shared else None
         if running and is_elsewhere(services, running):
@@ -48,7 +48,7 @@ async def read_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) 
     Messages that nobody answers any more are finished as they stand.
     """
     found = await _load(services, user, chat_id)
-    if not _is_settled(found[0]) and await close_orphans(services, chat_id):
+    if not is_settled(found[0]) and await close_orphans(services, chat_id):
         return await _load(services, user, chat_id)
     return found
 
@@ -60,5 +60,6 @@ async def _load(services: Services, user: AuthenticatedUser, chat_id: UUID) -> t
     return context.chat, context
 
 
-def _is_settled(chat: ChatWithMessages) -> bool:
+def is_settled(chat: ChatWithMessages) -> bool:
+    """Whether all of its messages have been answered."""
     return all(message.is_completed for message in chat.messages.values())

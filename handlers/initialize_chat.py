@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from backends.messages import add_message, create_chat, replace_message
-from backends.storage import Conflict, Storage
+from backends.storage import Conflict
 from handlers.context import KINDS, Context
 from handlers.elsewhere import Patience
 from handlers.gate import RESTARTING
-from handlers.get_chat import read_chat
+from handlers.get_chat import is_settled, read_chat
 from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
@@ -30,12 +30,18 @@ async def initialize_chat(
         context = await _load_context(services, request, user)
         if run.lease.lost:
             raise ServiceUnavailable(RESTARTING)
+        if context.chat and not is_settled(context.chat):
+            await patience.wait_for_turn(ended)
+            continue
         run.holds = True
         try:
-            return context, await _store(services.backends.storage, run, request, user, context)
+            if transcript := await _store(services, run, request, user, context):
+                return context, transcript
+            run.holds = False
+            patience.lose()
         except Conflict as conflict:
             run.holds = False
-            await patience.after(conflict, ended, replaces=context.chat is not None and run.message_id in context.chat.messages)
+            await patience.explain(conflict)
 
 
 async def editable_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
@@ -55,23 +61,26 @@ async def _load_context(services: Services, request: ChatCreateNewChat, user: Au
 
 
 async def _store(
-    storage: Storage, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context
-) -> Transcript:
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context
+) -> Transcript | None:
+    """None when another node has been faster: what was loaded is not how the chat stands."""
+    storage, owner = services.backends.storage, run.lease.id
     message = _message(run.message_id, request, user)
     if context.chat is None:
         chat = _chat(run.chat_id, user, message, title="" if request.prompt else f"View {context.assets[0].name}")
-        await create_chat(storage, chat, message, user, run.lease.id)
+        await create_chat(storage, chat, message, user, owner)
         return Transcript(chat, message)
     chat = context.chat
+    seen = chat.updated_at if services.nodes.shared else None  # alone, a run has the chat for itself
     chat.updated_at = message.created_at
     if before := chat.messages.get(message.id):
         message.created_at = before.created_at
-        await replace_message(storage, chat, message, run.lease.id)
+        stored = await replace_message(storage, chat, message, owner, seen)
     else:
         chat.message_ids.append(message.id)
-        await add_message(storage, chat, message, user, run.lease.id)
+        stored = await add_message(storage, chat, message, user, owner, seen)
     chat.messages[message.id] = message
-    return Transcript(chat, message)
+    return Transcript(chat, message) if stored else None
 
 
 def _message(id: UUID, request: ChatCreateNewChat, user: AuthenticatedUser) -> ChatMessage:

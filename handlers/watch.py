@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from uuid import UUID
 
@@ -71,14 +72,16 @@ async def close_orphans(services: Services, chat_id: UUID | None = None) -> int:
     Of a dead node's runs nobody has been told the end; of our own all have, and only the database was away.
     """
     me, storage = services.nodes.lease.id, services.backends.storage
-    closed = await finish_orphans(storage, me, services.runs, chat_id)
-    for orphan in closed if services.nodes.shared else ():
-        tell_end(services, orphan.chat_id)
-        if orphan.owner != me:
-            logger.warning("a dead node's run was closed", extra={"answer": str(orphan.id), "node": str(orphan.owner)})
-            services.backends.metrics.runs_ended.labels("interrupted").inc()
-            await _tell_interrupted(services, orphan)
-    return len(closed)
+    closed = 0
+    async with aclosing(finish_orphans(storage, me, services.runs, chat_id)) as orphans:
+        async for orphan in orphans:
+            closed += 1
+            tell_end(services, orphan.chat_id)
+            if services.nodes.shared and orphan.owner != me:
+                logger.warning("a dead node's run was closed", extra={"answer": str(orphan.id), "node": str(orphan.owner)})
+                services.backends.metrics.runs_ended.labels("interrupted").inc()
+                await _tell_interrupted(services, orphan)
+    return closed
 
 
 async def _tell_interrupted(services: Services, orphan: Stored) -> None:
@@ -100,9 +103,14 @@ async def _tell_later(services: Services, orphan: Stored) -> None:
 
 
 async def _every(step: Callable[[], Awaitable[None]], failure: str) -> None:
+    works = True
     while True:
         await anyio.sleep(nodes.RENEW_S)
         try:
             await step()
         except Exception:
-            logger.warning(failure, exc_info=True)
+            if works:  # the first of an outage tells enough
+                logger.warning(failure, exc_info=True)
+            works = False
+        else:
+            works = True

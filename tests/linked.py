@@ -21,7 +21,7 @@ from backends.resume import ResumeLimits
 from backends.storage import Change, Row, Storage
 from schemas.frames import WsResponseMessage
 from settings import Settings
-from tests.client import TIMEOUT_S
+from tests.client import TIMEOUT_S, Client, Frame, fold, is_end, unsettled
 from tests.conftest import House, open_house
 
 LIMITS = ResumeLimits(entries=1000, size=2**20, seconds=60)
@@ -78,12 +78,13 @@ class LinkedBroker(MemoryBroker):
 
 
 class Cable:
-    """The way to a storage: it can be cut, what is written can be held up, and the answer to that can get lost."""
+    """The way to a storage: it can be cut, and what is written can be held up."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.cut = False
-        self.cut_behind = False  # a write arrives, and fails all the same
+        self.cut_behind = False  # what is written arrives, and fails all the same
+        self.blind = False  # nothing can be read
         self.gate = anyio.Event()
         self.gate.set()
         self.held = 0  # how many writes are
@@ -95,7 +96,7 @@ class Cable:
         self.gate.set()
 
     async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
-        if self.cut:
+        if self.cut or self.blind:
             raise OSError("the cable is cut")
         return await self.storage.fetch_all(query, **values)
 
@@ -151,6 +152,20 @@ async def open_nodes(settings: Settings, agent: Agent, count: int = 2) -> AsyncI
 
 def _linked(peers: list[LinkedBroker], own: Backends) -> Backends:
     return replace(own, storage=Cable(own.storage), broker=LinkedBroker(peers), shared=True)
+
+
+async def begun(client: Client, prompt: str, **rest: object) -> list[Frame]:
+    """Post, and return the frames up to the answer's first words."""
+    await client.send({"prompt": prompt, **rest})
+    return await client.until("generatingResponseMessage")
+
+
+def good(frames: list[Frame]) -> dict[str, Any]:
+    """The chat at the end of a stream, which adds up to it."""
+    assert sum(map(is_end, frames)) == 1
+    chat: dict[str, Any] = frames[-1]["payload"]
+    assert unsettled(fold(frames)) == unsettled(chat)
+    return chat
 
 
 async def until(seen: Callable[[], object]) -> None:

@@ -13,11 +13,13 @@ from uuid import uuid4
 import anyio
 import anyio.from_thread
 import anyio.lowlevel
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from backends.broker import MemoryBroker
+from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import TIMEOUT_S, Client, Frame, fold, is_end, unsettled
 from tests.conftest import House, open_house, settings_in
@@ -64,8 +66,8 @@ class ChatLife(RuleBasedStateMachine):
         backend = {"use_uvloop": True}
         self.portal = self.stack.enter_context(anyio.from_thread.start_blocking_portal("asyncio", backend))
         self.agent = self.portal.call(HeldAgent)
-        house = open_house(settings_in(Path(folder)), self.agent)
-        self.house: House = self.stack.enter_context(self.portal.wrap_async_context_manager(house))
+        self.houses = self.enter(settings_in(Path(folder)))
+        self.house = self.houses[0]
         self.alice = self.open()
         self.tabs: list[Ear] = []
         self.runs: list[Run] = []
@@ -73,9 +75,18 @@ class ChatLife(RuleBasedStateMachine):
         self.waiting: list[Run] = []
         self.number = 0
 
+    def enter(self, configuration: Settings) -> list[House]:
+        """The servers, one here."""
+        house = open_house(configuration, self.agent)
+        return [self.stack.enter_context(self.portal.wrap_async_context_manager(house))]
+
     def open(self, user: Any = ALICE) -> Ear:
         client = self.stack.enter_context(self.portal.wrap_async_context_manager(self.house.connect(user)))
         return Ear(client)
+
+    def mine(self) -> list[Ear]:
+        """All of Alice's connections."""
+        return [self.alice, *self.tabs]
 
     def say(self, ear: Ear, payload: dict[str, object], route: str = "/chats/post") -> str:
         """Send a request, and return its label."""
@@ -239,10 +250,11 @@ class ChatLife(RuleBasedStateMachine):
             self.portal.call(self.quiet)
             self.check_streams()
             assert rows(self.house.database, "SELECT id FROM messages WHERE NOT is_completed") == []
-            runs = self.house.services.runs
-            assert [runs._runs, runs._in_chat, runs._turns] == [{}, {}, {}]
+            for house in self.houses:
+                runs = house.services.runs
+                assert [runs._runs, runs._in_chat, runs._turns, runs._of_user] == [{}, {}, {}, {}]
             assert self.agent.running == 0
-            for ear in [self.alice, *self.tabs]:
+            for ear in self.mine():
                 self.portal.call(ear.client.socket.close)
             self.portal.call(self.deserted)
 
@@ -262,21 +274,22 @@ class ChatLife(RuleBasedStateMachine):
     async def quiet(self) -> None:
         """Wait until no run is left, and hear what it said last."""
         with anyio.fail_after(TIMEOUT_S):
-            while len(self.house.services.runs):
+            while any(len(house.services.runs) for house in self.houses):
                 await anyio.lowlevel.checkpoint()
         await self.alice.client.send({}, id="quiet")
         await self.alice.until(lambda frame: frame.get("request_id") == "quiet")
 
     async def deserted(self) -> None:
         """Wait until the broker has nobody left, Bob's connections apart."""
-        broker = self.house.backends.broker
-        assert isinstance(broker, MemoryBroker)
-        with anyio.fail_after(TIMEOUT_S):
-            while ALICE in broker._users:
-                await anyio.lowlevel.checkpoint()
+        for house in self.houses:
+            broker = house.backends.broker
+            assert isinstance(broker, MemoryBroker)
+            with anyio.fail_after(TIMEOUT_S):
+                while ALICE in broker._users:
+                    await anyio.lowlevel.checkpoint()
 
 
 test_the_life_of_a_chat_in_any_order = ChatLife.TestCase
-ChatLife.TestCase.settings = settings(
+ChatLife.TestCase.settings = hypothesis_settings(
     max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -59,8 +59,8 @@ async def message_of(storage: Storage, chat: ChatWithMessages) -> ChatMessage:
 
 async def test_dead_messages_are_finished_as_they_stand_and_their_chats_get_a_title(storage: Storage) -> None:
     untitled, titled = await unfinished(storage, 1), await unfinished(storage, 2, title="Mine")
-    assert {orphan.chat_id for orphan in await finish_orphans(storage, ME)} == {untitled.id, titled.id}
-    assert await finish_orphans(storage, ME) == []
+    assert {orphan.chat_id async for orphan in finish_orphans(storage, ME)} == {untitled.id, titled.id}
+    assert [orphan async for orphan in finish_orphans(storage, ME)] == []
     for chat, title in ((untitled, "What is it?"), (titled, "Mine")):
         found = await find_chat(storage, ALICE, chat.id)
         assert found
@@ -71,8 +71,8 @@ async def test_dead_messages_are_finished_as_they_stand_and_their_chats_get_a_ti
 
 async def test_the_living_and_those_of_other_chats_are_left_alone(storage: Storage) -> None:
     first, second = await unfinished(storage, 1), await unfinished(storage, 2)
-    assert await finish_orphans(storage, ME, {uuid(1)}, first.id) == []
-    assert len(await finish_orphans(storage, ME, (), first.id)) == 1
+    assert [orphan async for orphan in finish_orphans(storage, ME, {uuid(1)}, first.id)] == []
+    assert [orphan.id async for orphan in finish_orphans(storage, ME, (), first.id)] == [uuid(1)]
     assert not (await message_of(storage, second)).is_completed
 
 
@@ -94,7 +94,7 @@ class Overtaken:
 
 async def test_a_message_that_is_answered_while_it_is_found_dead_keeps_its_answer(storage: Storage) -> None:
     chat = await unfinished(storage, 1)
-    assert await finish_orphans(Overtaken(storage, chat), ME) == []
+    assert [orphan async for orphan in finish_orphans(Overtaken(storage, chat), ME)] == []
     message = await message_of(storage, chat)
     assert message.final_reasoning_message is None
     assert [part.message for part in message.response_messages.values() if isinstance(part, TextResponse)] == ["The answer"]

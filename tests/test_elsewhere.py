@@ -10,9 +10,9 @@ import pytest
 
 from settings import Settings
 from tests.agents import HeldAgent
-from tests.client import Client, Frame, fold, is_end, unsettled
+from tests.client import Client, is_end
 from tests.database import as_stored, count, rows, stored_chat
-from tests.linked import Node, open_nodes, until
+from tests.linked import Node, begun, good, open_nodes, until
 from tests.over_http import request
 from tests.test_chat_life import answer_of, first_delta
 from tests.test_chat_life import until as frame_of
@@ -40,20 +40,6 @@ async def pair(settings: Settings) -> AsyncIterator[Pair]:
     agent = HeldAgent()
     async with open_nodes(settings, agent) as (a, b), a.house.connect() as on_a, b.house.connect() as on_b:
         yield Pair(agent, a, b, on_a, on_b)
-
-
-async def begun(client: Client, prompt: str, **rest: object) -> list[Frame]:
-    """Post, and return the frames up to the answer's first words."""
-    await client.send({"prompt": prompt, **rest})
-    return await client.until("generatingResponseMessage")
-
-
-def good(frames: list[Frame]) -> dict[str, Any]:
-    """The chat at the end of a stream, which adds up to it."""
-    assert sum(map(is_end, frames)) == 1
-    chat: dict[str, Any] = frames[-1]["payload"]
-    assert unsettled(fold(frames)) == unsettled(chat)
-    return chat
 
 
 async def test_what_is_posted_on_one_streams_on_both(pair: Pair) -> None:
@@ -240,3 +226,23 @@ async def test_a_replacement_whose_stop_cannot_be_told_is_refused(pair: Pair) ->
     pair.b.broker.cut = True
     await pair.on_b.send({"prompt": "two", "message_id": id, "chat_id": chat_id})
     assert (await frame_of(pair.on_b, "postThread"))["error"]["code"] == "SERVICE_UNAVAILABLE"
+
+
+async def test_get_of_what_has_ended_before_its_node_is_asked_is_its_end(pair: Pair) -> None:
+    chat_id = (await begun(pair.on_a, "one"))[-1]["payload"]["chat_id"]
+    pair.b.broker.hold()
+    async with pair.b.house.connect() as tab:
+        await tab.send({"id": chat_id}, route="/chats/get")
+        await until(lambda: pair.b.broker.told)
+        pair.agent.let_go("one")
+        end = await frame_of(pair.on_a, "complete")
+        pair.b.broker.let_go()
+        assert (await frame_of(tab, "getChat"))["payload"] == end["payload"]
+
+
+async def test_a_notice_that_is_not_understood_harms_nobody(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
+    for notice in (b"", b"nonsense", b'{"type":"new"}', b'{"type":"stop"}', b"\xff", b"[" * 5000):
+        pair.b.broker.tell(notice)
+    pair.agent.let_go("one")
+    await pair.on_a.post(prompt="one")
+    assert caplog.text.count("was not understood") == 6

@@ -3,6 +3,7 @@
 import logging
 import re
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -116,6 +117,20 @@ async def test_a_database_that_refuses_even_the_failure_is_put_right_when_the_ch
     first = again[0]["payload"]["messages"][chat["message_ids"][0]]
     assert (first["is_completed"], first["final_reasoning_message"]) == (True, "Interrupted")
     assert rows(house.database, "SELECT DISTINCT is_completed FROM messages") == [{"is_completed": 1}]
+
+
+async def test_a_retry_of_what_could_not_be_stored_is_answered_with_what_there_is(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    id = str(uuid4())
+    async with house.connect() as client:
+        break_database(house, "UPDATE ON messages")
+        assert_internal((await client.post(prompt="Go", message_id=id))[-1], caplog)
+        mend_database(house)
+        (end,) = await client.post(prompt="Go", message_id=id)
+    assert end["event"] == "complete"
+    message = end["payload"]["messages"][id]
+    assert (message["is_completed"], message["final_reasoning_message"]) == (True, "Interrupted")
 
 
 async def test_text_that_cannot_be_encoded_ends_only_its_own_run(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,6 +1,7 @@
 """Migrations: they build the tables that the code works with, whoever else is starting, and lose no row."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -172,11 +173,7 @@ def test_processes_that_migrate_at_once_do_no_harm(kind: Engine) -> None:
 @pytest.mark.parametrize("revision", REVISIONS)
 def test_an_existing_database_keeps_its_rows(kind: Engine, revision: str) -> None:
     database = kind.new()
-    with connected(database) as connection:
-        config = Config()
-        config.set_main_option("script_location", SCRIPTS)
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+    upgrade(database, revision)
     before = {table: fill(database, table) for table in schema(database)}
     assert len(before) >= 9
     kind.migrate(database)
@@ -184,6 +181,36 @@ def test_an_existing_database_keeps_its_rows(kind: Engine, revision: str) -> Non
         (after,) = rows(database, f"SELECT * FROM {table}")
         assert after | row == after
     assert rows(database, "SELECT * FROM alembic_version") == [{"version_num": REVISIONS[0]}]
+
+
+def test_of_a_chats_unfinished_messages_the_last_stays_so(tmp_path: Path) -> None:
+    database = tmp_path / "x.db"
+    upgrade(database, "0002")
+    rest = "'[]', '[]', NULL, {}, 'user', '{}', '2025-01-01'"
+    with opened(database) as connection:
+        for id, chat, done, day in (
+            ("a", "one", 0, "2025-01-03"),
+            ("b", "one", 0, "2025-01-01"),
+            ("c", "one", 1, "2025-01-04"),
+            ("d", "two", 0, "2025-01-02"),
+            ("e", "two", 0, "2025-01-02"),
+            ("f", "three", 0, "2025-01-01"),
+        ):
+            connection.execute(f"INSERT INTO messages VALUES (?, ?, NULL, {rest.format(done, day)})", (id, chat))
+    migrate_sqlite(database)
+    finished = rows(database, "SELECT id, final_reasoning_message AS why FROM messages WHERE is_completed ORDER BY id")
+    assert [(row["id"], row["why"]) for row in finished] == [("b", "Interrupted"), ("c", None), ("d", "Interrupted")]
+    with opened(database) as connection, pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+        connection.execute("UPDATE messages SET is_completed = 0 WHERE id = 'c'")
+
+
+def upgrade(where: Where, revision: str) -> None:
+    """Bring a database to an earlier schema."""
+    with connected(where) as connection:
+        config = Config()
+        config.set_main_option("script_location", SCRIPTS)
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 def fill(database: Where, table: str) -> dict[str, Any]:
