@@ -179,7 +179,7 @@ def _services(settings: Settings, backends: Backends, tasks: TaskGroup) -> Servi
         connections=Connections(settings.max_connections, settings.max_connections_per_user, backends.connection_quota),
         requests=Gate(),
         posts=Gate(),
-        runs=Runs(settings.max_runs_per_user),
+        runs=Runs(settings.max_runs_per_user, backends.run_quota),
         nodes=Nodes(backends.storage, backends.shared),
         others=Others(),
     )

@@ -131,7 +131,7 @@ async def _open_shared(settings: Settings) -> AsyncIterator[_Shared]:
             broker = await stack.enter_async_context(open_redis_broker(pool, limits))
         except PermissionError:
             raise SettingsError("THREADCAST_BROKER_URL has a user or a password that Redis refuses") from None
-        stack.push_async_callback(counting.disconnect)
+        await stack.enter_async_context(aclosing(counting))
         connections = await stack.enter_async_context(open_redis_quota(counting, "connections"))
         runs = await stack.enter_async_context(open_redis_quota(counting, "runs"))
         yield _Shared(broker, RedisRateLimit(counting, settings.rate_limit), connections, runs)

@@ -4,7 +4,6 @@ All of it is this process' memory; what other nodes run stands in the database. 
 awaited, so that of any number of equal posts at once exactly one becomes a run and the others find it.
 """
 
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from uuid import UUID
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
+from backends.limits import Quota
 from backends.nodes import Lease
 from handlers.gate import RESTARTING
 from handlers.transcript import Item, Transcript
@@ -85,11 +85,14 @@ class Run:
 
 
 class Runs:
-    """The runs of this process, by message, and the turns of each chat. At most `most_per_user` of one user."""
+    """The runs of this process, by message, and the turns of each chat.
 
-    def __init__(self, most_per_user: int) -> None:
+    Of one user at most `most_per_user`, over all processes that share the quota.
+    """
+
+    def __init__(self, most_per_user: int, quota: Quota) -> None:
         self._most_per_user = most_per_user
-        self._of_user: Counter[UUID] = Counter()
+        self._quota = quota
         self.interrupted = False  # nothing is to begin any more
         self._runs: dict[UUID, Run] = {}
         self._in_chat: dict[UUID, Run] = {}
@@ -161,13 +164,10 @@ class Runs:
 
     @asynccontextmanager
     async def _counted(self, run: Run) -> AsyncIterator[None]:
-        """The one place where a user's runs are counted: those of this process."""
-        if self._of_user[run.user_id] >= self._most_per_user:
+        id = f"{run.lease.id}:{run.message_id}"  # two nodes may look at one message for a moment, and each counts its own
+        if not await self._quota.enter(run.user_id, id, self._most_per_user):
             raise TooManyRequests("runs", f"{self._most_per_user} of your posts are being answered, retry in {RETRY_S} seconds")
-        self._of_user[run.user_id] += 1
         try:
             yield
         finally:
-            self._of_user[run.user_id] -= 1
-            if not self._of_user[run.user_id]:
-                del self._of_user[run.user_id]
+            self._quota.leave(run.user_id, id)

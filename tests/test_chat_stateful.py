@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import anyio
@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from backends.broker import MemoryBroker
+from backends.limits import MemoryQuota
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import TIMEOUT_S, Client, Frame, fold, is_end, unsettled
@@ -252,7 +253,8 @@ class ChatLife(RuleBasedStateMachine):
             assert rows(self.house.database, "SELECT id FROM messages WHERE NOT is_completed") == []
             for house in self.houses:
                 runs = house.services.runs
-                assert [runs._runs, runs._in_chat, runs._turns, runs._of_user] == [{}, {}, {}, {}]
+                counted = cast(MemoryQuota, house.backends.run_quota).members
+                assert [runs._runs, runs._in_chat, runs._turns, counted] == [{}, {}, {}, {}]
             assert self.agent.running == 0
             for ear in self.mine():
                 self.portal.call(ear.client.socket.close)

@@ -3,8 +3,9 @@
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
+from typing import cast
 
 import anyio
 import anyio.lowlevel
@@ -31,8 +32,8 @@ async def rate_limit(kind: str, rate: str, request: pytest.FixtureRequest) -> As
         yield MemoryRateLimit(rate)
         return
     pool = open_pool(request.getfixturevalue("redis").url, 16, 1.0)
-    yield RedisRateLimit(pool, rate)
-    await pool.disconnect()
+    async with aclosing(pool):
+        yield RedisRateLimit(pool, rate)
 
 
 @asynccontextmanager
@@ -42,9 +43,8 @@ async def quota_of(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Q
         yield MemoryQuota()
         return
     pool = open_pool(request.getfixturevalue("redis").url, 16, 1.0)
-    async with open_redis_quota(pool, "things") as quota:
+    async with aclosing(pool), open_redis_quota(pool, "things") as quota:
         yield quota
-    await pool.disconnect()
 
 
 KINDS = pytest.mark.parametrize("kind", ["memory", "redis"])
@@ -245,7 +245,8 @@ async def test_a_user_has_so_many_runs_and_the_next_post_is_refused(settings: Se
     async with open_house(limited, agent) as house, house.connect() as client, house.connect(BOB) as bob:
         chat = (await begun(client, prompt="one", message_id=str(uuid(70))))[0]["payload"]["id"]
         await client.send({"prompt": "two", "chat_id": chat})  # waits for its turn, and counts
-        await until(lambda: house.services.runs._of_user[ALICE] == 2)
+        runs = cast(MemoryQuota, house.backends.run_quota).members
+        await until(lambda: len(runs[ALICE]) == 2)
         for payload in ({"prompt": "three"}, {"metric_id": str(REVENUE)}):
             await client.send(payload)
             (*_, frame) = await client.until("postThread")
@@ -263,7 +264,7 @@ async def test_a_user_has_so_many_runs_and_the_next_post_is_refused(settings: Se
         agent.let_go("two")
         await client.until("complete")
         assert refused(house, "runs") == 2
-        await until(lambda: not house.services.runs._of_user)  # nobody is remembered who runs nothing
+        await until(lambda: not runs)  # nobody is remembered who runs nothing
         assert [row["request"] for row in rows(house.database, "SELECT request FROM messages ORDER BY request")] == [
             "four",
             "one",

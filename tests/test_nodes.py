@@ -4,6 +4,7 @@ import json
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -28,6 +29,25 @@ async def test_a_stop_and_the_same_post_reach_the_run_from_any_node(tmp_path: Pa
 
 async def test_a_rate_limit_holds_over_both(tmp_path: Path) -> None:
     await nodes.limited(tmp_path, posts=6)
+
+
+async def test_what_a_user_runs_and_has_open_is_counted_over_both(tmp_path: Path) -> None:
+    few = {"MAX_RUNS_PER_USER": "2", "MAX_CONNECTIONS_PER_USER": "2", "OFFLINE_WORDS": "1000000", "DRAIN_SECONDS": "0"}
+    with cluster(tmp_path) as made, made.node(**few) as a, made.node(**few) as b:
+        (user,) = crowd(tmp_path, 1, **made.settings)
+        with anyio.fail_after(LONGEST_S):
+            async with opened(a, user) as here, opened(b, user) as there:
+                async with opened(b, user) as third:
+                    await third.wait_closed()
+                assert third.close_code == 4029
+                outcomes = []
+                for number, connection in enumerate((here, there, here, there)):
+                    await connection.send(json.dumps({"route": "/chats/post", "id": str(number), "payload": {"prompt": "Go"}}))
+                    frame: dict[str, Any] = {}
+                    while frame.get("request_id") != str(number):
+                        frame = json.loads(await connection.recv())
+                    outcomes.append(frame["error"]["code"] if frame["error"] else frame["event"])
+        assert outcomes == ["initializeChat", "initializeChat", "TOO_MANY_REQUESTS", "TOO_MANY_REQUESTS"]
 
 
 async def test_a_rolling_restart_under_load_loses_nothing(tmp_path: Path) -> None:

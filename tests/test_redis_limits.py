@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +22,8 @@ from tests.world import ALICE
 @asynccontextmanager
 async def quota(url: str) -> AsyncIterator[RedisQuota]:
     pool = open_pool(url, 16, 1.0)
-    async with open_redis_quota(pool, "things") as opened:
+    async with aclosing(pool), open_redis_quota(pool, "things") as opened:
         yield opened
-    await pool.disconnect()
 
 
 def members(redis: RedisServer) -> int:
@@ -32,13 +31,11 @@ def members(redis: RedisServer) -> int:
 
 
 async def test_posts_are_counted_over_all_nodes(redis: RedisServer) -> None:
-    pools = [open_pool(redis.url, 16, 1.0) for _ in range(2)]
-    limits = [RedisRateLimit(pool, "10/minute") for pool in pools]
-    answers = [await limits[number % 2].hit(ALICE) for number in range(12)]
+    async with aclosing(open_pool(redis.url, 16, 1.0)) as a, aclosing(open_pool(redis.url, 16, 1.0)) as b:
+        limits = [RedisRateLimit(pool, "10/minute") for pool in (a, b)]
+        answers = [await limits[number % 2].hit(ALICE) for number in range(12)]
     assert answers[:10] == [None] * 10
     assert all(answer is not None and 50 < answer <= 60 for answer in answers[10:])
-    for pool in pools:
-        await pool.disconnect()
 
 
 @pytest.mark.parametrize("hangs", [True, False])
@@ -50,7 +47,7 @@ async def test_without_redis_a_node_counts_posts_for_itself_and_nobody_waits_for
     monkeypatch.setattr(redis_limits, "AGAIN_S", 60.0)
     async with AsyncExitStack() as stack:
         server = stack.enter_context(redis_server())
-        pool = open_pool(server.url, 16, 1.0)
+        pool = await stack.enter_async_context(aclosing(open_pool(server.url, 16, 1.0)))
         limit = RedisRateLimit(pool, "3/minute")
         things = await stack.enter_async_context(quota(server.url))
         assert await limit.hit(ALICE) is None
@@ -66,7 +63,6 @@ async def test_without_redis_a_node_counts_posts_for_itself_and_nobody_waits_for
         things.leave(ALICE, "2")
         assert await things.enter(ALICE, "5", 3)
         assert time.monotonic() - started < 2  # one time-out each, and not one for each question
-        await pool.disconnect()
 
 
 async def test_what_a_user_has_is_counted_over_all_nodes(redis: RedisServer) -> None:
