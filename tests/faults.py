@@ -8,7 +8,8 @@ import anyio
 from rich.console import Console
 
 from tests import nodes
-from tests.nodes import befallen
+from tests.befallen import befallen, killed
+from tests.mishaps import MISHAPS
 from tests.stress import SEED, Scenario, play
 
 FAULTS: dict[str, Scenario] = {
@@ -16,17 +17,11 @@ FAULTS: dict[str, Scenario] = {
     "stopped, and posted, on both": partial(nodes.stopped_elsewhere, users=20),
     "one limit over both": partial(nodes.limited, posts=20),
     "rolling restart under load": partial(nodes.rolled, users=10, posts=8),
-    "kill -9 of a node": partial(nodes.killed, users=20, within=25),
+    "kill -9 of a node": partial(killed, users=20, within=25),
     **{
         f"{what} for {seconds} s": partial(befallen, users=10, fault=partial(fault, seconds=seconds), whole=whole)
         for seconds in (1, 30)
-        for what, fault, whole in (
-            ("Redis killed", nodes.redis_killed, True),
-            ("Redis stands still", nodes.redis_paused, True),
-            ("PostgreSQL killed", nodes.postgres_killed, False),
-            ("PostgreSQL stands still", nodes.postgres_paused, False),
-            ("a node stands still", nodes.node_paused, False),
-        )
+        for what, (fault, whole) in MISHAPS.items()
     },
 }
 

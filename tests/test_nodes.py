@@ -10,10 +10,11 @@ import anyio
 import pytest
 
 from tests import nodes
+from tests.befallen import befallen, killed
 from tests.client import fold, is_end, unsettled
 from tests.cluster import cluster
 from tests.crowd import LONGEST_S, crowd, opened, post
-from tests.nodes import befallen
+from tests.mishaps import MISHAPS
 
 pytestmark = pytest.mark.timeout(120)  # a node is taken for dead after ten seconds, not sooner
 
@@ -70,18 +71,10 @@ async def test_workers_share_a_port_their_users_and_a_stop(tmp_path: Path) -> No
 
 
 async def test_a_killed_nodes_runs_are_closed_and_told_by_the_other(tmp_path: Path) -> None:
-    await nodes.killed(tmp_path, users=4, within=25)
+    await killed(tmp_path, users=4, within=25)
 
 
-@pytest.mark.parametrize(
-    ("fault", "whole"),
-    [
-        (nodes.redis_killed, True),
-        (nodes.redis_paused, True),
-        (nodes.postgres_killed, False),
-        (nodes.postgres_paused, False),
-        (nodes.node_paused, False),
-    ],
-)
-async def test_a_fault_of_a_second_loses_and_doubles_nothing(tmp_path: Path, fault: nodes.Fault, whole: bool) -> None:
+@pytest.mark.parametrize("name", MISHAPS)
+async def test_a_fault_of_a_second_loses_and_doubles_nothing(tmp_path: Path, name: str) -> None:
+    fault, whole = MISHAPS[name]
     await befallen(tmp_path, 4, partial(fault, seconds=1), whole=whole)

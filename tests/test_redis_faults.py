@@ -14,7 +14,8 @@ from backends.resume import ResumeLimits
 from schemas.chats import TextResponse
 from schemas.events import GeneratingResponseMessage, WsEvent
 from schemas.frames import WsResponseMessage
-from tests.redis import Proxy, RedisServer, node, redis_server
+from tests.proxy import Proxy
+from tests.redis import RedisServer, node, redis_server
 from tests.test_broker import Ear, said
 from tests.test_connection import until
 from tests.test_resume import delta
@@ -81,8 +82,8 @@ class Town:
 async def town(server: RedisServer, limits: ResumeLimits = ROOMY, bound: int = 2**20) -> AsyncIterator[Town]:
     proxy = Proxy(server.port)
     async with (
-        proxy.serving() as url,
-        node(url, limits, bound) as a,
+        proxy.serving() as port,
+        node(f"redis://127.0.0.1:{port}/0", limits, bound) as a,
         node(server.url, limits, bound) as b,
         AsyncExitStack() as stack,
     ):
