@@ -40,7 +40,7 @@ test: $(BIN)/.installed-dev ## run all checks and tests
 stress: $(BIN)/.installed-dev ## storms, kills and churn at full size, about 5 minutes; prints a table
 	$(BIN)/python -m tests.stress
 
-faults: $(BIN)/.installed-dev ## what can befall two nodes, Redis and PostgreSQL, about 7 minutes; prints a table
+faults: $(BIN)/.installed-dev ## what can befall two nodes, Redis and PostgreSQL, about 9 minutes; prints a table
 	$(BIN)/python -m tests.faults
 
 cluster: $(BIN)/.installed-dev ## two nodes with a Redis and a PostgreSQL of their own, until Ctrl-C
