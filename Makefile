@@ -7,7 +7,7 @@ MEASURE ?=
 URL ?= ws://127.0.0.1:8000/api/v1/ws
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test stress faults cluster conformance bench chat stop model clean
+.PHONY: help install run test test-page screenshot stress faults cluster conformance bench chat stop model clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -36,6 +36,12 @@ test: $(BIN)/.installed-dev ## run all checks and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto
+
+test-page: $(BIN)/.installed-dev ## test the page at / in a browser, about a minute; needs Debian's chromium
+	$(BIN)/pytest -m page tests/test_page.py
+
+screenshot: $(BIN)/.installed-dev ## the README's picture of the page
+	$(BIN)/python -m tests.screenshot
 
 stress: $(BIN)/.installed-dev ## storms, kills and churn at full size, about 5 minutes; prints a table
 	$(BIN)/python -m tests.stress

@@ -41,6 +41,7 @@ from backends.storage import sole_server
 from backends.workers import serve_together, sockets_on
 from handlers.connection import TOKEN_EXPIRED, TOO_MANY, Connection
 from handlers.connections import Connections, TooManyConnections
+from handlers.console import page
 from handlers.dev import dev_secret, load_demo, make_dev_secret
 from handlers.draining import drain
 from handlers.errors import describe
@@ -163,6 +164,9 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", metrics),
+        Route("/", page("index.html", "text/html")),
+        Route("/console.css", page("console.css", "text/css")),
+        Route("/console.js", page("console.js", "text/javascript")),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 
@@ -246,8 +250,7 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None, wor
 
     async def prepare() -> str:
         async with open_backends(settings, secret) as backends:  # what cannot be had is said here, in one line
-            url = f"ws://{settings.host}:{settings.port}/api/v1/ws"
-            return await load_demo(backends.storage, secret, url) if dev else ""
+            return await load_demo(backends.storage, secret, settings.host, settings.port) if dev else ""
 
     alone = nullcontext() if settings.on_postgres else sole_server(settings.database_path)
     try:

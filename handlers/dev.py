@@ -3,6 +3,7 @@
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from starlette.datastructures import Secret
 
@@ -29,24 +30,29 @@ def make_dev_secret() -> Secret:
     return Secret(SECRET_FILE.read_text())
 
 
-async def load_demo(storage: Storage, secret: Secret, url: str) -> str:
+async def load_demo(storage: Storage, secret: Secret, host: str, port: int) -> str:
     """Load the demo data and return what to tell the person at the terminal."""
     demo = await load_file(storage, DEMO_FILE.read_bytes())
     user = demo.users[0]
     token = issue_token(secret, user.id, TOKEN_DAYS * 86_400, PERSON)
-    assets = "\n".join(f"    {asset.asset_type}:{asset.id}  {asset.name}" for asset in demo.assets)
+    listed = [f"{asset.asset_type}:{asset.id}" for asset in demo.assets]
+    assets = "\n".join(f"    {name}  {asset.name}" for name, asset in zip(listed, demo.assets, strict=True))
+    # After the #, which no server is sent and no log has: the console takes it from there.
+    brought = [("token", token), *(("asset", f"{name}:{asset.name}") for name, asset in zip(listed, demo.assets, strict=True))]
     return f"""
-  Threadcast is listening on {url}
+  Open this address, in as many tabs as you like:
+
+http://{host}:{port}/#{urlencode(brought, quote_via=quote, safe=":")}
+
+  Or talk to ws://{host}:{port}/api/v1/ws from another terminal:
+    make chat PROMPT="What is this?"
+    make chat ASSET={listed[0]}
 
   Demo user {user.email}, assets:
 {assets}
 
   Token ({TOKEN_DAYS} days):
     {token}
-
-  Talk to it from another terminal:
-    make chat PROMPT="What is this?"
-    make chat ASSET={demo.assets[0].asset_type}:{demo.assets[0].id}
 
   Ctrl-C stops it.
 """

@@ -1,0 +1,33 @@
+"""The console at `/`: three files that are as they are, and may do what any client may and nothing else."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+FILES = Path(__file__).parent / "static"
+
+# Nothing from elsewhere, nothing inline, no markup made of text, no frame around it; `data:` is for the icon.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",  # a new version is a new page
+}
+
+
+def page(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+    """Answers with one of the files."""
+    content = (FILES / name).read_bytes()
+
+    async def answer(request: Request) -> Response:
+        return Response(content, headers=HEADERS, media_type=media_type)
+
+    return answer

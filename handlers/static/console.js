@@ -1,0 +1,718 @@
+// The console: one client of the protocol that shows what it hears. It has no power that any other client has not.
+//
+// Its parts, each of which knows only those above it: what frames add up to (Chats), what one request did (Requests), the socket
+// (Link), and the page. The page is drawn from the first two at most once a picture, so a fast stream costs no more than a slow
+// one. What comes from outside becomes text nodes and attributes, never markup.
+
+const MOST_CHATS = 30; // that are held whole
+const MOST_FRAMES = 1000; // in the inspector
+const MOST_FRAME_CHARACTERS = 8_000_000; // the same in characters
+const MOST_REQUESTS = 50; // that have a picture
+const PAGE_SIZE = 25; // chats that are listed at a time
+const LONGEST_PAUSE_MS = 10_000; // between two tries to connect
+
+// By close code: what it means, and whether to come back.
+const CLOSES = {
+  1000: ["closed by this page", false],
+  1002: ["this page broke the WebSocket protocol", false],
+  1006: ["the connection was lost", true],
+  1007: ["this page sent no UTF-8", false],
+  1009: ["this page sent too large a frame", false],
+  1011: ["no pong in time, or an error of the server's", true],
+  1012: ["the server restarts", true],
+  4001: ["the token has expired", false],
+  4008: ["this page read too slowly", true],
+  4029: ["you have too many connections", false],
+};
+
+const words = (text) => text?.match(/\S+/g)?.length ?? 0;
+
+/** A version 4 UUID. `crypto.randomUUID` is only there over HTTPS and on this very machine. */
+function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+// What frames add up to
+
+/** A part of an answer after one more frame of it. */
+function merged(old, part) {
+  const text = (whole, chunk, before) => whole ?? (before ?? "") + (chunk ?? "");
+  if (part.type === "text") {
+    return { ...part, message: text(part.message, part.message_chunk, old?.message), message_chunk: null };
+  }
+  if (part.type === "files") {
+    const files = { ...old?.files };
+    for (const [id, { file, ...rest }] of Object.entries(part.files)) {
+      files[id] = { ...rest, file: { ...file, text: text(file.text, file.text_chunk, files[id]?.file.text), text_chunk: null } };
+    }
+    return { ...part, file_ids: Object.keys(files), files };
+  }
+  return part;
+}
+
+/** The chats of which this page has heard, the latest last. */
+class Chats {
+  whole = new Map(); // by id, with their messages
+  listed = new Map(); // by id: {id, title, updated_at}, the newest first as far as they have been asked for
+
+  /** Take a frame. Returns the id of a chat that would have to be got to understand it. */
+  hear(frame) {
+    const payload = frame.payload;
+    switch (frame.event) {
+      case "initializeChat":
+      case "complete":
+      case "getChat":
+        this.#hold(structuredClone(payload));
+        break;
+      case "generatingTitle":
+        return this.#grow(payload, (chat) => {
+          chat.title = payload.title ?? (payload.title_chunk ? chat.growing + payload.title_chunk : chat.title);
+          chat.growing = chat.title;
+          this.#list(chat);
+        });
+      case "generatingReasoningMessage":
+        return this.#grow(payload, (_, message) => this.#add(message, "reasoning", payload.reasoning));
+      case "generatingResponseMessage":
+        return this.#grow(payload, (_, message) => this.#add(message, "response", payload.response_message));
+      case "getChatsList":
+        for (const chat of payload) this.listed.set(chat.id, chat);
+    }
+    return null;
+  }
+
+  #hold(chat) {
+    chat.growing = ""; // a title's pieces
+    this.whole.delete(chat.id);
+    this.whole.set(chat.id, chat);
+    if (this.whole.size > MOST_CHATS) this.whole.delete(this.whole.keys().next().value);
+    this.#list(chat);
+  }
+
+  #list({ id, title, updated_at }) {
+    const rest = new Map(this.listed);
+    rest.delete(id);
+    this.listed = new Map([[id, { id, title, updated_at }], ...rest]);
+  }
+
+  #grow(payload, change) {
+    const chat = this.whole.get(payload.chat_id);
+    const message = chat?.messages[payload.message_id];
+    if (!message) return payload.chat_id;
+    change(chat, message);
+    return null;
+  }
+
+  #add(message, kind, part) {
+    const ids = message[`${kind}_message_ids`], parts = message[`${kind}_messages`];
+    if (!(part.id in parts)) ids.push(part.id);
+    parts[part.id] = merged(parts[part.id], part);
+  }
+}
+
+/** What became of each request that has a label, this page's and those of the user's other tabs. */
+class Requests {
+  all = new Map();
+
+  /** This page is about to send it. */
+  begin(id, label, at) {
+    this.all.set(id, { id, label, began: at, events: [], ended: null });
+    if (this.all.size > MOST_REQUESTS) this.all.delete(this.all.keys().next().value);
+  }
+
+  hear(frame, at, size) {
+    const id = frame.request_id;
+    if (id === undefined || frame.route !== "/chats/post") return;
+    if (!this.all.has(id)) this.begin(id, "another tab's", at);
+    const request = this.all.get(id), payload = frame.payload;
+    const part = payload?.reasoning ?? payload?.response_message;
+    const chunk = payload?.title_chunk ?? part?.message_chunk;
+    request.events.push({ at: at - request.began, event: frame.error ? "error" : frame.event, words: words(chunk), size });
+    if (frame.event === "complete" || frame.error) request.ended = at - request.began;
+    const asked = frame.event === "initializeChat" && payload.messages[payload.message_ids.at(-1)]?.request_message?.request;
+    if (asked && request.label === "another tab's") request.label = `another tab's: ${asked.slice(0, 40)}`;
+  }
+}
+
+// The socket
+
+/** A connection that comes back after a cut and goes on where it was. */
+class Link {
+  #socket = null;
+  #place = null; // [epoch, offset], when it is known
+  #tries = 0;
+  #timer = 0;
+  #barrier = null; // the label of the request whose answer says that all that was missed has come
+  #missed = 0;
+  #label = `page-${uuid().slice(0, 8)}-`;
+  #count = 0;
+  token = null;
+  live = false;
+
+  /** `on` has `frame(frame, text)`, `note(text)`, `state(name, text)`, `live(recovered)` and `refused(why)`. */
+  constructor(on) {
+    this.on = on;
+    addEventListener("online", () => this.#timer && this.connect());
+  }
+
+  connect() {
+    clearTimeout(this.#timer);
+    this.#timer = 0;
+    const old = this.#socket;
+    this.#socket = null;
+    old?.close(1000);
+    this.live = false;
+    this.on.state("connecting", "connecting…");
+    const query = new URLSearchParams({ authentication: this.token, since: this.#place?.join(":") ?? "" });
+    const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/v1/ws?${query}`);
+    let opened = false;
+    socket.onopen = () => { opened = true; };
+    socket.onmessage = ({ data }) => socket === this.#socket && this.#hear(data);
+    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#closed(code, reason, opened);
+    this.#socket = socket;
+  }
+
+  /** Send a request, with a label that is returned. False when it cannot be sent now. */
+  send(route, payload, label = this.label()) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    const text = JSON.stringify({ route, id: label, payload });
+    this.#socket.send(text);
+    this.on.sent(text, route, label);
+    return label;
+  }
+
+  label() {
+    return this.#label + ++this.#count;
+  }
+
+  #hear(text) {
+    const frame = JSON.parse(text);
+    this.on.frame(frame, text);
+    if (frame.route === "/stream" && frame.event === "resumed") this.#resumed(frame.payload);
+    else if (frame.event === "goingAway") {
+      this.on.state("draining", `draining: the server restarts within ${Math.ceil(frame.payload.retry_after)} s, what runs may finish`);
+    } else if (frame.offset === undefined) this.#place = null; // it is in no log, so there is no going on from it
+    else if (this.#place) {
+      this.#place[1] = frame.offset;
+      if (this.#barrier && frame.request_id !== this.#barrier) this.#missed++;
+    }
+    if (this.#barrier && frame.request_id === this.#barrier) this.#caughtUp();
+  }
+
+  #resumed({ epoch, offset, recovered }) {
+    this.wasHere = this.#place !== null;
+    this.recovered = recovered;
+    this.#place = [epoch, offset];
+    this.#missed = 0;
+    this.#barrier = this.label();
+    this.send("/chats/list", { page_size: PAGE_SIZE }, this.#barrier);
+  }
+
+  #caughtUp() {
+    this.#barrier = null;
+    this.#tries = 0;
+    this.live = true;
+    const back = this.recovered ? `, resumed with ${this.#missed} frames` : ", and got anew: the log did not reach back";
+    this.on.state("live", `live${this.wasHere ? back : ""}`);
+    this.on.live(this.recovered && this.wasHere);
+  }
+
+  async #closed(code, reason, opened) {
+    this.live = false;
+    this.#barrier = null;
+    const [meaning, again] = CLOSES[code] ?? ["no reason that is known here", true];
+    this.on.note(`closed with ${code}${reason ? ` (${reason})` : ""}: ${meaning}`);
+    if (!opened && (await this.#isRefused())) return this.on.refused("The server does not take this token.");
+    if (code === 4001) return this.on.refused("The token has expired.");
+    const said = opened ? `closed with ${code}: ${reason || meaning}` : "the server cannot be reached";
+    if (!again) return this.on.state("closed", said);
+    const pause = this.#tries ? Math.min(LONGEST_PAUSE_MS, 250 * 2 ** this.#tries) * (0.5 + Math.random() / 2) : 0;
+    this.#tries++;
+    this.on.state("connecting", `${said}; again in ${(pause / 1000).toFixed(1)} s`);
+    this.#timer = setTimeout(() => this.connect(), pause);
+  }
+
+  /** A browser does not say why an upgrade was refused, but HTTP does. An empty post is refused before it counts as one. */
+  async #isRefused() {
+    this.on.state("closed", "the server cannot be reached");
+    try {
+      const headers = { authorization: `Bearer ${this.token}`, "content-type": "application/json" };
+      return (await fetch("/api/v1/chats", { method: "POST", headers, body: "{}" })).status === 401;
+    } catch {
+      return false;
+    }
+  }
+}
+
+// The page
+
+const $ = (id) => document.getElementById(id);
+
+/** An element, with properties and children; text children become text. */
+function made(tag, properties = {}, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  return element;
+}
+
+const chats = new Chats(), requests = new Requests();
+const posts = new Map(); // by label: this page's, from their sending until their message is heard of, or refused
+const view = { chat: null, post: null }; // what is shown: a chat, or what was posted to begin one
+const got = new Set(); // chats that have been asked for since the connection lives
+
+const link = new Link({
+  sent: (text, route, label) => inspect("out", text, `→ ${route}`, label),
+  frame: (frame, text) => hear(frame, text),
+  note: (text) => inspect("note", null, text),
+  state(name, text) {
+    $("light").dataset.state = name;
+    $("light-text").textContent = text;
+  },
+  refused(why) {
+    this.state("closed", why);
+    askForToken(why);
+  },
+  live(recovered) {
+    if (!recovered) {
+      got.clear();
+      if (view.chat) get(view.chat);
+    }
+    for (const post of posts.values()) if (!post.error) submit(post); // what was lost on its way; the server knows what it has
+    draw();
+  },
+});
+
+function hear(frame, text) {
+  const now = performance.now(), size = new TextEncoder().encode(text).length, mine = posts.get(frame.request_id);
+  inspect(frame.error ? "error" : "in", text, `${frame.event}${frame.error ? ` ${frame.error.code}` : ""}`, frame.request_id, size, now);
+  requests.hear(frame, now, size);
+  if (frame.error) return refused(frame, mine);
+  const unknown = chats.hear(frame);
+  if (frame.event === "initializeChat" || frame.event === "complete") {
+    posts.delete(frame.request_id);
+    if (mine && view.post === frame.request_id) show(frame.payload.id);
+    else if (!view.chat && !view.post && !$("prompt").value) show(frame.payload.id);
+  } else if (unknown && !got.has(unknown) && !view.post && (!view.chat || view.chat === unknown)) {
+    if (!view.chat) show(unknown); // a tab that was opened while this was being answered
+    else get(unknown);
+  }
+  if (frame.event === "getChatsList") $("more-chats").hidden = frame.payload.length < PAGE_SIZE;
+  draw();
+}
+
+function refused(frame, post) {
+  const { code, message } = frame.error;
+  if (post && code === "SERVICE_UNAVAILABLE" && $("light").dataset.state === "draining") return; // sent again when it is back
+  if (post) post.error = `${code}: ${message}`;
+  else if (frame.event !== "stopChat" || code !== "NOT_FOUND") $("notice").textContent = `${code}: ${message}`;
+  const message_id = post?.payload.message_id;
+  for (const chat of chats.whole.values()) {
+    if (message_id in chat.messages) { // its stream had begun
+      chat.messages[message_id].error = post.error;
+      posts.delete(frame.request_id);
+    }
+  }
+  draw();
+}
+
+function get(id) {
+  got.add(id);
+  link.send("/chats/get", { id });
+}
+
+function show(id) {
+  Object.assign(view, { chat: id, post: null });
+  $("notice").textContent = "";
+  if (id && !chats.whole.has(id)) get(id);
+  draw();
+}
+
+/** Post, now or when there is a connection. */
+function submit(post) {
+  if (link.live) link.send("/chats/post", post.payload, post.label);
+}
+
+function post(payload, text) {
+  const label = link.label(), made = { label, payload: { ...payload, message_id: payload.message_id ?? uuid() }, text, error: null };
+  posts.set(label, made);
+  requests.begin(label, text.slice(0, 60), performance.now());
+  $("request").dataset.follow = label;
+  if (!payload.chat_id) Object.assign(view, { chat: null, post: label });
+  submit(made);
+  draw();
+}
+
+// Drawing: the parts that change are asked for, and drawn with the next picture
+
+let drawing = 0;
+
+function draw() {
+  drawing ||= requestAnimationFrame(() => {
+    drawing = 0;
+    drawList();
+    drawChat();
+    drawInspector();
+    drawTimeline();
+  });
+}
+
+/** Have these children, in this order; each is made once for its key, and then only changed. */
+function keyed(parent, items, key, make, change) {
+  const known = (parent.known ??= new Map()), kept = new Map();
+  let place = parent.firstChild;
+  for (const item of items) {
+    const id = key(item), node = known.get(id) ?? make(item);
+    kept.set(id, node);
+    change(node, item);
+    if (node === place) place = place.nextSibling;
+    else parent.insertBefore(node, place);
+  }
+  for (const [id, node] of known) if (!kept.has(id)) node.remove();
+  parent.known = kept;
+}
+
+/** A node's text: what is only longer than before is appended, so that a selection and a reader stay where they are. */
+function setText(node, text) {
+  const child = node.firstChild ?? node.appendChild(document.createTextNode(""));
+  if (child.data === text) return;
+  if (child.data && text.startsWith(child.data)) child.appendData(text.slice(child.data.length));
+  else child.data = text;
+}
+
+function drawList() {
+  keyed(
+    $("chats"), chats.listed.values(), (chat) => chat.id,
+    (chat) => {
+      const button = made("button", { type: "button", onclick: () => show(chat.id) }, made("span", { className: "text" }), made("small"));
+      return made("li", {}, button);
+    },
+    ({ firstChild: button }, chat) => {
+      setText(button.firstChild, chat.title || "untitled");
+      setText(button.lastChild, new Date(chat.updated_at).toLocaleString());
+      button.ariaCurrent = String(chat.id === view.chat);
+    },
+  );
+}
+
+function drawChat() {
+  const chat = chats.whole.get(view.chat), box = $("messages");
+  const messages = chat ? chat.message_ids.map((id) => chat.messages[id]) : [];
+  const running = messages.find((message) => !message.is_completed && !message.error);
+  const waiting = [...posts.values()].filter((post) => (view.chat ? post.payload.chat_id === view.chat : post.label === view.post));
+  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+  setText($("title"), chat?.title || (view.chat ? "untitled" : "New chat"));
+  box.ariaBusy = String(Boolean(running));
+  const replaced = new Set(waiting.filter((post) => !post.error).map((post) => post.payload.message_id));
+  keyed(box, [...messages, ...waiting.filter((post) => !(post.payload.message_id in (chat?.messages ?? {})))],
+    (it) => it.id ?? it.label, makeMessage, (node, it) => drawMessage(node, it, chat, replaced.has(it.id)));
+  if (atEnd) box.scrollTop = box.scrollHeight;
+  $("stop").hidden = !running;
+  $("stop").onclick = () => running && link.send("/chats/stop", { id: view.chat, message_id: running.id });
+  $("asset").disabled = Boolean(view.chat);
+  $("asset").title = view.chat ? "a chat goes on about what it began with" : "";
+  document.title = chat?.title ? `${chat.title} · Threadcast` : "Threadcast";
+}
+
+function makeMessage() {
+  const again = made("button", { type: "button" }, "Run again");
+  return made("article", {},
+    made("div", { className: "request" }, made("small"), made("span", { className: "text" })),
+    made("div"), made("div"),
+    made("p", { className: "failed" }),
+    made("p", { className: "foot" }, made("span"), again));
+}
+
+function drawMessage(article, it, chat, isReplaced) {
+  const [request, reasoning, response, failed, foot] = article.children;
+  const asked = it.request_message, isPost = "label" in it;
+  setText(request.firstChild, isPost ? "you" : (asked?.sender_name ?? ""));
+  setText(request.lastChild, isPost ? it.text : (asked?.request ?? ""));
+  request.hidden = !isPost && !asked;
+  drawParts(reasoning, isPost ? [] : it.reasoning_message_ids.map((id) => it.reasoning_messages[id]), "reasoning");
+  drawParts(response, isPost ? [] : it.response_message_ids.map((id) => it.response_messages[id]), "response");
+  setText(failed, it.error ?? "");
+  failed.hidden = !it.error;
+  const done = isPost ? "" : it.final_reasoning_message ?? (it.is_completed ? "answered" : "answering…");
+  setText(foot.firstChild, isReplaced ? "asked again…" : it.error ? "" : isPost ? (link.live ? "sent" : "waits for the connection") : done);
+  foot.lastChild.hidden = isReplaced || !(it.error || (it.is_completed && asked));
+  foot.lastChild.onclick = () => {
+    if (isPost) posts.delete(it.label);
+    if (isPost) return post(it.payload, it.text);
+    it.error = null;
+    post({ chat_id: chat.id, message_id: it.id, prompt: asked.request }, asked.request);
+  };
+}
+
+function drawParts(box, parts, kind) {
+  keyed(box, parts, (part) => part.id, (part) => makePart(part, kind), drawPart);
+}
+
+function makePart(part, kind) {
+  if (part.type === "file") return made("div", { className: "card" }, made("strong", { className: "text" }), made("small"), made("code"));
+  if (kind === "response") return made("p", { className: "text" });
+  return made("div", { className: "reasoning" }, made("div", { className: "name text" }), made("div", { className: part.type === "text" ? "text" : "" }));
+}
+
+function drawPart(node, part) {
+  if (part.type === "file") {
+    setText(node.children[0], part.file_name);
+    setText(node.children[1], ` ${part.file_type}, version ${part.version_number}. ${part.metadata.at(-1)?.message ?? ""} `);
+    setText(node.children[2], `${part.file_type}:${part.id}`);
+    offer(`${part.file_type}:${part.id}`, part.file_name);
+  } else if (node.className === "text") setText(node, part.message ?? "");
+  else {
+    setText(node.firstChild, [part.title, part.secondary_title, part.status === "completed" ? "" : part.status].filter(Boolean).join(" · "));
+    const body = node.lastChild;
+    if (part.type === "text") setText(body, part.message ?? "");
+    else if (part.type === "pills") drawPills(body, part.pill_containers);
+    else keyed(body, Object.values(part.files), (file) => file.id, () => made("div", { className: "card" }, made("strong", { className: "text" }), made("pre")), drawFile);
+  }
+}
+
+function drawPills(body, groups) {
+  const pills = groups.flatMap((group) => group.pills.map((pill) => ({ ...pill, group: group.title })));
+  keyed(body, pills, (pill) => `${pill.group} ${pill.id}`, () => made("span", { className: "pill text" }), (node, pill) => {
+    setText(node, pill.text);
+    node.title = `${pill.group}: ${pill.type}`;
+    if (pill.type === "metric" || pill.type === "dashboard") offer(`${pill.type}:${pill.id}`, pill.text);
+  });
+}
+
+function drawFile(node, file) {
+  setText(node.firstChild, `${file.file_name} · ${file.status}`);
+  setText(node.lastChild, file.file.text ?? "");
+}
+
+/** Let an asset be picked. */
+function offer(value, name) {
+  const select = $("asset");
+  if ([...select.options].some((option) => option.value === value)) return;
+  select.insertBefore(made("option", { value }, `${name} (${value.split(":")[0]})`), select.lastElementChild);
+}
+
+// The inspector
+
+const began = performance.now();
+let frames = [], held = 0, fresh = [];
+
+function inspect(kind, text, what, request = "", size = text?.length ?? 0, at = performance.now()) {
+  const frame = { kind, text, what, request, size, at, node: null };
+  frames.push(frame);
+  fresh.push(frame);
+  held += text?.length ?? 0;
+  while (frames.length > MOST_FRAMES || held > MOST_FRAME_CHARACTERS) {
+    const oldest = frames.shift();
+    held -= oldest.text?.length ?? 0;
+    oldest.node?.remove();
+    oldest.gone = true;
+  }
+  draw();
+}
+
+const passes = (frame) => {
+  const wanted = $("filter").value.trim().toLowerCase();
+  return !wanted || `${frame.what} ${frame.text ?? ""}`.toLowerCase().includes(wanted);
+};
+
+function drawInspector() {
+  if ($("inspector").hidden) return;
+  const list = $("frames"), atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  for (const frame of fresh) if (!frame.gone) list.append((frame.node = makeFrame(frame)));
+  fresh = [];
+  if (atEnd) list.scrollTop = list.scrollHeight;
+  countFrames();
+}
+
+function countFrames() {
+  const shown = frames.filter((frame) => frame.node && !frame.node.hidden).length;
+  setText($("counts"), shown === frames.length ? `${shown} frames` : `${shown} of ${frames.length} frames`);
+}
+
+function makeFrame(frame) {
+  const line = [
+    made("span", { className: "when" }, ((frame.at - began) / 1000).toFixed(3)),
+    made("span", { className: "size" }, frame.text === null ? "" : `${frame.size} B`),
+    made("span", { className: "what text" }, frame.what),
+  ];
+  const item = made("li", { className: frame.kind });
+  item.hidden = !passes(frame);
+  if (frame.text === null) item.append(made("details", {}, made("summary", {}, ...line)));
+  else {
+    const details = made("details", {}, made("summary", {}, ...line));
+    details.addEventListener("toggle", () => {
+      if (!details.open || details.childElementCount > 1) return;
+      const pre = made("pre", { tabIndex: 0 }, JSON.stringify(JSON.parse(frame.text), null, 2));
+      details.append(pre, made("button", { type: "button", onclick: (event) => copy(frame.text, event.target, pre) }, "Copy as JSON"));
+    });
+    item.append(details);
+  }
+  return item;
+}
+
+async function copy(text, button, shown) {
+  try {
+    await navigator.clipboard.writeText(text);
+    setText(button, "Copied");
+  } catch { // not over HTTPS: then by hand
+    if (shown) getSelection().selectAllChildren(shown);
+    setText(button, shown ? "Press Ctrl+C" : "Only over HTTPS");
+  }
+}
+
+// The picture of one request
+
+const ROWS = ["generatingTitle", "generatingReasoningMessage", "generatingResponseMessage"];
+const LEFT = 62, RIGHT = 412, TOP = 8, ROW = 36;
+
+function drawn(tag, attributes, text) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text) element.textContent = text;
+  return element;
+}
+
+function drawTimeline() {
+  if ($("inspector").hidden) return;
+  const select = $("request");
+  keyed(select, [...requests.all.values()].reverse(), (request) => request.id,
+    (request) => made("option", { value: request.id }), (option, request) => setText(option, request.label));
+  if (select.dataset.follow && requests.all.has(select.dataset.follow)) select.value = select.dataset.follow;
+  const request = requests.all.get(select.value) ?? [...requests.all.values()].at(-1);
+  const events = request?.events ?? [];
+  if (!events.length || (request === drawTimeline.last && events.length === drawTimeline.count)) return;
+  Object.assign(drawTimeline, { last: request, count: events.length });
+  $("timeline").replaceChildren(...picture(events));
+  const streamed = events.filter((event) => ROWS.includes(event.event)), all = streamed.map((event) => event.words);
+  const first = `first event after ${events[0].at.toFixed(1)} ms`;
+  const sum = all.reduce((before, count) => before + count, 0);
+  const joined = sum ? `${streamed.length} frames of ${sum} words, at most ${Math.max(...all)} joined in one` : `${streamed.length} frames, each whole`;
+  const total = request.ended === null ? "not ended yet" : `ended after ${(request.ended / 1000).toFixed(2)} s`;
+  setText($("summary"), `${first}; ${joined}; ${total}. Bars are as high as the words that their frame joined.`);
+  $("timeline").setAttribute("aria-label", `${first}; ${joined}; ${total}`);
+}
+
+function* picture(events) {
+  const total = Math.max(1, events.at(-1).at), most = Math.max(1, ...events.map((event) => event.words));
+  const x = (at) => LEFT + (RIGHT - LEFT) * (at / total), bottom = TOP + ROWS.length * ROW;
+  for (const [index, name] of ["title", "reasoning", "response"].entries()) {
+    const y = TOP + (index + 1) * ROW;
+    yield drawn("line", { x1: LEFT, x2: RIGHT, y1: y, y2: y });
+    yield drawn("text", { x: 2, y: y - 4 }, name);
+  }
+  for (const { at, event, words: count } of events) {
+    const row = ROWS.indexOf(event);
+    if (row < 0) {
+      const mark = drawn("line", { x1: x(at), x2: x(at), y1: TOP, y2: bottom, class: event === "error" ? "failed" : "mark" });
+      mark.append(drawn("title", {}, `${event} at ${at.toFixed(1)} ms`));
+      yield mark;
+    } else {
+      const height = 4 + (ROW - 8) * (count / most);
+      const bar = drawn("rect", { x: x(at) - 1, y: TOP + (row + 1) * ROW - height, width: 2, height, class: event });
+      bar.append(drawn("title", {}, `${event} at ${at.toFixed(1)} ms: ${count} words`));
+      yield bar;
+    }
+  }
+  for (const part of [0, 0.5, 1]) {
+    const anchor = part === 0 ? "start" : part === 1 ? "end" : "middle";
+    yield drawn("text", { x: x(total * part), y: bottom + 13, "text-anchor": anchor }, `${(total * part).toFixed(0)} ms`);
+  }
+}
+
+// What a person does
+
+$("composer").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const prompt = $("prompt").value.trim(), chosen = view.chat ? "" : $("asset").value;
+  const [asset_type, asset_id] = (chosen === "other" ? $("other-asset").value.trim() : chosen).split(":");
+  $("notice").textContent = "";
+  if (!prompt && !asset_type) return void ($("notice").textContent = "Type a prompt, or pick an asset.");
+  if (chosen && !asset_id) return void ($("notice").textContent = "An asset is a type and an id, such as metric:33333333-…");
+  const about = asset_type ? { asset_type, asset_id } : view.chat ? { chat_id: view.chat } : {};
+  post({ ...about, ...(prompt && { prompt }) }, prompt || `Open ${$("asset").selectedOptions[0].textContent}`);
+  $("prompt").value = $("asset").value = "";
+  $("other-asset").hidden = true;
+});
+
+$("prompt").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  $("composer").requestSubmit();
+});
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !$("stop").hidden && !$("token-dialog").open) $("stop").click();
+  if (event.altKey && event.key.toLowerCase() === "n") {
+    event.preventDefault();
+    $("new-chat").click();
+  }
+});
+
+$("new-chat").addEventListener("click", () => {
+  show(null);
+  $("prompt").focus();
+});
+$("more-chats").addEventListener("click", () => {
+  link.send("/chats/list", { page_token: Math.floor(chats.listed.size / PAGE_SIZE), page_size: PAGE_SIZE });
+});
+$("asset").addEventListener("change", () => { $("other-asset").hidden = $("asset").value !== "other"; });
+$("request").addEventListener("change", (event) => {
+  event.target.dataset.follow = event.target.value;
+  draw();
+});
+$("filter").addEventListener("input", () => {
+  for (const frame of frames) if (frame.node) frame.node.hidden = !passes(frame);
+  countFrames();
+});
+$("copy-all").addEventListener("click", (event) => {
+  const shown = frames.filter((frame) => frame.text !== null && passes(frame)).map((frame) => frame.text);
+  copy(`[${shown.join(",\n")}]`, event.target);
+});
+$("clear").addEventListener("click", () => {
+  [frames, fresh, held] = [[], [], 0];
+  $("frames").replaceChildren();
+  countFrames();
+});
+$("inspector-button").addEventListener("click", (event) => {
+  const hidden = ($("inspector").hidden = !$("inspector").hidden);
+  document.querySelector("main").className = hidden ? "wide" : "";
+  event.target.ariaExpanded = String(!hidden);
+  draw();
+});
+
+function askForToken(why) {
+  setText($("token-why"), `${why} Paste a token; make run prints one, and an address that brings it along.`);
+  if (!$("token-dialog").open) $("token-dialog").showModal();
+}
+
+/** Be who the token says, in this tab and in those that it opens. */
+function enter(token) {
+  sessionStorage.setItem("token", token);
+  link.token = token;
+  link.connect();
+}
+
+$("token-button").addEventListener("click", () => askForToken(link.live ? "You are connected." : "You are not connected."));
+$("token-cancel").addEventListener("click", () => $("token-dialog").close());
+$("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  $("token-dialog").close();
+  enter($("token").value.trim());
+  $("token").value = "";
+});
+
+// The address may bring a token and assets after its #, which no server is sent. They do not stay there.
+const brought = new URLSearchParams(location.hash.slice(1));
+history.replaceState(null, "", location.pathname);
+const assets = brought.getAll("asset").length ? brought.getAll("asset") : JSON.parse(sessionStorage.getItem("assets") ?? "[]");
+sessionStorage.setItem("assets", JSON.stringify(assets));
+for (const asset of assets) {
+  const [type, id, ...name] = asset.split(":");
+  offer(`${type}:${id}`, name.join(":"));
+}
+const token = brought.get("token") ?? sessionStorage.getItem("token");
+if (token) enter(token);
+else askForToken("");
+draw();

@@ -1,0 +1,353 @@
+"""The console in a real browser, against a real server. `make test-page`; it needs Debian's Chromium."""
+
+import json
+import re
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import pytest
+from anyio.from_thread import start_blocking_portal
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+
+from backends.auth import PERSON, issue_token
+from schemas.assets import METRIC, AssetPermissionRole, IdentityType
+from schemas.load import LoadFile
+from tests.conftest import SECRET
+from tests.database import rows
+from tests.program import run, serving
+from tests.proxy import Proxy
+from tests.test_server import world
+from tests.world import ALICE, ASSETS, PERMISSIONS, REVENUE, USERS, grant, metric, uuid
+
+pytestmark = [pytest.mark.page, pytest.mark.timeout(90)]
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202e&amp;</textarea>'\"`${alert(3)}"
+STREAMED = ("generatingTitle", "generatingReasoningMessage", "generatingResponseMessage")
+SLOW = {"OFFLINE_WORDS": "150", "OFFLINE_DELAY_MS": "15"}
+CHROMIUM = Path(shutil.which("chromium") or shutil.which("chromium-browser") or "")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM.name, "there is no Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def tab(browser: Browser, *, may_complain: bool = False, **options: object) -> Iterator[Page]:
+    """A page of a browser of its own. What the console has to complain about fails the test."""
+    context = browser.new_context(viewport={"width": 1300, "height": 800}, **options)  # type: ignore[arg-type]
+    complaints: list[str] = []
+    try:
+        page = context.new_page()
+        context.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        context.on("dialog", lambda dialog: complaints.append(dialog.message))
+        yield page
+        assert complaints == [] or may_complain
+    finally:
+        context.close()
+
+
+def address(url: str, token: str | None = None, user: UUID = ALICE, ttl: int = 600) -> str:
+    """Where the console is, with a token that it is to take; `url` is the WebSocket's."""
+    assets = f"&asset=metric:{REVENUE}:Revenue"
+    return f"http://{url.split('/')[2]}/#token={token or issue_token(SECRET, user, ttl, PERSON)}{assets}"
+
+
+def is_live(page: Page) -> None:
+    expect(page.locator("#light[data-state=live]")).to_be_visible(timeout=15_000)
+
+
+def ask(page: Page, prompt: str) -> None:
+    page.fill("#prompt", prompt)
+    page.press("#prompt", "Enter")
+
+
+def answer(page: Page) -> str:
+    """All of the last message's answer, once it is done."""
+    last = page.locator("#messages article").last
+    expect(last.locator(".foot")).to_contain_text(re.compile("Reasoned|Stopped|Interrupted|answered"), timeout=30_000)
+    return "".join(last.locator("p.text").all_text_contents())
+
+
+def stored(folder: Path) -> list[str]:
+    """The answers in the database, the oldest first."""
+    parts = [
+        json.loads(row["response_messages"])
+        for row in rows(folder / "threadcast.db", "SELECT * FROM messages ORDER BY created_at")
+    ]
+    return ["".join(part["message"] for part in each if part["type"] == "text") for each in parts]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return world(tmp_path)
+
+
+def test_a_prompt_streams_in_with_its_reasoning_and_its_title(browser: Browser, folder: Path) -> None:
+    with serving(folder, **SLOW) as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        ask(page, "What is this?")
+        expect(page.locator("#messages[aria-busy=true]")).to_be_visible()
+        early = page.locator("#messages p.text").first
+        expect(early).to_contain_text(re.compile(r"\w+"))
+        assert len(early.text_content() or "") < len(answer(page))
+        assert [answer(page)] == stored(folder)
+        expect(page.locator(".reasoning").first).to_contain_text("Offline")
+        expect(page.locator("#title")).to_have_text("What is this?")
+        expect(page.locator("#chats button[aria-current=true]")).to_contain_text("What is this?")
+        assert page.title() == "What is this? · Threadcast"
+        ask(page, "And why?")
+        expect(page.locator("#messages article")).to_have_count(2)
+        assert answer(page) == stored(folder)[1]
+
+
+def test_an_asset_alone_opens_as_a_card(browser: Browser, folder: Path) -> None:
+    with serving(folder) as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        page.select_option("#asset", label="Revenue (metric)")
+        page.click("#send")
+        expect(page.locator(".card")).to_contain_text("Revenue")
+        expect(page.locator("#title")).to_have_text("View Revenue")
+        assert "All about Revenue." in answer(page)
+        page.click("#new-chat")
+        page.select_option("#asset", "other")
+        page.fill("#other-asset", f"metric:{uuid(999)}")
+        page.click("#send")
+        expect(page.locator("article .failed")).to_contain_text("NOT_FOUND")
+
+
+def test_a_second_tab_shows_the_same_stream_live_and_an_earlier_chat_can_be_got(browser: Browser, folder: Path) -> None:
+    with serving(folder, **SLOW) as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        with page.context.expect_page() as opening:
+            page.click("#second")  # it takes the token along
+        second = opening.value
+        is_live(second)
+        ask(page, "Tell me")
+        expect(second.locator("#messages[aria-busy=true] p.text").first).to_contain_text(re.compile(r"\w+"))
+        assert answer(second) == answer(page) == stored(folder)[0]
+        ask(page, "More")
+        with page.context.expect_page() as opening:
+            page.click("#second")  # in the middle of the stream
+        assert answer(page) == stored(folder)[1]
+        third = opening.value
+        third.locator("#chats button").first.click()
+        assert answer(third) == stored(folder)[1]
+
+
+def test_a_stop_keeps_what_there_is_and_it_can_be_run_again(browser: Browser, folder: Path) -> None:
+    with serving(folder, OFFLINE_WORDS="600", OFFLINE_DELAY_MS="10") as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        ask(page, "Begin")
+        expect(page.locator("#messages p.text").first).to_contain_text(re.compile(r"\w+ \w+"))
+        page.keyboard.press("Escape")
+        expect(page.locator(".foot").last).to_contain_text("Stopped")
+        assert answer(page) == stored(folder)[0]
+        page.get_by_role("button", name="Run again").click()
+        expect(page.locator("#stop")).to_be_visible()
+        expect(page.locator("#messages article")).to_have_count(1)
+        expect(page.locator("#messages p.text").first).to_contain_text(re.compile(r"\w+ \w+"))
+        page.get_by_role("button", name="Stop", exact=True).click()
+        expect(page.locator(".foot").last).to_contain_text("Stopped")
+
+
+def test_cutting_the_network_in_the_middle_of_a_stream_loses_nothing(browser: Browser, folder: Path) -> None:
+    with serving(folder, OFFLINE_WORDS="300", OFFLINE_DELAY_MS="15") as program, start_blocking_portal() as portal:
+        line = Proxy(int(program.url.split("/")[2].split(":")[1]))
+        with portal.wrap_async_context_manager(line.serving()) as port, tab(browser, may_complain=True) as page:
+            page.goto(address(f"ws://127.0.0.1:{port}/api/v1/ws"))
+            is_live(page)
+            ask(page, "Begin")
+            for _ in range(3):
+                before = len(page.locator("#messages p.text").first.text_content() or "")
+                line.refuses = True
+                portal.call(line.cut)
+                expect(page.locator("#light")).to_contain_text("again in")
+                line.refuses = False
+                expect(page.locator("#light")).to_contain_text(re.compile(r"resumed with [1-9]\d* frames"), timeout=15_000)
+                assert len(page.locator("#messages p.text").first.text_content() or "") > before
+            assert answer(page) == stored(folder)[0]
+            line.refuses = True
+            portal.call(line.cut)
+            ask(page, "While there is no network")
+            expect(page.locator("article").last).to_contain_text("waits for the connection")
+            line.refuses = False
+            expect(page.locator("article")).to_have_count(2)
+            assert answer(page) == stored(folder)[1]
+
+
+def test_a_server_that_restarts_says_so_and_the_page_goes_on_at_the_next_one(browser: Browser, folder: Path) -> None:
+    with tab(browser, may_complain=True) as page:
+        with serving(folder, **SLOW) as program:
+            port = program.url.split("/")[2].split(":")[1]
+            page.goto(address(program.url))
+            is_live(page)
+            ask(page, "Begin")
+            expect(page.locator("#messages p.text").first).to_contain_text(re.compile(r"\w+"))
+            program.process.send_signal(signal.SIGTERM)
+            expect(page.locator("#light")).to_contain_text("draining")
+            ask(page, "Too late for this one")
+            expect(page.locator("#frames .error")).to_contain_text("SERVICE_UNAVAILABLE")
+            program.process.wait(20)
+            program.stop(0)
+        with serving(folder, "--port", port):
+            expect(page.locator("#light")).to_contain_text("got anew", timeout=20_000)
+            expect(page.locator("article")).to_have_count(2)
+            assert answer(page) == stored(folder)[1]
+
+
+def test_a_token_that_expires_or_is_none_is_asked_for_anew(browser: Browser, folder: Path) -> None:
+    with serving(folder, **SLOW) as program, tab(browser, may_complain=True) as page:
+        page.goto(address(program.url, ttl=3))
+        is_live(page)
+        assert "token" not in page.url
+        ask(page, "Begin")
+        expect(page.locator("#token-why")).to_contain_text("expired", timeout=10_000)
+        expect(page.locator("#token-dialog")).to_be_visible()
+        page.fill("#token", "not a token")
+        page.press("#token", "Tab")
+        page.get_by_role("button", name="Connect").click()
+        expect(page.locator("#token-why")).to_contain_text("does not take this token")
+        page.fill("#token", issue_token(SECRET, ALICE, 60, PERSON))
+        page.get_by_role("button", name="Connect").click()
+        is_live(page)
+        assert answer(page) == stored(folder)[0]
+
+
+def test_hostile_text_stays_text(browser: Browser, tmp_path: Path) -> None:
+    bad = metric(uuid(90), HOSTILE)
+    permission = grant(uuid(90), METRIC, IdentityType.USER, ALICE, AssetPermissionRole.CAN_VIEW)
+    (tmp_path / "load.json").write_bytes(
+        msgspec.json.encode(LoadFile(USERS, [*ASSETS, bad], [*PERMISSIONS, permission]), enc_hook=str)
+    )
+    assert run(tmp_path, "load", "load.json").returncode == 0
+    with serving(tmp_path, OFFLINE_DELAY_MS="1") as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        ask(page, HOSTILE)
+        expect(page.locator(".request .text")).to_have_text(HOSTILE)
+        assert HOSTILE in answer(page)
+        page.click("#new-chat")
+        page.select_option("#asset", "other")
+        page.fill("#other-asset", f"metric:{uuid(90)}")
+        page.click("#send")
+        expect(page.locator(".card strong")).to_have_text(HOSTILE)
+        expect(page.locator("#title")).to_have_text(f"View {HOSTILE}")
+        page.locator("#frames summary").last.click()
+        expect(page.locator("#frames pre")).to_contain_text("onerror")
+        assert [page.locator(each).count() for each in ("img", "body script", "article textarea")] == [0, 0, 0]
+
+
+def test_the_inspector_has_every_frame_in_its_order_and_copies_it(browser: Browser, folder: Path) -> None:
+    with serving(folder, OFFLINE_DELAY_MS="1") as program, tab(browser, bypass_csp=True) as page:  # to look at the clipboard
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page.goto(address(program.url))
+        is_live(page)
+        ask(page, "What is this?")
+        answer(page)
+        shown = page.locator("#frames .what").all_text_contents()
+        assert shown[:4] == ["resumed", "→ /chats/list", "getChatsList", "→ /chats/post"]
+        assert (shown[4], shown[-1]) == ("initializeChat", "complete")
+        page.fill("#filter", "INITIALIZEchat")
+        expect(page.locator("#counts")).to_have_text(re.compile(r"^1 of \d+ frames"))
+        page.locator("#frames li:visible summary").click()
+        expect(page.locator("#frames pre")).to_contain_text('"event": "initializeChat"')
+        page.get_by_role("button", name="Copy as JSON").click()
+        expect(page.get_by_role("button", name="Copied")).to_be_visible()
+        copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+        assert list(copied) == ["route", "event", "payload", "sent_by", "error", "send_method", "request_id", "offset"]
+        page.fill("#filter", "")
+        page.click("#copy-all")
+        expect(page.locator("#copy-all")).to_have_text("Copied")
+        everything = json.loads(page.evaluate("navigator.clipboard.readText()"))
+        offsets = [frame["offset"] for frame in everything if "offset" in frame]
+        assert len(everything) == len(shown)
+        assert offsets == sorted(set(offsets))
+
+
+def test_the_picture_shows_when_each_event_came_and_what_it_joined(browser: Browser, folder: Path) -> None:
+    with serving(folder, OFFLINE_WORDS="400", OFFLINE_DELAY_MS="1") as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        ask(page, "What is this?")
+        answer(page)
+        expect(page.locator("#timeline line.mark")).to_have_count(2)
+        frames = page.locator("#frames .what").all_text_contents()
+        for event in STREAMED:
+            assert page.locator(f"#timeline rect.{event}").count() == frames.count(event) > 0
+        summary = page.locator("#summary").text_content() or ""
+        found = re.search(r"after ([\d.]+) ms; (\d+) frames of (\d+) words, at most (\d+) joined in one; ended after", summary)
+        assert found
+        assert int(found[2]) == sum(map(frames.count, STREAMED))
+        assert int(found[3]) > 400  # the title's and the reasoning's, too
+        assert int(found[4]) > 1
+        assert (page.locator("#timeline").get_attribute("aria-label") or "nothing") in summary
+
+
+def test_it_can_be_used_by_keyboard_alone(browser: Browser, folder: Path) -> None:
+    with serving(folder, OFFLINE_DELAY_MS="1") as program, tab(browser) as page:
+        page.goto(f"http://{program.url.split('/')[2]}/")
+        expect(page.locator("#token")).to_be_focused()
+        page.keyboard.insert_text(issue_token(SECRET, ALICE, 60, PERSON))
+        for key in ("Tab", "Tab", "Enter"):
+            page.keyboard.press(key)
+        is_live(page)
+        page.keyboard.press("Alt+n")
+        page.keyboard.type("one")
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.type("two")
+        page.keyboard.press("Enter")
+        assert answer(page)
+        expect(page.locator(".request .text")).to_have_text("one\ntwo")
+        page.keyboard.press("Alt+n")
+        expect(page.locator("article")).to_have_count(0)
+        page.locator("#chats button").first.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("article")).to_have_count(1)
+
+
+@pytest.mark.parametrize("width", [1300, 420])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_checker_of_accessibility_has_nothing_to_say(browser: Browser, folder: Path, width: int, scheme: str) -> None:
+    with serving(folder, OFFLINE_DELAY_MS="1") as program, tab(browser, color_scheme=scheme, bypass_csp=True) as page:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(f"http://{program.url.split('/')[2]}/")
+        expect(page.locator("#token-dialog")).to_be_visible()
+        assert complaints_of(page) == []
+        page.goto(address(program.url))
+        page.reload()
+        is_live(page)
+        ask(page, "What is this?")
+        answer(page)
+        page.locator("#frames summary").last.click()
+        ask(page, "x" * 300)
+        answer(page)
+        assert complaints_of(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, "it is wider than the window"
+
+
+def complaints_of(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
+
+
+def test_the_page_cannot_be_framed_and_runs_nothing_from_elsewhere(browser: Browser, folder: Path) -> None:
+    with serving(folder) as program, tab(browser, may_complain=True) as page:
+        page.goto(f"http://{program.url.split('/')[2]}/")
+        with pytest.raises(Error, match=r"TrustedHTML|Content Security Policy"):
+            page.evaluate("() => { document.body.innerHTML = '<b>' }")
