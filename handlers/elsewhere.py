@@ -5,6 +5,7 @@ A notice of the end is waited for, and where it gets lost the database is looked
 
 import math
 import time
+from collections.abc import Awaitable, Callable
 
 import anyio
 
@@ -65,14 +66,7 @@ class Patience:
 
     async def stop(self, running: Stored) -> None:
         """Stop another node's run, and wait for its end. Raises ServiceUnavailable, or TooManyRequests."""
-        while True:
-            ended = self._services.others.end_in(running.chat_id)
-            now = await find_message(self._services.backends.storage, running.id)
-            if now is None or not is_elsewhere(self._services, now):
-                return
-            if not tell_stop(self._services, now):
-                raise ServiceUnavailable(UNREACHABLE)
-            await self._wait(ended)
+        await _stop(self._services, running, self._wait)
 
     async def _wait(self, ended: anyio.Event) -> None:
         if time.monotonic() > self._deadline:
@@ -82,6 +76,30 @@ class Patience:
 
 def _too_busy() -> TooManyRequests:
     return TooManyRequests("turns", f"others are being answered in this chat, retry in {RETRY_S} seconds")
+
+
+async def stop_elsewhere(services: Services, running: Stored) -> None:
+    """Stop another node's run, and wait for its end. Raises ServiceUnavailable when it has none soon."""
+    deadline = time.monotonic() + ASK_S
+
+    async def wait(ended: anyio.Event) -> None:
+        if time.monotonic() > deadline:
+            raise ServiceUnavailable(UNREACHABLE)
+        with anyio.move_on_after(LOOK_S):
+            await ended.wait()
+
+    await _stop(services, running, wait)
+
+
+async def _stop(services: Services, running: Stored, wait: Callable[[anyio.Event], Awaitable[None]]) -> None:
+    while True:  # a notice may get lost
+        ended = services.others.end_in(running.chat_id)
+        now = await find_message(services.backends.storage, running.id)
+        if now is None or not is_elsewhere(services, now):
+            return
+        if not tell_stop(services, now):
+            raise ServiceUnavailable(UNREACHABLE)
+        await wait(ended)
 
 
 async def follow(services: Services, sender: Sender, running: Stored) -> bool:

@@ -26,6 +26,8 @@ async def get_chat(services: Services, sender: Sender, request: GetChat) -> None
         run = services.runs.in_chat(request.id)
         if run and run.holds and run.user_id != sender.user.id:  # its stream is not the sender's
             return answer(chat)
+        if run and run.transcript and not run.lease.is_sure:  # of such a run nothing may be told
+            return answer(chat)
         if run and run.transcript:
             return await run.tx.send(partial(answer, run.snapshot()))
         if is_settled(chat):

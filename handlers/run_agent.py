@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
 
 import anyio
 import anyio.lowlevel
@@ -28,11 +28,11 @@ async def run_agent(agent: Agent, task: AgentTask, transcript: Transcript, tx: C
             tasks.start_soon(_make_title, agent, task, transcript, tx, timeouts)
         try:
             async with aclosing(agent.answer(task)) as events:
-                with in_time(timeouts) as came:
+                with in_time(timeouts) as clock:
                     async for event in events:
                         if not isinstance(event, AssetsFound):  # what an agent looked up is no token yet
-                            came()
-                        await send_all(tx, transcript.apply(event))
+                            clock.came()
+                        await send_all(tx, transcript.apply(event), clock.stopped)
         except Exception as error:  # raised below: the group would wrap it
             failure = error
             tasks.cancel_scope.cancel()
@@ -45,41 +45,57 @@ async def _make_title(agent: Agent, task: AgentTask, transcript: Transcript, tx:
     with suppress(anyio.BrokenResourceError):  # the stream has failed, and the answer will find out
         try:
             async with aclosing(agent.title(task)) as chunks:
-                with in_time(timeouts) as came:
+                with in_time(timeouts) as clock:
                     async for chunk in chunks:
-                        came()
+                        clock.came()
                         title += chunk
-                        await send_all(tx, transcript.apply(TitleChunk(chunk)))
+                        await send_all(tx, transcript.apply(TitleChunk(chunk)), clock.stopped)
         except Exception:
             logger.warning("message %s gets its first words for a title", transcript.message.id, exc_info=True)
             title = ""
         await send_all(tx, transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
 
 
+class Clock:
+    """Runs out in an agent's silence. What the agent waits for, because nobody takes what it says, is none."""
+
+    def __init__(self, scope: anyio.CancelScope, seconds: float) -> None:
+        self._scope = scope
+        self._seconds = seconds
+        self._renewed = -math.inf
+
+    def came(self) -> None:
+        """A token came. Cheap: the time starts anew only when a twentieth of it has gone by, and may be that much longer."""
+        now = time.monotonic()
+        if now - self._renewed > self._seconds / 20:
+            self._renewed = now
+            self._scope.deadline = anyio.current_time() + self._seconds * 21 / 20
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """The block's time does not count; after it the next token's time begins."""
+        self._scope.deadline = math.inf
+        try:
+            yield
+        finally:
+            self._renewed = -math.inf
+            self.came()
+
+
 @contextmanager
-def in_time(timeouts: Timeouts) -> Iterator[Callable[[], None]]:
-    """Raises TimeoutError when the block takes too long, or when the function that it is given is not called in time.
-
-    That is to be called at each token and so has to be cheap: the time starts anew only when a twentieth of it has gone by,
-    and a pause may be that much longer.
-    """
+def in_time(timeouts: Timeouts) -> Iterator[Clock]:
+    """Raises TimeoutError when the block takes too long, or when the clock is not told of a token in time."""
     with anyio.fail_after(timeouts.run), anyio.fail_after(timeouts.first_token) as scope:
-        renewed = -math.inf
-
-        def came() -> None:
-            nonlocal renewed
-            now = time.monotonic()
-            if now - renewed > timeouts.between_tokens / 20:
-                renewed = now
-                scope.deadline = anyio.current_time() + timeouts.between_tokens * 21 / 20
-
-        yield came
+        yield Clock(scope, timeouts.between_tokens)
 
 
-async def send_all(tx: Channel, items: Iterable[Item]) -> None:
+async def send_all(
+    tx: Channel, items: Iterable[Item], waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> None:
     """Put items into the channel, waiting only when it is full: `send` gives up the processor each time, `send_nowait` not."""
     for item in items:
         try:
             tx.send_nowait(item)
         except anyio.WouldBlock:
-            await tx.send(item)
+            with waiting():
+                await tx.send(item)

@@ -1,11 +1,10 @@
 """`/chats/stop`: end a run early. Its stream's own `complete`, with what there was, is the answer."""
 
 from backends.messages import find_message, find_running
-from handlers.elsewhere import UNREACHABLE, is_elsewhere
-from handlers.notices import tell_stop
+from handlers.elsewhere import is_elsewhere, stop_elsewhere
 from handlers.services import Sender, Services
 from schemas.chats import StopChat
-from schemas.errors import NotFound, ServiceUnavailable
+from schemas.errors import NotFound
 
 
 async def stop_chat(services: Services, sender: Sender, request: StopChat) -> None:
@@ -29,6 +28,5 @@ async def _stop_elsewhere(services: Services, sender: Sender, request: StopChat)
     running = await (find_message(storage, id) if id else find_running(storage, request.id))
     if not running or not is_elsewhere(services, running) or (running.chat_id, running.user_id) != (request.id, sender.user.id):
         return False
-    if not tell_stop(services, running):
-        raise ServiceUnavailable(UNREACHABLE)
+    await stop_elsewhere(services, running)
     return True

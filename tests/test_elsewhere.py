@@ -72,6 +72,27 @@ async def test_a_stop_that_cannot_be_told_says_so(pair: Pair) -> None:
         assert (await frame_of(pair.on_b, "stopChat"))["error"]["code"] == code
 
 
+async def test_a_stop_whose_notice_gets_lost_is_told_again(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handlers.elsewhere.LOOK_S", 0.01)
+    frames = await begun(pair.on_a, "one")
+    pair.b.broker.deaf = True
+    await pair.on_b.send({"id": frames[-1]["payload"]["chat_id"]}, route="/chats/stop")
+    await until(lambda: len(pair.b.broker.told) > 2)
+    pair.b.broker.deaf = False
+    assert "Stopped" in str(good([*frames, *await pair.on_a.stream()]))
+
+
+async def test_a_stop_that_nobody_hears_says_so(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handlers.elsewhere.LOOK_S", 0.01)
+    monkeypatch.setattr("handlers.elsewhere.ASK_S", 0.1)
+    frames = await begun(pair.on_a, "one")
+    pair.b.broker.deaf = True
+    await pair.on_b.send({"id": frames[-1]["payload"]["chat_id"]}, route="/chats/stop")
+    assert (await frame_of(pair.on_b, "stopChat"))["error"]["code"] == "SERVICE_UNAVAILABLE"
+    pair.agent.let_go("one")
+    assert answer_of(good([*frames, *await pair.on_a.stream()])) == "one begins, and ends"
+
+
 async def test_what_runs_on_the_other_is_not_found_by_anybody_else(pair: Pair) -> None:
     frames = await begun(pair.on_a, "one")
     chat_id, message_id = (frames[-1]["payload"][key] for key in ("chat_id", "message_id"))

@@ -122,6 +122,16 @@ async def test_a_silent_run_of_a_node_that_was_paused_ends_with_its_lease(three:
     await until(lambda: not len(slow.house.services.runs))
 
 
+async def test_get_of_a_run_that_may_be_somebody_elses_by_now_is_what_is_stored(three: Three) -> None:
+    slow, client = three.nodes[0], three.clients[0]
+    chat_id = (await begun(client, "one"))[-1]["payload"]["chat_id"]
+    slow.cable.hold()
+    await until(lambda: not slow.house.services.nodes.lease.is_sure)
+    await client.send({"id": chat_id}, route="/chats/get")
+    assert not (await frame_of(client, "getChat"))["payload"]["messages"].popitem()[1]["response_message_ids"]
+    slow.cable.let_go()
+
+
 async def test_over_http_who_posted_to_a_node_that_was_paused_gets_what_became_of_it(three: Three) -> None:
     slow, answers = three.nodes[0], list[tuple[int, Any]]()
 
