@@ -69,7 +69,7 @@ class Postgres:
             rules = access.read()
             access.seek(0)
             access.write(f"host all {GUARDED} all scram-sha-256\n{rules}")
-        self.port = _free_port()
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:
@@ -153,7 +153,7 @@ def _reachable(programs: Path, folder: Path, account: dict[str, Any]) -> Path:
     return programs
 
 
-def _free_port() -> int:
+def free_port() -> int:
     for port in random.sample(PORTS, len(PORTS)):
         with socket.socket() as trying, suppress(OSError):
             trying.bind(("127.0.0.1", port))

@@ -22,6 +22,7 @@ from tests.conftest import SECRET
 from tests.database import rows
 from tests.program import run, serving
 from tests.proxy import Proxy
+from tests.test_readme_blocks import BLOCKS
 from tests.test_server import world
 from tests.world import ALICE, ASSETS, PERMISSIONS, REVENUE, USERS, grant, metric, uuid
 
@@ -351,3 +352,17 @@ def test_the_page_cannot_be_framed_and_runs_nothing_from_elsewhere(browser: Brow
         page.goto(f"http://{program.url.split('/')[2]}/")
         with pytest.raises(Error, match=r"TrustedHTML|Content Security Policy"):
             page.evaluate("() => { document.body.innerHTML = '<b>' }")
+
+
+def test_the_readmes_ten_lines_of_javascript_talk_to_it(browser: Browser, folder: Path) -> None:
+    (script,) = (text for language, text in BLOCKS if language == "js")
+    with serving(folder, OFFLINE_DELAY_MS="1") as program, tab(browser, bypass_csp=True) as page:
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.goto(f"http://{program.url.split('/')[2]}/")
+        script = script.replace("127.0.0.1:8000", program.url.split("/")[2])
+        with page.expect_websocket() as opening:
+            page.evaluate(f"const token = '{issue_token(SECRET, ALICE, 60, PERSON)}'; {script}")
+        if not opening.value.is_closed():
+            opening.value.wait_for_event("close")
+        assert "".join(said).replace("null", "") == stored(folder)[0]

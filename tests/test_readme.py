@@ -9,28 +9,43 @@ import pytest
 from backends.metrics import CLOSE_CODES, Metrics
 from handlers.routes import ROUTES
 from schemas.errors import WsErrorCode
-from settings import PREFIX, Settings
+from schemas.events import WsEvent
+from server import create_app
+from settings import PREFIX, Settings, load_settings
+from tests.conftest import SECRET
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
+README, PROTOCOL, SETTINGS = ((ROOT / page).read_text() for page in ("README.md", "docs/protocol.md", "docs/settings.md"))
+PAGES = {"README": README, "protocol": PROTOCOL, "settings": SETTINGS}
 PEERS_OWN = (1001, 1005, 1006)  # a browser that leaves, a close without a code, a connection that was lost
 NAMES = [
-    *(f"`{PREFIX}{field.name.upper()}`" for field in fields(Settings)),
-    *(f"`{path}` | `{route.event.value}`" for path, route in ROUTES.items()),
-    *(f"`{code.value}`" for code in WsErrorCode),
-    *(f"| {code} |" for code in CLOSE_CODES if code not in PEERS_OWN),
-    *(f"`{family.name}{'_total' if family.type == 'counter' else ''}`" for family in Metrics().registry.collect()),
+    *(("settings", f"`{PREFIX}{field.name.upper()}` |") for field in fields(Settings)),
+    *(
+        ("settings", f"`{family.name}{'_total' if family.type == 'counter' else ''}`")
+        for family in Metrics().registry.collect()
+    ),
+    *((page, f"`{path}` | `{route.event.value}`") for path, route in ROUTES.items() for page in ("README", "protocol")),
+    *(("protocol", f"`{code.value}` |") for code in WsErrorCode),
+    *(("protocol", f"| {code} |") for code in CLOSE_CODES if code not in PEERS_OWN),
+    *(("protocol", event.value) for event in WsEvent),
+    *(("settings", f"`{route.path}`") for route in create_app(load_settings({}), SECRET).routes if "api" not in route.path),  # type: ignore[attr-defined]
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_readme_has_it(name: str) -> None:
-    assert name in README
+@pytest.mark.parametrize(("page", "name"), NAMES)
+def test_the_page_has_it(page: str, name: str) -> None:
+    assert name in PAGES[page]
 
 
-def test_the_readme_names_no_setting_that_is_not_there() -> None:
-    named = set(re.findall(rf"{PREFIX}[A-Z_]+", README))
+def test_no_setting_is_named_that_is_not_there() -> None:
+    named = set(re.findall(rf"{PREFIX}[A-Z_]+", README + PROTOCOL + SETTINGS))
     assert named == {PREFIX + field.name.upper() for field in fields(Settings)}
+
+
+def test_each_page_that_is_linked_is_there() -> None:
+    for page in (ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+        assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_the_map_shows_the_house_as_it_is() -> None:

@@ -44,7 +44,7 @@ def test_the_defaults_are_those_of_the_readme() -> None:
         ping_seconds=15,
         pong_seconds=10,
     )
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (Path(__file__).parent.parent / "docs/settings.md").read_text()
     for field in fields(Settings):
         value = getattr(settings, field.name)
         row = f"| `THREADCAST_{field.name.upper()}` | " + (f"`{value}` |" if value is not None else "")
