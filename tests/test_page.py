@@ -362,7 +362,7 @@ def test_the_readmes_ten_lines_of_javascript_talk_to_it(browser: Browser, folder
         page.goto(f"http://{program.url.split('/')[2]}/")
         script = script.replace("127.0.0.1:8000", program.url.split("/")[2])
         with page.expect_websocket() as opening:
-            page.evaluate(f"const token = '{issue_token(SECRET, ALICE, 60, PERSON)}'; {script}")
+            page.evaluate(f"() => {{ const token = '{issue_token(SECRET, ALICE, 60, PERSON)}'; {script} }}")
         if not opening.value.is_closed():
             opening.value.wait_for_event("close")
         assert "".join(said).replace("null", "") == stored(folder)[0]
