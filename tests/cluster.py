@@ -71,6 +71,9 @@ def show() -> None:
             console.print("Post on the first; a client of the second sees the same stream:")
             for program in (a, b):
                 console.print(f'  .venv/bin/python -m benchmarks.chat --url {program.url} --prompt "Hello"', soft_wrap=True)
+            console.print("\nOr in a browser, the one beside the other:")
+            for program in (a, b):
+                console.print(f"  http://{program.url.split('/')[2]}/#token={token}", soft_wrap=True)
             console.print("\nCtrl-C stops all of it.")
             with suppress(KeyboardInterrupt):
                 signal.pause()
