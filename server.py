@@ -39,6 +39,7 @@ from backends.logs import bind_contextvars
 from backends.nodes import Nodes
 from backends.storage import sole_server
 from backends.workers import serve_together, sockets_on
+from handlers.asyncapi import WS_PATH
 from handlers.connection import TOKEN_EXPIRED, TOO_MANY, Connection
 from handlers.connections import Connections, TooManyConnections
 from handlers.console import page
@@ -47,17 +48,16 @@ from handlers.draining import drain
 from handlers.errors import describe
 from handlers.frames import resumed_frames
 from handlers.gate import Gate
-from handlers.health import healthz, metrics, readyz
 from handlers.http import authenticate, refusal
 from handlers.load_file import LoadError, load_file
 from handlers.others import Others
-from handlers.post_chats import post_chats
+from handlers.paths import PATHS
 from handlers.receive import receive
 from handlers.runs import Runs
 from handlers.services import Sender, Services, Timeouts
 from handlers.watch import enter, leave
 from schemas.load import LoadFile
-from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings
+from settings import MIN_SECRET_CHARACTERS, VERSION, Settings, SettingsError, load_settings
 
 DAY_S = 86_400
 THREAD_SWITCH_S = 0.0005  # Python's 5 ms are long for the database's thread, and so for whoever waits for a commit
@@ -159,11 +159,8 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
             await leave(services)
 
     routes = [
-        WebSocketRoute("/api/v1/ws", Socket),
-        Route("/api/v1/chats", post_chats, methods=["POST"]),
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/metrics", metrics),
+        WebSocketRoute(WS_PATH, Socket),
+        *(Route(path, each.endpoint, methods=[each.method]) for path, each in PATHS.items()),
         Route("/", page("index.html", "text/html")),
         Route("/console.css", page("console.css", "text/css")),
         Route("/console.js", page("console.js", "text/javascript")),
@@ -176,6 +173,7 @@ def _services(settings: Settings, backends: Backends, tasks: TaskGroup) -> Servi
         backends,
         tasks,
         Timeouts(settings.first_token_seconds, settings.between_tokens_seconds, settings.run_seconds),
+        version=VERSION,
         flush_seconds=settings.flush_ms / 1000,
         outbox_bytes=settings.outbox_bytes,
         max_frame_bytes=settings.max_frame_bytes,

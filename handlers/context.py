@@ -80,15 +80,16 @@ KINDS: dict[AssetType, Kind] = {
 
 def posted_type_hook(expected: type, value: Any) -> Any:
     """msgspec's `dec_hook` for the asset types that can be posted."""
-    return _find_type(value, _posted())
+    return _find_type(value, posted_types())
 
 
 def known_type_hook(expected: type, value: Any) -> Any:
     """msgspec's `dec_hook` for every type that can have permissions: also for those that cannot be posted."""
-    return _find_type(value, _posted() | {str(asset_type): asset_type for asset_type in KINDS})
+    return _find_type(value, posted_types() | {str(asset_type): asset_type for asset_type in KINDS})
 
 
-def _posted() -> dict[str, AssetType]:
+def posted_types() -> dict[str, AssetType]:
+    """What a post may name, by all of its names on the wire."""
     return {name: asset_type for asset_type, kind in KINDS.items() for name in kind.wire_names}
 
 

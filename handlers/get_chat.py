@@ -10,10 +10,11 @@ from handlers.frames import send_ws_message
 from handlers.services import Sender, Services
 from handlers.watch import close_orphans
 from schemas.assets import CHAT
-from schemas.chats import ChatWithMessages, GetChat
+from schemas.chats import ChatWithMessages
 from schemas.errors import NotFound
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
+from schemas.requests import GetChat
 from schemas.users import AuthenticatedUser
 
 

@@ -3,9 +3,9 @@
 from backends.chats import list_chats
 from handlers.frames import send_ws_message
 from handlers.services import Sender, Services
-from schemas.chats import GetChatsList
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
+from schemas.requests import GetChatsList
 
 
 async def get_chats_list(services: Services, sender: Sender, request: GetChatsList) -> None:

@@ -10,6 +10,7 @@ from backends.metrics import CONTENT_TYPE
 from backends.storage import ping
 from handlers.http import json_response
 from handlers.services import Services
+from schemas.health import Alive, NotReady, Ready
 
 DATABASE_S = 2.0  # within which the database has to answer
 
@@ -18,7 +19,7 @@ logger = logging.getLogger("threadcast")
 
 async def healthz(request: Request) -> Response:
     """The process answers, so it lives."""
-    return json_response({"status": "alive"})
+    return json_response(Alive("alive"))
 
 
 async def readyz(request: Request) -> Response:
@@ -28,21 +29,21 @@ async def readyz(request: Request) -> Response:
     """
     services: Services = request.state.services
     if services.posts.is_shut:
-        return json_response({"status": "draining"}, 503)
+        return json_response(NotReady("draining"), 503)
     try:
         with anyio.fail_after(DATABASE_S):
             await ping(services.backends.storage)
     except Exception:
         logger.warning("the database does not answer", exc_info=True)
-        return json_response({"status": "the database does not answer"}, 503)
-    broker = "connected" if services.backends.broker.connected else "disconnected"
-    return json_response({"status": "ready", "broker": broker})
+        return json_response(NotReady("the database does not answer"), 503)
+    return json_response(Ready("ready", "connected" if services.backends.broker.connected else "disconnected"))
 
 
 async def metrics(request: Request) -> Response:
-    """For Prometheus. What is counted elsewhere is only looked at here."""
+    """Figures for Prometheus."""
     services: Services = request.state.services
     measured = services.backends.metrics
+    # What is counted elsewhere is only looked at here.
     measured.connections.set(len(services.connections))
     measured.broker_connected.set(services.backends.broker.connected)
     measured.outbox_bytes.set(services.connections.outbox_bytes)

@@ -13,8 +13,9 @@ from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
 from schemas.assets import EDITING_ROLES
-from schemas.chats import ChatCreateNewChat, ChatMessage, ChatUserMessage, ChatWithMessages
+from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages
 from schemas.errors import ServiceUnavailable, Unauthorized
+from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
 
 

@@ -25,9 +25,10 @@ from handlers.services import Services
 from handlers.transcript import Transcript
 from handlers.validate import validate
 from schemas.assets import Asset
-from schemas.chats import ChatCreateNewChat, ChatWithMessages
+from schemas.chats import ChatWithMessages
 from schemas.errors import NotFound, TooManyRequests
 from schemas.events import ThreadEvent
+from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
 
 SAVE_TIMEOUT_S = 10.0  # for keeping what there is of a run that was cancelled: a shutdown waits for no longer

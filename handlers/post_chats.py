@@ -10,9 +10,10 @@ from handlers.post_thread import post_thread
 from handlers.receive import read_payload
 from handlers.routes import ROUTES
 from handlers.services import Sender, Services
-from schemas.chats import ChatCreateNewChat, ChatWithMessages
+from schemas.chats import ChatWithMessages
 from schemas.errors import BadRequest, WsError
 from schemas.frames import WsRoutes
+from schemas.requests import ChatCreateNewChat
 
 
 async def post_chats(request: Request) -> Response:

@@ -16,10 +16,11 @@ from handlers.get_chat import read_chat
 from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
 from handlers.runs import Channel, Errand, Passenger
 from handlers.services import Sender, Services
-from schemas.chats import ChatCreateNewChat, ChatWithMessages
+from schemas.chats import ChatWithMessages
 from schemas.errors import ServiceUnavailable, WsError, WsErrorCode
 from schemas.events import WS_EVENTS, ThreadEvent, WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
+from schemas.requests import ChatCreateNewChat
 
 CHANNEL = 1000  # the requirements' number; an agent that is faster than the fan-out waits here
 ROUTE = WsRoutes.CHATS_POST

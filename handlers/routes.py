@@ -11,24 +11,33 @@ from handlers.get_chats_list import get_chats_list
 from handlers.post_thread import post_thread
 from handlers.services import Sender, Services
 from handlers.stop_chat import stop_chat
-from schemas.chats import ChatCreateNewChat, GetChat, GetChatsList, StopChat
-from schemas.events import WsEvent
-from schemas.frames import WsRoutes
+from schemas.events import WS_EVENTS, WsEvent
+from schemas.frames import WsRoutes, WsSendMethod
+from schemas.requests import ChatCreateNewChat, GetChat, GetChatsList, StopChat
 
 
 class Route(NamedTuple):
-    """What a route answers to."""
+    """What a route answers to, by which events it is answered or, with its own event, by an error, and who receives these."""
 
     event: WsEvent
     payload: msgspec.json.Decoder[Any]
     handler: Callable[[Services, Sender, Any], Awaitable[object]]
+    answers: tuple[WsEvent, ...]
+    receivers: tuple[WsSendMethod, ...] = (WsSendMethod.SENDER_ONLY,)
 
 
 ROUTES: dict[str, Route] = {
     WsRoutes.CHATS_POST.value: Route(
-        WsEvent.POST_THREAD, msgspec.json.Decoder(ChatCreateNewChat, dec_hook=posted_type_hook), post_thread
+        WsEvent.POST_THREAD,
+        msgspec.json.Decoder(ChatCreateNewChat, dec_hook=posted_type_hook),
+        post_thread,
+        tuple(WS_EVENTS.values()),
+        (WsSendMethod.ALL, WsSendMethod.SENDER_ONLY),  # the sender only: refusals, and what a retry gets
     ),
-    WsRoutes.CHATS_GET.value: Route(WsEvent.GET_CHAT, msgspec.json.Decoder(GetChat), get_chat),
-    WsRoutes.CHATS_LIST.value: Route(WsEvent.GET_CHATS_LIST, msgspec.json.Decoder(GetChatsList), get_chats_list),
-    WsRoutes.CHATS_STOP.value: Route(WsEvent.STOP_CHAT, msgspec.json.Decoder(StopChat), stop_chat),
+    WsRoutes.CHATS_GET.value: Route(WsEvent.GET_CHAT, msgspec.json.Decoder(GetChat), get_chat, (WsEvent.GET_CHAT,)),
+    WsRoutes.CHATS_LIST.value: Route(
+        WsEvent.GET_CHATS_LIST, msgspec.json.Decoder(GetChatsList), get_chats_list, (WsEvent.GET_CHATS_LIST,)
+    ),
+    # Answered by its stream's own end, which is on that stream's route.
+    WsRoutes.CHATS_STOP.value: Route(WsEvent.STOP_CHAT, msgspec.json.Decoder(StopChat), stop_chat, (WsEvent.COMPLETE,)),
 }

@@ -29,6 +29,7 @@ class Services:
     backends: Backends
     tasks: TaskGroup
     timeouts: Timeouts
+    version: str  # of the program, as its documents say
     flush_seconds: float  # for which deltas are gathered to be joined; 0: each is a frame of its own
     outbox_bytes: int  # that may wait for a connection that does not read
     max_frame_bytes: int  # and of a body over HTTP

@@ -3,8 +3,8 @@
 from backends.messages import find_message, find_running
 from handlers.elsewhere import is_elsewhere, stop_elsewhere
 from handlers.services import Sender, Services
-from schemas.chats import StopChat
 from schemas.errors import NotFound
+from schemas.requests import StopChat
 
 
 async def stop_chat(services: Services, sender: Sender, request: StopChat) -> None:

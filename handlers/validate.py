@@ -3,8 +3,8 @@
 from msgspec.structs import replace
 
 from schemas.assets import DASHBOARD, METRIC
-from schemas.chats import ChatCreateNewChat
 from schemas.errors import BadRequest
+from schemas.requests import ChatCreateNewChat
 
 ASSET_TYPE_MISSING = "asset_type must be provided when asset_id is specified"
 ASSET_ID_MISSING = "asset_id must be provided when asset_type is specified"

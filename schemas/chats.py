@@ -1,4 +1,4 @@
-"""A chat: what asks for one, and what it looks like whole. Protocol sections 4 and 5."""
+"""A chat: its parts, and what it looks like whole. Protocol section 5."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -6,23 +6,9 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.assets import AssetType
-
 # PostgreSQL's text type refuses NUL, so no engine gets it. Lone surrogates do not pass a JSON decoder.
 Text = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")]
-Prompt = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$", max_length=32_000)]
-
-
-class ChatCreateNewChat(msgspec.Struct, frozen=True):
-    """The payload of `/chats/post`. Unknown keys are ignored: older clients send more."""
-
-    prompt: Prompt | None = None
-    chat_id: UUID | None = None
-    message_id: UUID | None = None
-    asset_id: UUID | None = None
-    asset_type: AssetType | None = None
-    metric_id: UUID | None = None
-    dashboard_id: UUID | None = None
+Utc = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class ChatUserMessage(msgspec.Struct):
@@ -146,28 +132,28 @@ class ChatMessage(msgspec.Struct):
     response_messages: dict[UUID, ResponseMessage]
     reasoning_message_ids: list[UUID]
     reasoning_messages: dict[UUID, ReasoningMessage]
-    created_at: datetime
+    created_at: Utc
     final_reasoning_message: str | None
     is_completed: bool
 
 
 class ChatWithMessages(msgspec.Struct):
-    """A chat, whole: the payload of `initializeChat` and `complete`. Times are UTC."""
+    """A chat, whole. Times are UTC."""
 
     id: UUID
     title: str
     is_favorited: bool
     message_ids: list[UUID]
     messages: dict[UUID, ChatMessage]
-    created_at: datetime
-    updated_at: datetime
+    created_at: Utc
+    updated_at: Utc
     created_by: UUID
     created_by_id: UUID
     created_by_name: str
     created_by_avatar: str | None
     individual_permissions: None = None
     publicly_accessible: bool = False
-    public_expiry_date: datetime | None = None
+    public_expiry_date: Utc | None = None
     public_enabled_by: str | None = None
     public_password: str | None = None
 
@@ -178,30 +164,10 @@ class ChatListItem(msgspec.Struct, frozen=True):
     id: UUID
     title: str
     is_favorited: bool
-    created_at: datetime
-    updated_at: datetime
-    last_edited: datetime
+    created_at: Utc
+    updated_at: Utc
+    last_edited: Utc
     created_by: UUID
     created_by_id: UUID
     created_by_name: str
     created_by_avatar: str | None
-
-
-class GetChat(msgspec.Struct, frozen=True):
-    """The payload of `/chats/get`."""
-
-    id: UUID
-
-
-class GetChatsList(msgspec.Struct, frozen=True):
-    """The payload of `/chats/list`: which page, counted from 0, and how many chats a page has."""
-
-    page_token: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
-    page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 25
-
-
-class StopChat(msgspec.Struct, frozen=True):
-    """The payload of `/chats/stop`: the chat, and which of its messages when not the one that is being answered."""
-
-    id: UUID
-    message_id: UUID | None = None

@@ -1,11 +1,11 @@
 """Everything that can be refused, each with its code on the wire.
 
 ThreadcastError
-├── BadRequest           BAD_REQUEST            the frame or its payload is not valid
-├── Unauthorized         UNAUTHORIZED           the user may see the thing but not do this to it
-├── NotFound             NOT_FOUND              it does not exist, or may not be seen: told apart nowhere
-├── TooManyRequests      TOO_MANY_REQUESTS      a limit; the message says when to retry
-└── ServiceUnavailable   SERVICE_UNAVAILABLE    not now; retry on another connection
+├── BadRequest           BAD_REQUEST
+├── Unauthorized         UNAUTHORIZED
+├── NotFound             NOT_FOUND
+├── TooManyRequests      TOO_MANY_REQUESTS
+└── ServiceUnavailable   SERVICE_UNAVAILABLE
 
 Any other exception is a defect or an outage and becomes INTERNAL_SERVER_ERROR, in `handlers/errors.py`.
 """
@@ -25,6 +25,16 @@ class WsErrorCode(enum.Enum):
     TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
     SERVICE_UNAVAILABLE = "SERVICE_UNAVAILABLE"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+
+
+MEANINGS = {
+    WsErrorCode.BAD_REQUEST: "The request is not valid; the message says what is wrong, and at which field.",
+    WsErrorCode.UNAUTHORIZED: "The user may see the thing but not do this to it; over HTTP: no token, or an invalid one.",
+    WsErrorCode.NOT_FOUND: "It does not exist, or the user may not see it: the two are told apart nowhere.",
+    WsErrorCode.TOO_MANY_REQUESTS: "A limit; the message says in how many seconds to retry.",
+    WsErrorCode.SERVICE_UNAVAILABLE: "The server is about to stop, or is full; retry on another connection.",
+    WsErrorCode.INTERNAL_SERVER_ERROR: "Anything else; the message has a reference under which the server's log has the cause.",
+}
 
 
 class WsError(msgspec.Struct, frozen=True):

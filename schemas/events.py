@@ -1,12 +1,12 @@
 """What a stream is made of: the events of `/chats/post` and their payloads. Protocol section 5."""
 
 import enum
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from schemas.chats import ChatWithMessages, ReasoningMessage, ResponseMessage
+from schemas.chats import ChatListItem, ChatWithMessages, ReasoningMessage, ResponseMessage
 
 Progress = Literal["in_progress", "completed"]
 
@@ -93,3 +93,32 @@ WS_EVENTS = {
 
 if unmapped := set(ThreadEvent) - set(WS_EVENTS):
     raise ImportError(f"WS_EVENTS has no wire event for {sorted(event.name for event in unmapped)}")
+
+
+class Told(NamedTuple):
+    """What an event tells: the type of its payload, and in words."""
+
+    payload: Any
+    meaning: str
+
+
+TOLD = {
+    WsEvent.INITIALIZE_CHAT: Told(
+        ChatWithMessages, "A stream begins. Once, first, and after the chat and its new message have been stored."
+    ),
+    WsEvent.GENERATING_TITLE: Told(GeneratingTitle, "The chat gets a title: chunks of it, then the whole."),
+    WsEvent.GENERATING_REASONING_MESSAGE: Told(
+        GeneratingReasoningMessage, "What the agent does and thinks. Chunks under one id are to be appended."
+    ),
+    WsEvent.GENERATING_RESPONSE_MESSAGE: Told(
+        GeneratingResponseMessage, "The answer. Chunks under one id are to be appended; several may come as one."
+    ),
+    WsEvent.COMPLETE: Told(
+        ChatWithMessages,
+        "A stream ends, once, unless it ends with an error: the whole chat, which is what the deltas add up to, and is stored.",
+    ),
+    WsEvent.GET_CHAT: Told(ChatWithMessages, "The chat; if it is being answered, as it stands at this point of its stream."),
+    WsEvent.GET_CHATS_LIST: Told(list[ChatListItem], "One page of the chats that the user may see, the newest first."),
+    WsEvent.RESUMED: Told(Resumed, "The first frame of a connection that was made with `since`."),
+    WsEvent.GOING_AWAY: Told(GoingAway, "The server is about to restart. It takes no more posts; what runs may still finish."),
+}

@@ -8,18 +8,17 @@ import msgspec
 
 from schemas.chats import ChatListItem, Text
 from schemas.errors import WsError
-from schemas.events import (
-    Container,
-    GeneratingReasoningMessage,
-    GeneratingResponseMessage,
-    GeneratingTitle,
-    GoingAway,
-    Resumed,
-    WsEvent,
-)
+from schemas.events import TOLD, Container, GoingAway, Resumed, WsEvent
 
 # A client's own label. 64 characters hold a UUID with a prefix; the label goes back on every frame, so it is kept short.
-RequestId = Annotated[Text, msgspec.Meta(max_length=64)]
+RequestId = Annotated[
+    Text,
+    msgspec.Meta(max_length=64, description="The client's own label: each frame that answers has it as its `request_id`."),
+]
+Offset = Annotated[
+    int,
+    msgspec.Meta(ge=1, description="The frame's number, on connections made with `since`, while the log is there."),
+]
 
 
 class WsRoutes(enum.Enum):
@@ -73,6 +72,12 @@ class WsResponseMessage(msgspec.Struct):
     request_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class WsNumberedMessage(WsResponseMessage):
+    """A frame as a connection gets it that can resume."""
+
+    offset: Offset | msgspec.UnsetType = msgspec.UNSET
+
+
 encode = msgspec.json.Encoder().encode
 
 
@@ -88,9 +93,8 @@ class _Encoded(msgspec.Struct):
 
 _FRAMES = msgspec.json.Decoder(_Encoded)
 _DELTAS: dict[str, msgspec.json.Decoder[Container]] = {
-    WsEvent.GENERATING_TITLE.value: msgspec.json.Decoder(GeneratingTitle),
-    WsEvent.GENERATING_REASONING_MESSAGE.value: msgspec.json.Decoder(GeneratingReasoningMessage),
-    WsEvent.GENERATING_RESPONSE_MESSAGE.value: msgspec.json.Decoder(GeneratingResponseMessage),
+    event.value: msgspec.json.Decoder(TOLD[event].payload)
+    for event in (WsEvent.GENERATING_TITLE, WsEvent.GENERATING_REASONING_MESSAGE, WsEvent.GENERATING_RESPONSE_MESSAGE)
 }
 
 

@@ -1,0 +1,49 @@
+"""The one table of what there is over HTTP, and the two descriptions of it all. They need no token and name nobody."""
+
+from functools import cache
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from handlers.asyncapi import asyncapi_document
+from handlers.health import healthz, metrics, readyz
+from handlers.openapi import REFUSALS, Path, openapi_document
+from handlers.post_chats import post_chats
+from handlers.services import Services
+from schemas.chats import ChatWithMessages
+from schemas.frames import encode
+from schemas.health import Alive, NotReady, Ready
+from schemas.requests import ChatCreateNewChat
+
+
+async def asyncapi(request: Request) -> Response:
+    """The WebSocket protocol as AsyncAPI 3."""
+    services: Services = request.state.services
+    return Response(_asyncapi(services.version, services.max_frame_bytes), media_type="application/json")
+
+
+async def openapi(request: Request) -> Response:
+    """What there is over HTTP as OpenAPI 3.1."""
+    services: Services = request.state.services
+    return Response(_openapi(services.version, services.max_frame_bytes), media_type="application/json")
+
+
+PATHS = {
+    "/api/v1/chats": Path("POST", post_chats, {200: ChatWithMessages, **REFUSALS}, ChatCreateNewChat),
+    "/healthz": Path("GET", healthz, {200: Alive}),
+    "/readyz": Path("GET", readyz, {200: Ready, 503: NotReady}),
+    "/metrics": Path("GET", metrics, {200: str}),
+    "/asyncapi.json": Path("GET", asyncapi, {200: dict[str, Any]}),
+    "/openapi.json": Path("GET", openapi, {200: dict[str, Any]}),
+}
+
+
+@cache
+def _asyncapi(version: str, max_frame_bytes: int) -> bytes:
+    return encode(asyncapi_document(version, max_frame_bytes))
+
+
+@cache
+def _openapi(version: str, max_body_bytes: int) -> bytes:
+    return encode(openapi_document(PATHS, version, max_body_bytes))

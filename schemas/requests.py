@@ -1,0 +1,51 @@
+"""What a client asks: the payloads of the routes. Protocol sections 2 and 4."""
+
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+
+from schemas.assets import AssetType
+from schemas.chats import Text
+
+Prompt = Annotated[
+    Text, msgspec.Meta(max_length=32_000, description="What the user asks: text without NUL. Blank counts as absent.")
+]
+
+
+class ChatCreateNewChat(msgspec.Struct, frozen=True):
+    """What is asked, where and about what. Unknown keys are ignored: older clients send more.
+
+    `asset_id` and `asset_type` come together. At most one of `chat_id`, `asset_id`, `metric_id` and `dashboard_id` is given.
+    Without an asset a prompt is required; without a prompt the asset is opened and no agent runs.
+    """
+
+    prompt: Prompt | None = None
+    chat_id: Annotated[UUID, msgspec.Meta(description="Follow up in this chat.")] | None = None
+    message_id: (
+        Annotated[UUID, msgspec.Meta(description="The new message's id, which makes the post safe to send again.")] | None
+    ) = None
+    asset_id: Annotated[UUID, msgspec.Meta(description="What the chat is about.")] | None = None
+    asset_type: AssetType | None = None
+    metric_id: Annotated[UUID, msgspec.Meta(description="Older clients' asset_id of a metric.")] | None = None
+    dashboard_id: Annotated[UUID, msgspec.Meta(description="Older clients' asset_id of a dashboard.")] | None = None
+
+
+class GetChat(msgspec.Struct, frozen=True):
+    """Which chat to get."""
+
+    id: UUID
+
+
+class GetChatsList(msgspec.Struct, frozen=True):
+    """Which page, counted from 0, and how many chats a page has."""
+
+    page_token: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 25
+
+
+class StopChat(msgspec.Struct, frozen=True):
+    """Which chat's answer to stop, and which of its messages when not the one that is being answered."""
+
+    id: UUID
+    message_id: UUID | None = None
