@@ -161,9 +161,9 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
     routes = [
         WebSocketRoute(WS_PATH, Socket),
         *(Route(path, each.endpoint, methods=[each.method]) for path, each in PATHS.items()),
-        Route("/", page("index.html", "text/html")),
-        Route("/console.css", page("console.css", "text/css")),
-        Route("/console.js", page("console.js", "text/javascript")),
+        Route("/", page("index.html", "text/html"), include_in_schema=False),
+        Route("/console.css", page("console.css", "text/css"), include_in_schema=False),
+        Route("/console.js", page("console.js", "text/javascript"), include_in_schema=False),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 

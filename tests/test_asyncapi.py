@@ -21,7 +21,7 @@ from schemas.events import TOLD, WS_EVENTS, WsEvent
 from schemas.frames import WsRoutes
 from tests.conftest import House
 from tests.over_http import get, request
-from tests.test_readme import PEERS_OWN, README
+from tests.test_readme import PEERS_OWN, PROTOCOL
 
 DOCUMENT = json.loads(msgspec.json.encode(asyncapi_document("1.2.3", 4096)))
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
@@ -85,11 +85,11 @@ def test_each_message_is_sent_or_received_and_each_answer_stands_at_its_route() 
         assert replies == [*(event.value for event in route.answers), f"{route.event.value}Error"], path
 
 
-def test_the_readme_has_the_same_routes_events_and_codes() -> None:
-    rows = set(re.findall(r"^\| `(/[\w/]+)` \| `(\w+)` \|", README, re.MULTILINE))
+def test_the_page_on_the_protocol_has_the_same_routes_events_and_codes() -> None:
+    rows = set(re.findall(r"^\| `(/[\w/]+)` \| `(\w+)` \|", PROTOCOL, re.MULTILINE))
     assert rows == {(path, route.event.value) for path, route in ROUTES.items()}
-    assert [event.value for event in TOLD if f"`{event.value}`" not in README and f'"{event.value}"' not in README] == []
-    closes = dict(re.findall(r"^\| (\d{4}) \| .* \| (.*) \|$", README, re.MULTILINE))
+    assert [event.value for event in TOLD if f"`{event.value}`" not in PROTOCOL and f'"{event.value}"' not in PROTOCOL] == []
+    closes = dict(re.findall(r"^\| (\d{4}) \| .* \| (.*) \|$", PROTOCOL, re.MULTILINE))
     assert closes == {str(code): close.reconnect for code, close in CLOSES.items()}
     assert set(CLOSES) == set(CLOSE_CODES) - set(PEERS_OWN)
     assert set(MEANINGS) == set(WsErrorCode)
