@@ -8,6 +8,7 @@ const MOST_CHATS = 30; // that are held whole
 const MOST_FRAMES = 1000; // in the inspector
 const MOST_FRAME_CHARACTERS = 8_000_000; // the same in characters
 const MOST_REQUESTS = 50; // that have a picture
+const MOST_EVENTS = 5000; // in a picture, which is 350 wide
 const PAGE_SIZE = 25; // chats that are listed at a time
 const LONGEST_PAUSE_MS = 10_000; // between two tries to connect
 
@@ -123,14 +124,15 @@ class Requests {
     if (this.all.size > MOST_REQUESTS) this.all.delete(this.all.keys().next().value);
   }
 
-  hear(frame, at, size) {
+  hear(frame, at) {
     const id = frame.request_id;
     if (id === undefined || frame.route !== "/chats/post") return;
     if (!this.all.has(id)) this.begin(id, "another tab's", at);
     const request = this.all.get(id), payload = frame.payload;
     const part = payload?.reasoning ?? payload?.response_message;
     const chunk = payload?.title_chunk ?? part?.message_chunk;
-    request.events.push({ at: at - request.began, event: frame.error ? "error" : frame.event, words: words(chunk), size });
+    const event = { at: at - request.began, event: frame.error ? "error" : frame.event, words: words(chunk) };
+    if (request.events.length < MOST_EVENTS || !chunk) request.events.push(event);
     if (frame.event === "complete" || frame.error) request.ended = at - request.began;
     const asked = frame.event === "initializeChat" && payload.messages[payload.message_ids.at(-1)]?.request_message?.request;
     if (asked && request.label === "another tab's") request.label = `another tab's: ${asked.slice(0, 40)}`;
@@ -280,6 +282,7 @@ const link = new Link({
       got.clear();
       if (view.chat) get(view.chat);
     }
+    if (!$("token-dialog").open && document.activeElement === document.body) $("prompt").focus();
     for (const post of posts.values()) if (!post.error) submit(post); // what was lost on its way; the server knows what it has
     draw();
   },
@@ -288,7 +291,7 @@ const link = new Link({
 function hear(frame, text) {
   const now = performance.now(), size = new TextEncoder().encode(text).length, mine = posts.get(frame.request_id);
   inspect(frame.error ? "error" : "in", text, `${frame.event}${frame.error ? ` ${frame.error.code}` : ""}`, frame.request_id, size, now);
-  requests.hear(frame, now, size);
+  requests.hear(frame, now);
   if (frame.error) return refused(frame, mine);
   const unknown = chats.hear(frame);
   if (frame.event === "initializeChat" || frame.event === "complete") {
@@ -583,7 +586,9 @@ function drawTimeline() {
   const request = requests.all.get(select.value) ?? [...requests.all.values()].at(-1);
   const events = request?.events ?? [];
   if (!events.length || (request === drawTimeline.last && events.length === drawTimeline.count)) return;
-  Object.assign(drawTimeline, { last: request, count: events.length });
+  const early = request === drawTimeline.last && request.ended === null && drawTimeline.at + events.length / 10 - performance.now();
+  if (early > 0) return void (drawTimeline.timer ||= setTimeout(() => { drawTimeline.timer = 0; draw(); }, early));
+  Object.assign(drawTimeline, { last: request, count: events.length, at: performance.now() });
   $("timeline").replaceChildren(...picture(events));
   const streamed = events.filter((event) => ROWS.includes(event.event)), all = streamed.map((event) => event.words);
   const first = `first event after ${events[0].at.toFixed(1)} ms`;
