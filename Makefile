@@ -65,7 +65,8 @@ faults: $(BIN)/.installed-dev ## what can befall two nodes, Redis and PostgreSQL
 cluster: $(BIN)/.installed-dev ## two nodes with a Redis and a PostgreSQL of their own, until Ctrl-C
 	@$(BIN)/python -m tests.cluster
 
-conformance: $(BIN)/.installed-conformance ## run the cases of Autobahn's test suite against our WebSocket layer
+conformance: $(BIN)/.installed-conformance $(BIN)/.installed-dev ## our protocol rule by rule, and Autobahn's cases of WebSocket
+	@$(BIN)/python -m tests.conform
 	@$(BIN)/python -m tests.autobahn
 
 $(BIN)/.installed-bench: $(BIN)/.installed

@@ -11,6 +11,8 @@ ROOMS = ("schemas", "settings", "backends", "handlers", "server")  # from the gr
 OUTSIDE = ("tests", "benchmarks")
 PRODUCT = sorted(path for room in ROOMS for path in [ROOT / f"{room}.py", *(ROOT / room).rglob("*.py")] if path.exists())
 
+CLIENTS = sorted([*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "benchmarks/conformance").glob("*.py")])
+
 # Where a library may be imported; what is not listed here may be imported anywhere above the schemas.
 DOORS = {
     "databases": {"backends/storage.py", "backends/postgres.py", "backends/postgres_seats.py"},
@@ -76,7 +78,7 @@ def test_an_import_that_points_up_is_found(path: str, source: str) -> None:
     assert len(defects(path, source)) == 1
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", CLIENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_programs_outside_know_the_server_by_its_wire_only(path: Path) -> None:
     assert [module for module in imports(path.read_text()) if module.split(".")[0] in ROOMS] == []
 
