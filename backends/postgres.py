@@ -23,9 +23,11 @@ from backends.migrations import is_behind, upgrade
 from backends.postgres_seats import AWAY, TIMEOUT_S, Bound, Read, Seats, Write
 from backends.statements import Prepared, prepared, to_json
 from backends.storage import Change, Committed, Row
+from backends.tables import nodes
 
 READERS = 4
 WRITERS = 8
+LEASERS = 2  # one renews; the other may have to wait for the row of a node that has died in the middle of its own renewal
 CONNECT_S = 3.0
 MIGRATING = 0x74687264  # the advisory lock of those who migrate: "thrd"
 SESSION = {
@@ -53,6 +55,7 @@ class PostgresStorage:
         self._committed = committed
         self._readers = Seats(database, READERS)  # apart: writes that wait for a lock hold up no read
         self._writers = Seats(database, WRITERS)
+        self._leasers = Seats(database, LEASERS)  # apart: a node that has much to write, or waits for a lock, is not dead
 
     async def fetch_all(self, query: sa.Select[Any], **values: object) -> list[Row]:
         statement = prepared(POSTGRES, query, tuple(values)) if values else Prepared(POSTGRES, query)
@@ -61,11 +64,17 @@ class PostgresStorage:
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         guard = None if only_if is None else _bound(only_if)
-        return await self._writers.do(Write([_bound(change) for change in changes], guard, self._committed))
+        seats = self._leasers if any(map(_is_of_lease, (only_if, *changes))) else self._writers
+        return await seats.do(Write([_bound(change) for change in changes], guard, self._committed))
 
     async def close(self) -> None:
         """Do what has been asked, and no more."""
-        await asyncio.gather(self._readers.close(), self._writers.close())
+        await asyncio.gather(*(seats.close() for seats in (self._readers, self._writers, self._leasers)))
+
+
+def _is_of_lease(change: Change | None) -> bool:
+    statement = change[0] if isinstance(change, tuple) else change
+    return isinstance(statement, sa.UpdateBase) and statement.table is nodes
 
 
 def _bound(change: Change) -> Bound:
@@ -80,9 +89,8 @@ def _bound(change: Change) -> Bound:
 async def open_postgres(url: str, committed: Committed) -> AsyncIterator[PostgresStorage]:
     """Open the migrated database and hold connections to it until the block ends. Raises Unusable."""
     dsn = _dsn(url)
-    database = databases.Database(
-        dsn, dsn=dsn, min_size=0, max_size=READERS + WRITERS, timeout=CONNECT_S, server_settings=SESSION
-    )
+    most = READERS + WRITERS + LEASERS
+    database = databases.Database(dsn, dsn=dsn, min_size=0, max_size=most, timeout=CONNECT_S, server_settings=SESSION)
     try:
         await database.connect()
         async with database.connection() as connection:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from sqlalchemy import Select, Update, func, select, text, update
 
 import backends
 from backends import migrate, open_storage
+from backends.nodes import BURY, RENEW, Nodes
 from backends.postgres import READERS, WRITERS
 from backends.storage import Conflict, Storage
 from backends.tables import users
@@ -167,6 +169,35 @@ async def test_writes_that_wait_for_a_lock_hold_up_no_read(storage: Storage, set
         assert await ids(storage) == {uuid(1), uuid(2), uuid(3)}
         other.connection.commit()
     assert {row["name"] for row in await storage.fetch_all(select(users.c.name))} == {"ours", None}
+
+
+async def test_writes_that_wait_for_a_lock_hold_up_no_lease(storage: Storage, settings: Settings, other: OnPostgres) -> None:
+    nodes, dead = Nodes(storage, shared=True), Nodes(storage, shared=True)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2 * WRITERS):
+            tasks.start_soon(storage.write, rename(1))
+        await blocked(settings, WRITERS)
+        with anyio.fail_after(TIMEOUT_S):
+            await dead.enter()
+            await nodes.enter()
+            await nodes.renew()
+            assert await storage.write(only_if=(BURY, {"node": dead.lease.id, "count": 0}))
+            await nodes.leave()
+        other.connection.commit()
+
+
+async def test_a_burial_that_waits_for_a_lock_holds_up_no_renewal(storage: Storage, settings: Settings) -> None:
+    nodes, dead = Nodes(storage, shared=True), Nodes(storage, shared=True)
+    await nodes.enter()
+    await dead.enter()
+    with opened(where(settings)) as connection:  # as of a machine that has gone in the middle of its renewal
+        connection.execute("UPDATE nodes SET renewals = 1 WHERE id = ?", [dead.lease.id])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(storage.write, only_if=(BURY, {"node": dead.lease.id, "count": 0})))
+            await blocked(settings, 1)
+            with anyio.fail_after(TIMEOUT_S):
+                assert await storage.write(only_if=(RENEW, {"node": nodes.lease.id}))
+            connection.connection.rollback()
 
 
 async def test_the_loser_of_a_deadlock_is_done_again(storage: Storage, settings: Settings, other: OnPostgres) -> None:
