@@ -32,6 +32,9 @@ CONNECT_S = 3.0
 MIGRATING = 0x74687264  # the advisory lock of those who migrate: "thrd"
 SESSION = {
     "application_name": "threadcast",
+    # What we give up goes on at the database, and may wait there for a lock. It ends no earlier than we give it up: a commit
+    # that waits for a replica and is cancelled says that it has come through.
+    "statement_timeout": str(int(TIMEOUT_S * 1000)),
     "idle_in_transaction_session_timeout": str(int(TIMEOUT_S * 1000)),  # so long stay the locks of a machine that is gone
 }
 

@@ -135,8 +135,9 @@ async def test_few_connections_are_held_and_none_is_given_up_for_an_error(storag
     assert len(held[0]) == READERS + WRITERS
 
 
-async def test_a_session_that_stops_in_a_transaction_is_ended_by_the_database(storage: Storage) -> None:
-    limit: Select[tuple[str]] = select(func.current_setting("idle_in_transaction_session_timeout").label("limit"))
+@pytest.mark.parametrize("limited", ["statement", "idle_in_transaction_session"])
+async def test_what_is_given_up_here_is_ended_by_the_database(storage: Storage, limited: str) -> None:
+    limit: Select[tuple[str]] = select(func.current_setting(f"{limited}_timeout").label("limit"))
     assert await storage.fetch_all(limit) == [{"limit": "10s"}]
 
 

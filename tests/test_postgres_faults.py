@@ -8,17 +8,18 @@ from itertools import count
 
 import anyio
 import anyio.to_thread
+import asyncpg
 import pytest
 
 from backends import open_storage, postgres_seats
-from backends.postgres import WRITERS
+from backends.postgres import SESSION, WRITERS
 from backends.postgres_seats import DatabaseAway
 from backends.storage import Conflict, Storage
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import TIMEOUT_S
 from tests.conftest import House, open_house
-from tests.database import as_stored, stored_chat
+from tests.database import as_stored, opened, rows, stored_chat, where
 from tests.over_http import get
 from tests.postgres import Postgres
 from tests.test_storage import ids, user
@@ -156,6 +157,33 @@ async def test_a_server_stops_while_its_database_answers_nothing(settings: Setti
             await storage.write(user(1))
             postgres.pause()
     postgres.go_on()
+
+
+@pytest.fixture
+def briefly(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the storage is opened: the database itself is impatient, too."""
+    for name in [name for name in SESSION if name.endswith("_timeout")]:
+        monkeypatch.setitem(SESSION, name, "500")
+
+
+async def test_what_is_given_up_leaves_no_connection_behind_at_the_database(
+    briefly: None, storage: Storage, settings: Settings
+) -> None:
+    query = "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with opened(where(settings)) as other:
+        other.execute("LOCK TABLE users IN EXCLUSIVE MODE")
+        for turn in range(4):
+            async with anyio.create_task_group() as tasks:
+                for number in range(WRITERS):
+                    tasks.start_soon(fails, storage, turn * WRITERS + number)
+        with anyio.fail_after(TIMEOUT_S):
+            while (await anyio.to_thread.run_sync(rows, where(settings), query))[0]["n"]:
+                pass
+
+
+async def fails(storage: Storage, number: int) -> None:
+    with pytest.raises((DatabaseAway, asyncpg.QueryCanceledError)):
+        await storage.write(user(number))
 
 
 class Wire:
