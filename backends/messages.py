@@ -4,10 +4,10 @@ A message has an owner: the node that answers it. The end of an answer is stored
 its owner's, so of any number who would end it exactly one does.
 """
 
-from collections.abc import AsyncGenerator, Container, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, insert, or_, select, update
 
@@ -54,6 +54,10 @@ class Stored(NamedTuple):
     user_id: UUID
     owner: UUID | None
     node: UUID | None
+
+
+# Called with a message that may have been finished, or still be, and the owner that it then has.
+Unsure = Callable[[Stored, UUID], object]
 
 
 async def create_chat(
@@ -118,32 +122,38 @@ async def finish_message(
 
 
 async def finish_orphans(
-    storage: Storage, me: UUID, alive: Container[UUID] = (), chat_id: UUID | None = None
+    storage: Storage, me: UUID, unsure: Unsure, alive: Container[UUID] = (), chat_id: UUID | None = None
 ) -> AsyncGenerator[Stored, None]:
     """Finish as they stand the unfinished messages, of one chat or of all, that nobody answers. Each that it finished, at once.
 
     They are what dead nodes have left; and of this node's own, which are `alive` but for those whose end could not be stored.
+    Of one of which the database does not say whether it is finished, `unsure` is told, and the error raised.
     """
     if chat_id:
         found = await storage.fetch_all(ORPHANS_OF_CHAT, me=me, chat=chat_id)
     else:
         found = await storage.fetch_all(ORPHANS, me=me)
     for row in found:
-        if row["id"] not in alive and await _interrupt(storage, row):
+        if row["id"] not in alive and await _interrupt(storage, row, unsure):
             yield _stored(row)
 
 
-async def _interrupt(storage: Storage, row: Row) -> bool:
+async def _interrupt(storage: Storage, row: Row, unsure: Unsure) -> bool:
+    closing = uuid4()
     end = {
         "message": row["id"],
         "of": row["owner"],
-        "owner": None,  # so that an owner who comes back sees that it was not itself
+        "owner": closing,  # so that an owner who comes back sees that it was not itself, and we that it was this time
         "is_completed": True,
         "final_reasoning_message": "Interrupted",
         "updated_at": datetime.now(UTC),
     }
     title = {"chat": row["chat_id"], "title": title_from(row["request"])}
-    return await storage.write((NAME_CHAT, title), only_if=(FINISH, end))
+    try:
+        return await storage.write((NAME_CHAT, title), only_if=(FINISH, end))
+    except Exception:
+        unsure(_stored(row), closing)
+        raise
 
 
 async def find_message(storage: Storage, message_id: UUID) -> Stored | None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from uuid import UUID
 
@@ -11,7 +11,7 @@ import anyio
 from backends import nodes
 from backends.accounts import find_user
 from backends.chats import find_chat
-from backends.messages import Stored, finish_orphans
+from backends.messages import Stored, find_message, finish_orphans
 from handlers.frames import send_ws_message
 from handlers.notices import hear, tell_end
 from handlers.services import Sender, Services
@@ -20,6 +20,7 @@ from schemas.frames import WsRoutes
 from schemas.users import AuthenticatedUser
 
 LEAVE_S = 3.0  # for saying that this node goes
+LOOKS = 10  # for a closing whose answer was lost: by then the database has done or ended what it was asked
 
 logger = logging.getLogger("threadcast")
 
@@ -71,17 +72,39 @@ async def close_orphans(services: Services, chat_id: UUID | None = None) -> int:
 
     Of a dead node's runs nobody has been told the end; of our own all have, and only the database was away.
     """
-    me, storage = services.nodes.lease.id, services.backends.storage
-    closed = 0
-    async with aclosing(finish_orphans(storage, me, services.runs, chat_id)) as orphans:
+    me, closed = services.nodes.lease.id, 0
+
+    def unsure(orphan: Stored, closing: UUID) -> None:
+        services.tasks.start_soon(_find_out, services, me, orphan, closing)
+
+    async with aclosing(finish_orphans(services.backends.storage, me, unsure, services.runs, chat_id)) as orphans:
         async for orphan in orphans:
             closed += 1
-            tell_end(services, orphan.chat_id)
-            if services.nodes.shared and orphan.owner != me:
-                logger.warning("a dead node's run was closed", extra={"answer": str(orphan.id), "node": str(orphan.owner)})
-                services.backends.metrics.runs_ended.labels("interrupted").inc()
-                await _tell_interrupted(services, orphan)
+            await _tell_closed(services, me, orphan)
     return closed
+
+
+async def _find_out(services: Services, me: UUID, orphan: Stored, closing: UUID) -> None:
+    """The answer to this closing was lost: tell of the orphan if it is seen to have come through."""
+    looks = 0
+    while looks < LOOKS:
+        with suppress(Exception):  # away, which does not count
+            now = await find_message(services.backends.storage, orphan.id)
+            if now and now.owner == closing:
+                break
+            looks += 1
+        await anyio.sleep(nodes.RENEW_S)
+    else:
+        return
+    await _tell_closed(services, me, orphan)
+
+
+async def _tell_closed(services: Services, me: UUID, orphan: Stored) -> None:
+    tell_end(services, orphan.chat_id)
+    if services.nodes.shared and orphan.owner != me:
+        logger.warning("a dead node's run was closed", extra={"answer": str(orphan.id), "node": str(orphan.owner)})
+        services.backends.metrics.runs_ended.labels("interrupted").inc()
+        await _tell_interrupted(services, orphan)
 
 
 async def _tell_interrupted(services: Services, orphan: Stored) -> None:

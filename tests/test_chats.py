@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Select
 
 from backends import open_storage
 from backends.chats import find_chat
-from backends.messages import create_chat, finish_message, finish_orphans
+from backends.messages import Stored, create_chat, finish_message, finish_orphans
 from backends.storage import Change, Row, Storage
 from handlers.load_file import load_file
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages, TextResponse
@@ -29,6 +30,10 @@ async def storage(settings: Settings) -> AsyncIterator[Storage]:
     async with open_storage(settings) as opened:
         await load_file(opened, WORLD)
         yield opened
+
+
+def unsure(orphan: Stored, closing: UUID) -> None:
+    raise AssertionError("the database has said all")
 
 
 async def unfinished(storage: Storage, number: int, title: str = "") -> ChatWithMessages:
@@ -59,8 +64,8 @@ async def message_of(storage: Storage, chat: ChatWithMessages) -> ChatMessage:
 
 async def test_dead_messages_are_finished_as_they_stand_and_their_chats_get_a_title(storage: Storage) -> None:
     untitled, titled = await unfinished(storage, 1), await unfinished(storage, 2, title="Mine")
-    assert {orphan.chat_id async for orphan in finish_orphans(storage, ME)} == {untitled.id, titled.id}
-    assert [orphan async for orphan in finish_orphans(storage, ME)] == []
+    assert {orphan.chat_id async for orphan in finish_orphans(storage, ME, unsure)} == {untitled.id, titled.id}
+    assert [orphan async for orphan in finish_orphans(storage, ME, unsure)] == []
     for chat, title in ((untitled, "What is it?"), (titled, "Mine")):
         found = await find_chat(storage, ALICE, chat.id)
         assert found
@@ -71,8 +76,8 @@ async def test_dead_messages_are_finished_as_they_stand_and_their_chats_get_a_ti
 
 async def test_the_living_and_those_of_other_chats_are_left_alone(storage: Storage) -> None:
     first, second = await unfinished(storage, 1), await unfinished(storage, 2)
-    assert [orphan async for orphan in finish_orphans(storage, ME, {uuid(1)}, first.id)] == []
-    assert [orphan.id async for orphan in finish_orphans(storage, ME, (), first.id)] == [uuid(1)]
+    assert [orphan async for orphan in finish_orphans(storage, ME, unsure, {uuid(1)}, first.id)] == []
+    assert [orphan.id async for orphan in finish_orphans(storage, ME, unsure, (), first.id)] == [uuid(1)]
     assert not (await message_of(storage, second)).is_completed
 
 
@@ -94,7 +99,7 @@ class Overtaken:
 
 async def test_a_message_that_is_answered_while_it_is_found_dead_keeps_its_answer(storage: Storage) -> None:
     chat = await unfinished(storage, 1)
-    assert [orphan async for orphan in finish_orphans(Overtaken(storage, chat), ME)] == []
+    assert [orphan async for orphan in finish_orphans(Overtaken(storage, chat), ME, unsure)] == []
     message = await message_of(storage, chat)
     assert message.final_reasoning_message is None
     assert [part.message for part in message.response_messages.values() if isinstance(part, TextResponse)] == ["The answer"]

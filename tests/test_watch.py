@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from backends.accounts import find_user
+from backends.messages import Stored, find_message
 from backends.storage import Row, Storage
 from settings import Settings
 from tests.agents import HeldAgent
@@ -228,6 +229,42 @@ async def test_while_the_database_is_away_an_end_is_waited_for(
         chat = good([*frames, *await client.stream()])
     assert answer_of(chat) == "one begins, and ends"
     assert as_stored(chat) == stored_chat(three.house.database, chat["id"])
+
+
+@pytest.mark.parametrize("looks", [1, 5])
+async def test_a_closing_whose_answer_is_lost_is_told_all_the_same(
+    three: Three, looks: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures = [OSError("still away")] * (looks - 1)
+
+    async def find_later(storage: Storage, message_id: UUID) -> Stored | None:
+        if failures:
+            raise failures.pop()
+        return await find_message(storage, message_id)
+
+    monkeypatch.setattr("handlers.watch.find_message", find_later)
+    monkeypatch.setattr("backends.nodes.LEASE_S", 60)  # for the others, whose renewals are held up as well
+    dead, *others = three.nodes
+    chat_id = (await begun(three.clients[0], "one"))[-1]["payload"]["chat_id"]
+    for node, client in zip(others, three.clients[1:], strict=True):
+        await first_delta(client)
+        node.cable.hold()
+    dead.die()
+    with opened(three.house.database) as connection:
+        connection.execute("DELETE FROM nodes WHERE id = ?", [str(dead.lease_id)])
+    await until(lambda: all(node.cable.held == 2 for node in others))  # a renewal, and the closing
+    for node in others:
+        node.cable.cut_behind = True
+        node.cable.let_go()
+    await until(lambda: caplog.text.count("the other nodes could not be looked at") == len(three.nodes))
+    for node in others:
+        node.cable.cut_behind = False
+    for client in three.clients[1:]:
+        assert as_stored((await frame_of(client, "complete"))["payload"]) == stored_chat(three.house.database, chat_id)
+    for node, client in zip(others, three.clients[1:], strict=True):
+        await looked(node)
+        await silent(client)
+    assert (failures, sum(node.ended("interrupted") or 0 for node in others)) == ([], 1)
 
 
 async def test_an_end_that_the_database_refuses_is_one_error_and_the_message_is_closed_in_silence(
