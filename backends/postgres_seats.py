@@ -23,6 +23,7 @@ Connection = Any  # asyncpg's, behind its pool's proxy
 
 TIMEOUT_S = 10.0  # for a read or a write, its turn and a database that restarts included; after it, it is an outage
 RETRY_S = 0.2  # between attempts of one task to connect
+CLOSE_S = 1.0  # when all is closed, for what nobody waits for any more
 
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -86,6 +87,7 @@ class Seats:
     def __init__(self, database: databases.Database, count: int) -> None:
         self._database = database
         self._send, self._receive = anyio.create_memory_object_stream[Asked[Any]](math.inf)  # each has a caller who waits
+        self._doing: dict[Asked[Any], Connection] = {}
         self._tasks = [asyncio.create_task(self._sit()) for _ in range(count)]
 
     async def do(self, asked: Asked[T]) -> T:
@@ -98,9 +100,14 @@ class Seats:
             raise DatabaseAway("the database has not answered in time") from asked.trouble
 
     async def close(self) -> None:
-        """Take no more. What has been asked is still done."""
+        """Take no more. What somebody waits for is still done; the rest is, too, or it is cut."""
         self._send.close()
-        await asyncio.gather(*self._tasks)
+        _, left = await asyncio.wait(self._tasks, timeout=CLOSE_S)
+        while left:
+            for asked, connection in self._doing.items():
+                if asked.answer.done():
+                    _cut(connection)
+            _, left = await asyncio.wait(left, timeout=RETRY_S)
         self._receive.close()
 
     async def _sit(self) -> None:
@@ -116,7 +123,9 @@ class Seats:
                         asked.trouble = error
                         await asyncio.sleep(RETRY_S)
                     else:
+                        self._doing[asked] = connection
                         connection = await _do(asked, connection)
+                        del self._doing[asked]
             if connection:
                 _cut(connection)  # to take leave politely would be to wait for an answer
 

@@ -31,7 +31,7 @@ from schemas.events import ThreadEvent
 from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
 
-SAVE_TIMEOUT_S = 10.0  # for keeping what there is of a run that was cancelled: a shutdown waits for no longer
+SAVE_TIMEOUT_S = 3.0  # for keeping what there is of a run that was cancelled: a shutdown waits for no longer
 
 logger = logging.getLogger("threadcast")
 

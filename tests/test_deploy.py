@@ -13,9 +13,14 @@ from typing import Any
 import pytest
 import yaml
 
+from backends import redis
 from backends.hosting import SHUTDOWN_GRACE_S
 from backends.metrics import Metrics
+from backends.postgres import CONNECT_S
+from backends.postgres_seats import CLOSE_S
 from handlers.draining import FLUSH_S, INTERRUPT_S
+from handlers.post_chat import SAVE_TIMEOUT_S
+from handlers.watch import LEAVE_S
 from server import create_app, main
 from settings import PREFIX, Settings, load_settings
 from tests.conftest import SECRET
@@ -24,7 +29,12 @@ from tests.program import ROOT, serving
 from tests.test_server import world
 
 DEFAULTS = load_settings({})
-DRAINED_S = DEFAULTS.drain_seconds + INTERRUPT_S + 2 * FLUSH_S + SHUTDOWN_GRACE_S  # at the latest
+STOPPED_S = (  # after the drain, at the latest, where neither PostgreSQL nor Redis answers any more
+    (INTERRUPT_S + FLUSH_S + redis.FLUSH_S + FLUSH_S)  # `drain`
+    + (SHUTDOWN_GRACE_S + SAVE_TIMEOUT_S + LEAVE_S)  # uvicorn, the runs that are left, `leave`
+    + (redis.FLUSH_S + CLOSE_S + CONNECT_S)  # what was opened is closed
+)
+DRAINED_S = DEFAULTS.drain_seconds + STOPPED_S
 NODES = ("node-a", "node-b")
 PAGE = (ROOT / "docs/deploy.md").read_text()
 FILES = ["Dockerfile", ".dockerignore", "compose.yaml", "deploy/nginx.conf", "deploy/threadcast.service", "docs/deploy.md"]
@@ -110,6 +120,11 @@ def test_the_backup_of_the_page_has_what_is_there_while_it_serves(tmp_path: Path
     with serving(world(tmp_path), DATABASE_URL=f"sqlite+aiosqlite:///{tmp_path}/var/threadcast.db"):
         subprocess.run([sys.executable, *shlex.split(command)], cwd=tmp_path, check=True, timeout=20)
     assert count(tmp_path / "backup.db", "users") == count(tmp_path / "var/threadcast.db", "users")
+
+
+def test_how_long_a_stop_may_take_is_what_the_page_says() -> None:
+    assert re.findall(r"(\d+)\s+seconds\s+more", PAGE) == [str(round(STOPPED_S))]
+    assert int(re.findall(r"--stop-timeout (\d+)", PAGE)[0]) > DRAINED_S
 
 
 # The image

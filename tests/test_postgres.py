@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Select, Update, func, select, text, update
 
 import backends
-from backends import migrate, open_storage
+from backends import migrate, open_storage, postgres_seats
 from backends.nodes import BURY, RENEW, Nodes
-from backends.postgres import READERS, WRITERS
+from backends.postgres import READERS, WRITERS, PostgresStorage
 from backends.storage import Conflict, Storage
 from backends.tables import users
 from settings import Settings, SettingsError, load_settings
@@ -150,12 +150,13 @@ async def other(storage: Storage, settings: Settings) -> AsyncIterator[OnPostgre
         yield connection
 
 
-async def blocked(settings: Settings, wanted: int) -> None:
-    """Wait until so many of the storage's connections wait for a lock."""
-    query = "SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+async def blocked(settings: Settings, wanted: int) -> set[int]:
+    """Wait until so many of the storage's connections wait for a lock. Their processes."""
+    query = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with anyio.fail_after(TIMEOUT_S):
-        while (await anyio.to_thread.run_sync(rows, where(settings), query))[0]["n"] < wanted:
+        while len(found := await anyio.to_thread.run_sync(rows, where(settings), query)) < wanted:
             pass
+    return {row["pid"] for row in found}
 
 
 def rename(number: int) -> Update:
@@ -221,6 +222,22 @@ async def test_who_gives_up_while_a_lock_is_waited_for_harms_nobody(
     other.connection.rollback()
     await storage.write(rename(3))
     assert await ids(storage) == {uuid(1), uuid(2), uuid(3)}
+
+
+async def test_what_somebody_waits_for_is_not_cut_by_the_close(
+    storage: Storage, settings: Settings, other: OnPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CLOSE_S", "RETRY_S"):
+        monkeypatch.setattr(postgres_seats, name, 0.01)
+    assert isinstance(storage, PostgresStorage)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(storage.write, rename(1))
+        waiting = await blocked(settings, 1)
+        tasks.start_soon(storage.close)
+        await anyio.sleep(0.2)  # there is no event for what does not happen
+        assert await blocked(settings, 1) == waiting
+        other.connection.commit()
+    assert rows(where(settings), "SELECT name FROM users WHERE id = ?", uuid(1)) == [{"name": "ours"}]
 
 
 def test_who_may_not_make_tables_is_told_so_in_one_line(tmp_path: Path, postgres: Postgres, empty: str) -> None:

@@ -1,6 +1,7 @@
 """A PostgreSQL that stops, is killed or answers nothing: nothing hangs, nothing that was done is lost, and it goes on after."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
@@ -12,7 +13,7 @@ import asyncpg
 import pytest
 
 from backends import open_storage, postgres_seats
-from backends.postgres import SESSION, WRITERS
+from backends.postgres import CONNECT_S, SESSION, WRITERS
 from backends.postgres_seats import DatabaseAway
 from backends.storage import Conflict, Storage
 from settings import Settings
@@ -184,6 +185,20 @@ async def test_what_is_given_up_leaves_no_connection_behind_at_the_database(
 async def fails(storage: Storage, number: int) -> None:
     with pytest.raises((DatabaseAway, asyncpg.QueryCanceledError)):
         await storage.write(user(number))
+
+
+async def test_what_nobody_waits_for_any_more_holds_up_no_stop(settings: Settings, postgres: Postgres) -> None:
+    async with open_storage(settings) as storage:
+        await storage.write(user(0))
+        postgres.pause()
+        with anyio.move_on_after(0.1):
+            async with anyio.create_task_group() as tasks:
+                for number in range(1, WRITERS + 1):  # one on the connection there is, the others on those to be made
+                    tasks.start_soon(storage.write, user(number))
+        started = time.monotonic()
+    took = time.monotonic() - started
+    postgres.go_on()
+    assert took < postgres_seats.CLOSE_S + CONNECT_S + 2
 
 
 class Wire:
