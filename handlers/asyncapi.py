@@ -179,7 +179,7 @@ def _draft_7(schema: Json) -> Json:
     """AsyncAPI's schemas are of JSON Schema's draft 7, which has tuples under another name, and no such discriminators."""
     match schema:
         case {"prefixItems": items, **rest}:
-            return {**rest, "items": items, "additionalItems": False}
+            return {**rest, "items": items}
         case {"discriminator": {"mapping": _}, **rest}:
             return rest
     return schema

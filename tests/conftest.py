@@ -30,6 +30,7 @@ from server import create_app, create_server
 from settings import Settings, load_settings
 from tests.client import TIMEOUT_S, Client
 from tests.database import Where, where
+from tests.fitting import FittingClient
 from tests.postgres import Postgres, running
 from tests.redis import RedisServer, redis_server
 from tests.world import ALICE, WORLD
@@ -83,7 +84,7 @@ class House:
         headers = {"Authorization": f"Bearer {self.token(user_id, ttl)}"}
         # Without a bounded queue: a client that closes with a full one waits for its own reading, in vain.
         async with connect(self.url, additional_headers=headers, max_size=None, max_queue=None, **options) as connection:
-            yield Client(connection)
+            yield FittingClient(connection)
 
 
 class HeldFetch:

@@ -11,10 +11,10 @@ from websockets.asyncio.client import connect
 
 from tests.client import Client, Frame
 from tests.conftest import House
+from tests.fitting import FittingClient, name_of
 from tests.over_http import request
 from tests.world import uuid
 
-KNOWN_ROUTES = ("/chats/post", "/chats/get", "/chats/list", "/chats/stop")
 KNOWN = str(uuid(0))[:24]  # the ids of our world begin so
 STEADY = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "2026-01-02T03:04:05.678901Z"),
@@ -82,13 +82,6 @@ class Tab:
         await self.hear(end)
 
 
-def name_of(frame: Frame) -> str:
-    """What `/asyncapi.json` calls a frame of the server."""
-    if frame["error"]:
-        return f"{frame['event']}Error" if frame["route"] in KNOWN_ROUTES else "error"
-    return str(frame["event"])
-
-
 def kind_of(frame: Frame) -> str:
     """What tells it from others of its name."""
     if frame["error"]:
@@ -103,4 +96,4 @@ async def tab(record: Record, house: House, query: str = "") -> AsyncIterator[Ta
     """Alice's, connected with this query."""
     headers = {"Authorization": f"Bearer {house.token()}"}
     async with connect(house.url + query, additional_headers=headers, max_size=None, max_queue=None) as socket:
-        yield Tab(record, Client(socket))
+        yield Tab(record, FittingClient(socket))

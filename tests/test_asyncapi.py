@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -9,29 +10,24 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft7Validator, FormatChecker
+from jsonschema_rs import meta
 
 from backends.metrics import CLOSE_CODES
-from handlers.asyncapi import answers, asyncapi_document, requests
+from handlers.asyncapi import answers, requests
 from handlers.context import KINDS
+from handlers.receive import ENVELOPE
 from handlers.routes import ROUTES
 from schemas.closes import CLOSES
 from schemas.errors import MEANINGS, WsErrorCode
 from schemas.events import TOLD, WS_EVENTS, WsEvent
 from schemas.frames import WsRoutes
 from tests.conftest import House
+from tests.fitting import DOCUMENT, MESSAGES, validator
 from tests.over_http import get, request
 from tests.test_readme import PEERS_OWN, PROTOCOL
 
-DOCUMENT = json.loads(msgspec.json.encode(asyncapi_document("1.2.3", 4096)))
-MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 CHANNEL = DOCUMENT["channels"]["socket"]
-
-
-def validator(schema: object) -> Draft7Validator:
-    """Of a schema in the document, which may refer to others there."""
-    return Draft7Validator({"allOf": [schema], "components": DOCUMENT["components"]}, format_checker=FormatChecker())
 
 
 def envelope(name: str) -> dict[str, Any]:
@@ -40,9 +36,8 @@ def envelope(name: str) -> dict[str, Any]:
     return properties
 
 
-def said(names: object) -> set[tuple[str, str]]:
+def said(names: Iterable[str]) -> set[tuple[str, str]]:
     """The constant routes and events of these messages."""
-    assert isinstance(names, dict | set)
     return {(envelope(name)["route"]["const"], envelope(name)["event"]["const"]) for name in names}
 
 
@@ -70,6 +65,8 @@ def test_what_the_server_sends_is_each_event_once_and_an_error_for_each_route() 
     post, stream = WsRoutes.CHATS_POST.value, WsRoutes.STREAM.value
     assert {event for route, event in events if route == post} == {event.value for event in WS_EVENTS.values()}
     assert {event for route, event in events if route == stream} == {"resumed", "goingAway"}
+    assert {"request_id", "offset"} & {*envelope("resumed"), *envelope("goingAway")} == set()
+    assert {"request_id", "offset"} <= {*envelope("complete")} & {*envelope("postThreadError")} & {*envelope("error")}
     assert events >= {("/chats/get", "getChat"), ("/chats/list", "getChatsList")}
     assert {event for _, event in events} == {event.value for event in TOLD}
     assert said(errors - {"error"}) == {(path, route.event.value) for path, route in ROUTES.items()}
@@ -110,7 +107,7 @@ def test_the_document_has_the_version_of_the_program() -> None:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_each_schema_is_one_of_draft_7(name: str) -> None:
-    Draft7Validator.check_schema(SCHEMAS[name])
+    meta.validate({"$schema": "http://json-schema.org/draft-07/schema#", **SCHEMAS[name]})
     assert "prefixItems" not in json.dumps(SCHEMAS[name])
 
 
@@ -153,3 +150,14 @@ def test_a_payload_fits_its_schema_exactly_when_the_server_reads_it(path: str, p
         is_read = False
     schema = envelope(f"{ROUTES[path].event.value}Request")["payload"]
     assert validator(schema).is_valid(payload) == is_read
+
+
+@given(id=st.one_of(VALUES, st.text(min_size=60, max_size=68)), more=st.dictionaries(st.sampled_from(["x", "sent_by"]), VALUES))
+def test_an_envelope_fits_its_schema_exactly_when_the_server_reads_it(id: object, more: dict[str, object]) -> None:
+    frame = {"route": "/chats/get", "payload": {"id": str(uuid4())}, "id": id, **more}
+    try:
+        ENVELOPE.decode(json.dumps(frame))
+        is_read = True
+    except msgspec.ValidationError:
+        is_read = False
+    assert validator(MESSAGES["getChatRequest"]["payload"]).is_valid(frame) == is_read

@@ -13,7 +13,8 @@ from handlers.routes import ROUTES
 from schemas.errors import WsErrorCode
 from schemas.frames import decode
 from tests.examples import recorded
-from tests.test_asyncapi import MESSAGES, envelope, validator
+from tests.fitting import MESSAGES, message
+from tests.test_asyncapi import envelope
 
 RECORDED = [(name, frame) for name, frames in examples()["messages"].items() for frame in frames]
 
@@ -24,8 +25,8 @@ async def test_servers_still_say_what_was_recorded(tmp_path: Path) -> None:
 
 def test_each_message_has_an_example_that_stands_in_the_document() -> None:
     assert set(examples()["messages"]) == set(MESSAGES)
-    for name, message in MESSAGES.items():
-        assert [example["payload"] for example in message["examples"]] == examples()["messages"][name]
+    for name, each in MESSAGES.items():
+        assert [example["payload"] for example in each["examples"]] == examples()["messages"][name]
 
 
 def test_each_kind_of_error_has_an_example() -> None:
@@ -36,7 +37,7 @@ def test_each_kind_of_error_has_an_example() -> None:
 @pytest.mark.parametrize(("name", "frame"), RECORDED)
 def test_an_example_fits_its_own_schema_and_no_other(name: str, frame: dict[str, Any]) -> None:
     same_way = requests() if name in requests() else answers()
-    fits = {other for other in same_way if validator(MESSAGES[other]["payload"]).is_valid(frame)}
+    fits = {other for other in same_way if message(other).is_valid(frame)}
     assert name in fits
     assert fits - {"error"} == {name} - {"error"}  # that one quotes any route
     assert set(frame) <= set(envelope(name))
