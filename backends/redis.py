@@ -76,6 +76,7 @@ class RedisBroker:
 
         def answer(reply: list[object] | None) -> None:
             if reply and (place := Place.of(reply)):
+                self._logs.see(place.offset)
                 places.append(place)
                 ear.begin(place.offset, place.fence)  # at once: the next frame may be there already
                 if user.seen is None and len(user.ears) == 1:
@@ -167,7 +168,7 @@ class RedisBroker:
                 logger.exception("a notice of another node was not understood")
 
     def _hear(self, it: Spoken) -> None:
-        self._logs.floor = max(self._logs.floor, it.offset)
+        self._logs.see(it.offset)
         if it.node != self.id:
             self._hearing.hear(it)
         elif outgoing := self._unheard.pop(it.number, None):  # else it was told during an outage
@@ -176,14 +177,16 @@ class RedisBroker:
             if user := self._users.get(it.user_id):
                 user.tell(outgoing.frame, it, numbered_only=True)
 
-    async def catch_up(self, link: Link, same_life: bool) -> None:
+    async def catch_up(self, link: Link, life: str, is_same: bool) -> None:
+        self._logs.life = life
         done: set[Listeners] = set()
         while batch := [(key, user) for key, user in self._users.items() if user not in done][:USERS_A_READ]:
             answers = await link.ask([self._logs.read_all(key, user.seen or 0) for key, user in batch])
             for (_, user), answer in zip(batch, answers, strict=True):
                 done.add(user)
                 if place := Place.of(answer):
-                    self._hearing.catch_up(user, place, same_life)
+                    self._logs.see(place.offset)
+                    self._hearing.catch_up(user, place, is_same)
 
     async def keep(self) -> None:
         """Let nothing expire of users who are there."""

@@ -80,12 +80,12 @@ class Hearing:
         if user and it.offset > user.caught:
             user.tell(it.frame(), it, numbered_only=False)
 
-    def catch_up(self, user: Listeners, place: Place, same_life: bool) -> None:
+    def catch_up(self, user: Listeners, place: Place, is_same_life: bool) -> None:
         """Tell what other nodes have said meanwhile. Whose log does not reach back is cut.
 
-        A Redis that has lost its data knows nothing of before; but the nodes tell it again what they have told it lately.
+        Another Redis knows nothing of before; but the nodes tell it again what they have told lately.
         """
-        if same_life and user.seen is not None and not place.whole:
+        if is_same_life and user.seen is not None and not place.whole:
             logger.warning("frames were missed: connections are closed", extra={"connections": len(user.ears)})
             for ear in user.ears.values():
                 ear.subscriber.cut()

@@ -72,13 +72,21 @@ class Place(NamedTuple):
 
 
 class Logs:
-    """The commands of one node. `floor`: the highest offset that it knows of; a new place begins above it."""
+    """The commands of one node. `floor`: the highest offset that it has seen; a new place begins above it.
+
+    `life`: that of the Redis that they are for. What another one was told is not read, and expires.
+    """
 
     def __init__(self, node: str, limits: ResumeLimits) -> None:
         self.floor = 0
+        self.life = ""
         self._node = node
         self._limits = limits
         self._seconds = math.ceil(limits.seconds)
+
+    def see(self, offset: int) -> None:
+        """It is somebody's."""
+        self.floor = max(self.floor, offset)
 
     def speak(self, outgoing: Outgoing) -> Command:
         """Number a frame, keep it unless it is for one connection only, and publish it."""
@@ -112,4 +120,5 @@ class Logs:
         return Order(("EVALSHA", TOUCH_SHA, 2, place, log, self._seconds))
 
     def _keys(self, user_id: str) -> tuple[str, str, str]:
-        return f"threadcast:{{{user_id}}}:place", f"threadcast:{{{user_id}}}:log", f"threadcast:fence:{self._node}"
+        user, life = f"threadcast:{{{user_id}}}", self.life
+        return f"{user}:place:{life}", f"{user}:log:{life}", f"threadcast:fence:{self._node}:{life}"

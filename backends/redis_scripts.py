@@ -6,6 +6,9 @@
 - `threadcast:fence:<node>`: the number of the last frame that a node has spoken. A frame that is sent again, since its answer
   was lost, is so not spoken twice, even when the first one comes later than the second.
 
+After each name stands the life of the Redis. What comes back from a disk or a replica may be older than what was heard: it is
+not read any more, and expires.
+
 A place that begins takes its offsets from Redis' clock, in microseconds: they are above all that any earlier one had, and no
 node has to remember. JavaScript's whole numbers are exact for another two centuries of them.
 """
@@ -14,7 +17,6 @@ from hashlib import sha1
 
 FRAMES = b"threadcast:frames"  # the channel that every node listens to
 NOTICES = b"threadcast:notices"
-LIFE = "threadcast:life"  # told anew by a Redis that has lost everything
 
 _BEGIN = """
 local function number(n) return string.format('%.0f', n) end

@@ -1,7 +1,7 @@
 """How a node speaks to Redis: one task that keeps a link up, and sends what has gathered since the last answer.
 
 What was sent and not answered is sent again over the next link, exactly as it was: the fence in Redis drops what has been
-there. What was answered lately is kept for a while, too: a Redis that comes back without its data is told it again.
+there. What was answered lately is kept for a while, too: another Redis, such as one that was restarted, is told it again.
 """
 
 import logging
@@ -9,14 +9,13 @@ import random
 import time
 from collections import deque
 from typing import Protocol
-from uuid import uuid4
 
 import anyio
 from redis.asyncio import ConnectionPool
 
 from backends.outgoing import Backlog, Order, Outgoing
-from backends.redis_link import REFUSALS, Command, Link, is_outage, linked
-from backends.redis_scripts import FRAMES, LIFE, NOTICES, SCRIPTS
+from backends.redis_link import REFUSALS, Command, Link, is_outage, life_of, linked
+from backends.redis_scripts import FRAMES, NOTICES, SCRIPTS
 
 BATCH = 500  # commands in one round trip
 BATCH_BYTES = 2**20
@@ -32,8 +31,8 @@ class Node(Protocol):
     def command(self, outgoing: Outgoing) -> Command:
         """How a frame is told to Redis."""
 
-    async def catch_up(self, link: Link, same_life: bool) -> None:
-        """Read what was missed. Redis has its data still, if it is the `same_life`."""
+    async def catch_up(self, link: Link, life: str, is_same: bool) -> None:
+        """Read what was missed. Redis has its data still, if its life `is_same` as before."""
 
     def found(self) -> list[Order]:
         """Redis is there. Returns what it has to be told before anything else."""
@@ -57,7 +56,7 @@ class Wire:
         self.refused = False  # that time, and by its password
         self._pool = pool
         self._node = node
-        self._life = b""
+        self._life = ""
         self._since = time.monotonic()
         self._backlog = Backlog(bound)
         self._bound = bound
@@ -114,11 +113,12 @@ class Wire:
 
     async def _begin(self, link: Link) -> None:
         loads: list[Command] = [("SCRIPT", "LOAD", script) for script in SCRIPTS]
-        *_, life = await link.ask([*loads, ("SET", LIFE, uuid4().hex, "NX"), ("GET", LIFE)])
+        *_, about = await link.ask([*loads, ("INFO", "server")])
+        life = life_of(about)
         await link.listen([FRAMES, NOTICES])
-        await self._node.catch_up(link, self._life == life)
+        await self._node.catch_up(link, life, life == self._life)
         # From here on nothing is awaited: whatever is published, it is so before all of this or after it.
-        if self._life not in (b"", life):
+        if self._life not in ("", life):
             self._first.extendleft(outgoing for _, outgoing in reversed(self._recent))
         self._life = life
         self._too_slow = anyio.Event()

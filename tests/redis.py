@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from backends.redis import QUEUE_BYTES, RedisBroker, open_redis_broker
-from backends.redis_link import open_pool
+from backends.redis_link import life_of, open_pool
 from backends.resume import ResumeLimits
 
 LIMITS = ResumeLimits(entries=100, size=100_000, seconds=60)
@@ -57,7 +57,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it, empty. Returns when it can be talked to."""
+        """Start it, with what it has saved. Returns when it can be talked to."""
         self.process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self.process.stdout
         said = ""
@@ -102,7 +102,8 @@ def place_in(url: str, user_id: UUID) -> str:
     """Where a user's log stands, as a client says it in `since=`."""
     port = urlsplit(url).port
     assert port
-    answer = ask(port, "HMGET", f"threadcast:{{{user_id}}}:place", "epoch", "offset").decode().split()
+    life = life_of(ask(port, "INFO", "server"))
+    answer = ask(port, "HMGET", f"threadcast:{{{user_id}}}:place:{life}", "epoch", "offset").decode().split()
     return f"{answer[2]}:{answer[4]}" if len(answer) == 5 else ""
 
 

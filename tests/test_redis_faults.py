@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
 import pytest
@@ -15,7 +16,7 @@ from schemas.chats import TextResponse
 from schemas.events import GeneratingResponseMessage, WsEvent
 from schemas.frames import WsResponseMessage
 from tests.proxy import Proxy
-from tests.redis import RedisServer, node, redis_server
+from tests.redis import RedisServer, node, place_in, redis_server
 from tests.test_broker import Ear, said
 from tests.test_connection import until
 from tests.test_resume import delta
@@ -119,6 +120,47 @@ async def test_a_redis_that_is_killed_and_comes_back_empty(server: RedisServer) 
         for each in it.nodes:
             assert not await recovered(each, it.places[0])
             assert await recovered(each, "")
+
+
+async def test_a_redis_that_comes_back_with_what_it_had_some_time_ago(tmp_path: Path) -> None:
+    with redis_server("--dir", str(tmp_path)) as server:
+        async with town(server) as it:
+            it.say(5)
+            await it.check()
+            assert server.command("SAVE") == b"+OK\r\n"
+            it.say(5)
+            await it.check()
+            between = place_in(server.url, ALICE)
+            server.kill()
+            it.say(5)
+            server.start()
+            await it.all_connected()
+            it.say(20)
+            await it.check()
+            for each in it.nodes:
+                assert not await recovered(each, it.places[0])
+                assert not await recovered(each, between)
+            late = Ear("numbered late")
+            async with it.nodes[0].subscribe(ALICE, late, "") as start:
+                assert start
+                assert start.offset >= max(it.ears[0].offsets)
+                it.nodes[1].publish(ALICE, said("b"), None)
+                await until(lambda: late.heard == ["b"])
+
+
+async def test_a_redis_whose_clock_is_behind_that_of_the_one_before(server: RedisServer) -> None:
+    ear, ahead = Ear("numbered"), "3000000000000000"
+    async with node(server.url) as a:
+        place = f"threadcast:{{{ALICE}}}:place:{a._logs.life}"
+        server.command("HSET", place, "epoch", "e" * 16, "base", ahead, "offset", ahead, "forgotten", ahead, "bytes", "0")
+        async with a.subscribe(ALICE, ear, ""):
+            server.kill()
+            await until(lambda: not a.connected)
+            server.start()
+            await until(lambda: a.connected)
+            a.publish(ALICE, said("1"), None)
+            await until(lambda: ear.heard == ["1"])
+            assert ear.offsets[0] > int(ahead)
 
 
 async def test_again_and_again(server: RedisServer) -> None:
