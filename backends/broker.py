@@ -25,6 +25,18 @@ class Subscriber(Protocol):
         """Frames that it should have heard are lost: close it, so that it comes back and gets what there is."""
 
 
+class Claim(Protocol):
+    """The right to tell something. Whoever else gets it may have told the end of it."""
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether nobody else can have it by now."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else has it, for good."""
+
+
 class Broker(Protocol):
     """Carries messages to the connections of a user, each encoded once, and notices from node to node."""
 
@@ -43,8 +55,11 @@ class Broker(Protocol):
         provided that it is used before anything is awaited.
         """
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
-        """Hand the message over, in order, without waiting. `sender_id` is the connection that asked, if one did."""
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
+        """Hand the message over, in order, without waiting. `sender_id` is the connection that asked, if one did.
+
+        What waits for the other nodes goes to them while its `claim`, if it has one, is sure; never once that is lost.
+        """
 
     def tell(self, notice: bytes) -> bool:
         """Have all other nodes hear this, in order. False when it cannot be sent now; and it may get lost on its way."""
@@ -94,7 +109,7 @@ class MemoryBroker:
             elif not user.subscribers:
                 del self._users[user_id]
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
         self._forget()
         user = self._users.get(user_id)
         if user is None:

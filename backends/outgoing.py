@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from backends.broker import Claim
 from backends.frame import Frame, frame_key, join_frames
 from schemas.events import WsEvent
 from schemas.frames import WsSendMethod
@@ -22,6 +23,17 @@ class Outgoing:
     method: WsSendMethod
     sender_id: str | None
     frame: Frame
+    claim: Claim | None = None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it may be told now."""
+        return self.claim is None or self.claim.is_sure
+
+    @property
+    def is_void(self) -> bool:
+        """Whether it may never be told."""
+        return self.claim is not None and self.claim.lost
 
     @property
     def size(self) -> int:
@@ -65,12 +77,27 @@ class Backlog:
         self._set(item for item in self._waiting if isinstance(item, Outgoing))
         return orders
 
-    def take(self, most: int, size: int) -> list[Outgoing | Order]:
-        """The next, and more up to a number and about a size."""
+    def take(self, most: int, size: int, passed_over: Callable[[Outgoing], None]) -> list[Outgoing | Order]:
+        """The next, and more up to a number and about a size.
+
+        A frame that may not be told now is passed over, with all that follow it to the same user. One that never may goes.
+        """
         taken: list[Outgoing | Order] = []
+        held: list[Outgoing] = []
+        users: set[str] = set()
         while self._waiting and len(taken) < most and size > 0:
-            taken.append(self._waiting.popleft())
-            size -= taken[-1].size
+            each = self._waiting.popleft()
+            if isinstance(each, Order) or (each.is_sure and each.user_id not in users):
+                taken.append(each)
+                size -= each.size
+                continue
+            passed_over(each)
+            if each.is_void:
+                self._size -= each.size
+            else:
+                held.append(each)
+                users.add(each.user_id)
+        self._waiting.extendleft(reversed(held))
         self._size -= sum(each.size for each in taken)
         return taken
 
@@ -127,4 +154,4 @@ def _join(group: list[Outgoing]) -> Outgoing:
     last = group[-1]
     if len(group) == 1:
         return last
-    return Outgoing(last.number, last.user_id, last.method, last.sender_id, join_frames([each.frame for each in group]))
+    return replace(last, frame=join_frames([each.frame for each in group]))

@@ -9,15 +9,16 @@ before. `redis_link.py` has the connections, `redis_wire.py` speaks, `redis_log.
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import anyio
 from redis.asyncio import ConnectionPool
 
-from backends.broker import Subscriber
-from backends.frame import Frame, joined_frames
+from backends.broker import Claim, Subscriber
+from backends.frame import Frame
 from backends.outgoing import Order, Outgoing
-from backends.redis_ears import Ear, Hearing, Listeners
+from backends.redis_ears import Ear, Hearing, Listeners, Unheard
 from backends.redis_link import Command, Link, beside
 from backends.redis_log import Logs, Place, Spoken
 from backends.redis_scripts import NOTICES
@@ -27,7 +28,6 @@ from schemas.frames import WsResponseMessage, WsSendMethod
 
 QUEUE_BYTES = 16 * 2**20  # that wait for Redis: half a minute of some hundred streams, once their deltas are joined
 READ_BYTES = 2**16  # that a batch counts for the answer to a READ: so it has a few of them only
-USERS_A_READ = 16
 USERS_A_TURN = 500
 STARTING_S = 2.0  # for which a start waits for Redis: then it serves without
 FLUSH_S = 3.0  # for what waits when the server stops
@@ -48,8 +48,7 @@ class RedisBroker:
         self._hearing = Hearing(self.id)
         self._users = self._hearing.users
         self._number = 0  # of the last frame that was published here
-        self._unheard: dict[int, Outgoing] = {}  # published, and not come back: numbered connections wait for them
-        self._unheard_size = 0
+        self._unheard = Unheard()
         self._to_renew: set[str] = set()
 
     @property
@@ -89,18 +88,12 @@ class RedisBroker:
         held, ear.held = ear.held, None
         if not places:  # this epoch is nobody's: from here nobody can resume
             return Resumption(uuid4().hex[:16], user.seen or 0, not since, held)
-        (place,) = places
-        if not since:
-            return Resumption(place.epoch, place.offset, True, held)
-        if not place.whole:
-            return Resumption(place.epoch, place.offset, False, held)
-        missed = joined_frames(entry.frame() for entry in place.entries)
-        return Resumption(place.epoch, int(since.rpartition(":")[2]), True, [*missed, *held])
+        return places[0].resumption(since, held)
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
         frame, method = Frame(message), message.send_method
         self._number += 1
-        outgoing = Outgoing(self._number, str(user_id), method, sender_id, frame)
+        outgoing = Outgoing(self._number, str(user_id), method, sender_id, frame, claim)
         user = self._users.get(outgoing.user_id)
         ears = list(user.audience(method, sender_id)) if user else []
         for ear in ears:
@@ -109,9 +102,8 @@ class RedisBroker:
         if method is WsSendMethod.SENDER_ONLY and (sender_id is None or any(not ear.numbered for ear in ears)):
             return
         if self.connected:
-            self._unheard[outgoing.number] = outgoing
-            self._unheard_size += outgoing.size
-            if self._unheard_size > self._bound:
+            self._unheard.add(outgoing)
+            if self._unheard.size > self._bound:
                 self.wire.give_up()
         else:
             self._tell_here(outgoing)
@@ -124,21 +116,21 @@ class RedisBroker:
 
     async def flush(self) -> None:
         with anyio.move_on_after(FLUSH_S):
-            while self.connected and (self._unheard or not self.wire.is_idle):  # noqa: ASYNC110  only a stop waits here
+            while self.connected and (self._unheard.size or not self.wire.is_idle):  # noqa: ASYNC110  only a stop waits here
                 await anyio.sleep(0.01)
 
     def _tell_here(self, outgoing: Outgoing) -> None:
-        """To numbered connections, without an offset: they are not to wait for an outage."""
-        if user := self._users.get(outgoing.user_id):
-            for ear in user.audience(outgoing.method, outgoing.sender_id):
-                if ear.numbered and ear.own < outgoing.number:
-                    ear.put(outgoing.frame)
-                    if outgoing.method is not WsSendMethod.SENDER_ONLY:
-                        self._to_renew.add(outgoing.user_id)
+        """To numbered connections, without an offset: they are not to wait for an outage, nor for a claim."""
+        user = self._users.get(outgoing.user_id)
+        if user and user.tell_unnumbered(outgoing):
+            self._to_renew.add(outgoing.user_id)
 
     # What the wire calls.
 
     def command(self, outgoing: Outgoing) -> Command:
+        if outgoing.user_id in self._to_renew:  # since it was passed over
+            self._to_renew.discard(outgoing.user_id)
+            self.wire.order(self._renew(outgoing.user_id))
         return self._logs.speak(outgoing)
 
     def found(self) -> list[Order]:
@@ -149,9 +141,19 @@ class RedisBroker:
         return Order(self._logs.renew(key), lambda answer: self._to_renew.add(key) if answer is None else None)
 
     def lost(self) -> None:
-        waited, self._unheard, self._unheard_size = self._unheard, {}, 0
-        for outgoing in waited.values():
+        for outgoing in self._unheard.pop_all():
             self._tell_here(outgoing)
+
+    def passed_over(self, outgoing: Outgoing) -> None:
+        if self._unheard.pop(outgoing.number) and not outgoing.is_void:
+            self._tell_here(outgoing)
+
+    def anew(self, outgoing: Outgoing) -> Outgoing:
+        self._number += 1
+        last = replace(outgoing, number=self._number)
+        if self._unheard.pop(outgoing.number):
+            self._unheard.add(last)
+        return last
 
     def dropped(self, user_ids: set[str]) -> None:
         logger.warning("frames were dropped, since redis is away", extra={"users": len(user_ids)})
@@ -161,32 +163,24 @@ class RedisBroker:
         if channel != NOTICES:
             return self._hear(Spoken.published(data))
         node, _, notice = data.partition(b" ")
-        if node != self.id.encode():
-            try:
+        try:
+            if node != self.id.encode():
                 self.heard(notice)
-            except Exception:
-                logger.exception("a notice of another node was not understood")
+        except Exception:
+            logger.exception("a notice of another node was not understood")
 
     def _hear(self, it: Spoken) -> None:
         self._logs.see(it.offset)
         if it.node != self.id:
             self._hearing.hear(it)
-        elif outgoing := self._unheard.pop(it.number, None):  # else it was told during an outage
-            self._unheard_size -= outgoing.size
+        elif outgoing := self._unheard.pop(it.number):  # else it was told before
             outgoing.frame.first = outgoing.frame.offset = it.offset
             if user := self._users.get(it.user_id):
                 user.tell(outgoing.frame, it, numbered_only=True)
 
     async def catch_up(self, link: Link, life: str, is_same: bool) -> None:
         self._logs.life = life
-        done: set[Listeners] = set()
-        while batch := [(key, user) for key, user in self._users.items() if user not in done][:USERS_A_READ]:
-            answers = await link.ask([self._logs.read_all(key, user.seen or 0) for key, user in batch])
-            for (_, user), answer in zip(batch, answers, strict=True):
-                done.add(user)
-                if place := Place.of(answer):
-                    self._logs.see(place.offset)
-                    self._hearing.catch_up(user, place, is_same)
+        await self._hearing.read_missed(link, self._logs, is_same)
 
     async def keep(self) -> None:
         """Let nothing expire of users who are there."""

@@ -1,12 +1,16 @@
-"""Who listens at this node, and how far each has heard: what comes from the other nodes reaches each once and in order."""
+"""Who listens at this node, and how far each has heard: what comes from Redis reaches each once and in order."""
 
 import logging
 from collections.abc import Iterator
 
 from backends.broker import Subscriber
 from backends.frame import Frame
-from backends.redis_log import Place, Spoken
+from backends.outgoing import Outgoing
+from backends.redis_link import Link
+from backends.redis_log import Logs, Place, Spoken
 from schemas.frames import WsSendMethod
+
+USERS_A_READ = 16
 
 logger = logging.getLogger("threadcast")
 
@@ -55,12 +59,43 @@ class Listeners:
             if method is WsSendMethod.ALL or (id == sender_id) is (method is WsSendMethod.SENDER_ONLY):
                 yield ear
 
+    def tell_unnumbered(self, outgoing: Outgoing) -> bool:
+        """A frame has no offset yet. Whether it should have had one for anybody."""
+        ears = [ear for ear in self.audience(outgoing.method, outgoing.sender_id) if ear.numbered and ear.own < outgoing.number]
+        for ear in ears:
+            ear.put(outgoing.frame)
+        return bool(ears) and outgoing.method is not WsSendMethod.SENDER_ONLY
+
     def tell(self, frame: Frame, it: Spoken, *, numbered_only: bool) -> None:
         """A frame has come with its offset. With `numbered_only` the others have heard it already."""
         self.seen = max(self.seen or 0, it.offset)
         for ear in self.audience(it.method, it.sender_id):
             if it.offset > ear.floor if ear.numbered else not numbered_only:
                 ear.put(frame)
+
+
+class Unheard:
+    """What was published here and has not come back, in order. Numbered connections wait for it. `size`: in bytes."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._waiting: dict[int, Outgoing] = {}
+
+    def add(self, outgoing: Outgoing) -> None:
+        """Wait for it."""
+        self._waiting[outgoing.number] = outgoing
+        self.size += outgoing.size
+
+    def pop(self, number: int) -> Outgoing | None:
+        """Wait for it no longer. None: nobody does."""
+        if outgoing := self._waiting.pop(number, None):
+            self.size -= outgoing.size
+        return outgoing
+
+    def pop_all(self) -> list[Outgoing]:
+        """Wait for nothing."""
+        waited, self._waiting, self.size = list(self._waiting.values()), {}, 0
+        return waited
 
 
 class Hearing:
@@ -80,11 +115,21 @@ class Hearing:
         if user and it.offset > user.caught:
             user.tell(it.frame(), it, numbered_only=False)
 
-    def catch_up(self, user: Listeners, place: Place, is_same_life: bool) -> None:
-        """Tell what other nodes have said meanwhile. Whose log does not reach back is cut.
+    async def read_missed(self, link: Link, logs: Logs, is_same_life: bool) -> None:
+        """Tell what other nodes have said while there was no link. Whose log does not reach back is cut.
 
         Another Redis knows nothing of before; but the nodes tell it again what they have told lately.
         """
+        done: set[Listeners] = set()
+        while batch := [(key, user) for key, user in self.users.items() if user not in done][:USERS_A_READ]:
+            answers = await link.ask([logs.read_all(key, user.seen or 0) for key, user in batch])
+            for (_, user), answer in zip(batch, answers, strict=True):
+                done.add(user)
+                if place := Place.of(answer):
+                    logs.see(place.offset)
+                    self._catch_up(user, place, is_same_life)
+
+    def _catch_up(self, user: Listeners, place: Place, is_same_life: bool) -> None:
         if is_same_life and user.seen is not None and not place.whole:
             logger.warning("frames were missed: connections are closed", extra={"connections": len(user.ears)})
             for ear in user.ears.values():

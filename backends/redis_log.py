@@ -3,11 +3,11 @@
 import math
 from typing import NamedTuple
 
-from backends.frame import Frame
+from backends.frame import Frame, joined_frames
 from backends.outgoing import Order, Outgoing
 from backends.redis_link import Command
 from backends.redis_scripts import READ_SHA, RENEW_SHA, SPEAK_SHA, TOUCH_SHA
-from backends.resume import ResumeLimits
+from backends.resume import ResumeLimits, Resumption
 from schemas.frames import WsSendMethod
 
 EPOCH = 16  # characters of one
@@ -69,6 +69,15 @@ class Place(NamedTuple):
                 return cls(epoch.decode(), int(offset), bool(whole), int(fence), read)
             case _:
                 return None
+
+    def resumption(self, since: str, held: list[Frame]) -> Resumption:
+        """What `since` gets, when the frames that are `held` came after this was read."""
+        if not since:
+            return Resumption(self.epoch, self.offset, True, held)
+        if not self.whole:
+            return Resumption(self.epoch, self.offset, False, held)
+        missed = joined_frames(entry.frame() for entry in self.entries)
+        return Resumption(self.epoch, int(since.rpartition(":")[2]), True, [*missed, *held])
 
 
 class Logs:

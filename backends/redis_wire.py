@@ -1,13 +1,13 @@
 """How a node speaks to Redis: one task that keeps a link up, and sends what has gathered since the last answer.
 
 What was sent and not answered is sent again over the next link, exactly as it was: the fence in Redis drops what has been
-there. What was answered lately is kept for a while, too: another Redis, such as one that was restarted, is told it again.
+there. What was answered lately is kept for a while, too: another Redis, such as one that was restarted, is told it again. What
+nobody is sure to have a claim to waits, and others go before it.
 """
 
 import logging
 import random
 import time
-from collections import deque
 from typing import Protocol
 
 import anyio
@@ -16,10 +16,12 @@ from redis.asyncio import ConnectionPool
 from backends.outgoing import Backlog, Order, Outgoing
 from backends.redis_link import REFUSALS, Command, Link, is_outage, life_of, linked
 from backends.redis_scripts import FRAMES, NOTICES, SCRIPTS
+from backends.redis_sent import Sent
 
 BATCH = 500  # commands in one round trip
 BATCH_BYTES = 2**20
-RECENT_S = 5.0  # for which what was answered is kept: longer than a node needs to notice that Redis is gone
+LOOK_S = 0.1  # until it is looked again whether claims are sure
+SETTLE_S = 3.5  # for which a new link waits for that: a node renews its lease every three
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between tries to reconnect; a lost end is to be told within 5 s
 
 logger = logging.getLogger("threadcast")
@@ -33,6 +35,12 @@ class Node(Protocol):
 
     async def catch_up(self, link: Link, life: str, is_same: bool) -> None:
         """Read what was missed. Redis has its data still, if its life `is_same` as before."""
+
+    def passed_over(self, outgoing: Outgoing) -> None:
+        """A frame is not sent for now, or for ever: its claim, or that of one before it to the same user, is not sure."""
+
+    def anew(self, outgoing: Outgoing) -> Outgoing:
+        """The same with the next number: later ones have been sent before it."""
 
     def found(self) -> list[Order]:
         """Redis is there. Returns what it has to be told before anything else."""
@@ -59,18 +67,15 @@ class Wire:
         self._life = ""
         self._since = time.monotonic()
         self._backlog = Backlog(bound)
-        self._bound = bound
-        self._asked: list[Outgoing | Order] = []
-        self._first: deque[Outgoing | Order] = deque()  # before the backlog; frames that may have been sent in vain
-        self._recent: deque[tuple[float, Outgoing]] = deque()
-        self._recent_size = 0
+        self._sent = Sent(bound)
+        self._number = 0  # of the last frame that was sent
         self._wake = anyio.Event()
         self._too_slow = anyio.Event()
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits to be sent or answered."""
-        return not (self._asked or self._first or self._backlog)
+        return not (self._sent or self._backlog)
 
     def send(self, outgoing: Outgoing) -> None:
         """Send a frame, in order, as soon as Redis can be reached."""
@@ -112,6 +117,9 @@ class Wire:
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     async def _begin(self, link: Link) -> None:
+        with anyio.move_on_after(SETTLE_S):
+            while self._sent.is_unsure:  # what may have been spoken cannot be held back while others speak  # noqa: ASYNC110
+                await anyio.sleep(LOOK_S)
         loads: list[Command] = [("SCRIPT", "LOAD", script) for script in SCRIPTS]
         *_, about = await link.ask([*loads, ("INFO", "server")])
         life = life_of(about)
@@ -119,11 +127,13 @@ class Wire:
         await self._node.catch_up(link, life, life == self._life)
         # From here on nothing is awaited: whatever is published, it is so before all of this or after it.
         if self._life not in ("", life):
-            self._first.extendleft(outgoing for _, outgoing in reversed(self._recent))
+            self._sent.recall()
+        if losers := self._sent.leave_out():
+            self._node.dropped(losers)
         self._life = life
         self._too_slow = anyio.Event()
         self.connected = True
-        self._first.extendleft(self._node.found())
+        self._sent.begin_with(self._node.found())
         self._wake.set()
         self.tried.set()
         logger.info("redis is there", extra={"after_seconds": round(time.monotonic() - self._since, 3)})
@@ -142,32 +152,30 @@ class Wire:
 
     async def _speak(self, link: Link) -> None:
         while True:
-            await self._wake.wait()
+            with anyio.move_on_after(LOOK_S if self._backlog else None):
+                await self._wake.wait()
             self._wake = anyio.Event()
             while batch := self._next():
-                self._asked = batch
+                self._sent.ask(batch)
                 answers = await link.ask([self._command(each) for each in batch])
-                self._asked = []
+                self._sent.answered()
                 for each, answer in zip(batch, answers, strict=True):
                     if isinstance(each, Order):
                         each.answered(answer)
-                    else:
-                        self._remember(each)
 
     def _next(self) -> list[Outgoing | Order]:
-        if self._first:
-            return [self._first.popleft() for _ in range(min(BATCH, len(self._first)))]
-        return self._backlog.take(BATCH, BATCH_BYTES)
+        waiting = self._backlog
+        return self._sent.next(BATCH) or [self._last(each) for each in waiting.take(BATCH, BATCH_BYTES, self._node.passed_over)]
+
+    def _last(self, each: Outgoing | Order) -> Outgoing | Order:
+        if isinstance(each, Outgoing):
+            if each.number < self._number:
+                each = self._node.anew(each)
+            self._number = each.number
+        return each
 
     def _command(self, each: Outgoing | Order) -> Command:
         return each.command if isinstance(each, Order) else self._node.command(each)
-
-    def _remember(self, outgoing: Outgoing) -> None:
-        now = time.monotonic()
-        self._recent.append((now, outgoing))
-        self._recent_size += outgoing.size
-        while self._recent[0][0] < now - RECENT_S or self._recent_size > self._bound:
-            self._recent_size -= self._recent.popleft()[1].size
 
     def _lose(self, why: str) -> None:
         """Only the first call after a link was up, or the first of all, says anything."""
@@ -175,10 +183,7 @@ class Wire:
             self._since = time.monotonic()
             logger.warning("redis is away: %s", why)
         was_connected, self.connected = self.connected, False
-        before = [*self._asked, *self._first]
-        self._asked = []
-        self._first = deque(each for each in before if isinstance(each, Outgoing))
-        for order in (*(each for each in before if isinstance(each, Order)), *self._backlog.drop_orders()):
+        for order in [*self._sent.break_off(), *self._backlog.drop_orders()]:
             order.answered(None)
         self.tried.set()
         if was_connected:

@@ -2,7 +2,7 @@
 
 from msgspec import UNSET
 
-from backends.broker import Broker
+from backends.broker import Broker, Claim
 from backends.frame import Frame
 from backends.resume import Resumption
 from handlers.services import Sender
@@ -19,9 +19,10 @@ def send_ws_message(
     event: WsEvent,
     payload: Container | list[ChatListItem],
     method: WsSendMethod = WsSendMethod.ALL,
+    claim: Claim | None = None,
 ) -> None:
     """Send an answer to the sender's user, by default to all of their connections."""
-    _send(broker, sender, WsResponseMessage(route, event, payload, _sent_by(sender), None, method))
+    _send(broker, sender, WsResponseMessage(route, event, payload, _sent_by(sender), None, method), claim)
 
 
 def send_error_message(
@@ -57,6 +58,6 @@ def _sent_by(sender: Sender) -> SentBy:
     return SentBy(sender.user.id, sender.user.name)
 
 
-def _send(broker: Broker, sender: Sender, message: WsResponseMessage) -> None:
+def _send(broker: Broker, sender: Sender, message: WsResponseMessage, claim: Claim | None = None) -> None:
     message.request_id = UNSET if sender.request_id is None else sender.request_id
-    broker.publish(sender.user.id, message, sender.connection_id)
+    broker.publish(sender.user.id, message, sender.connection_id, claim)

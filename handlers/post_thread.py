@@ -75,8 +75,8 @@ async def _post(
 async def _stream(services: Services, sender: Sender, lease: Lease, rx: MemoryObjectReceiveStream[Passenger]) -> None:
     """Make frames of the items as they come. An error that ends a stream goes to all who have seen it begin.
 
-    While it is not sure that the run is still ours nothing is told of it, and once that is lost only an end: it is there only
-    when the end was ours, too.
+    While it is not sure that the run is still ours nothing is told of it, here or to the other nodes, and once that is lost
+    only an end: it is there only when the end was ours, too.
     """
     broker, metrics, arrived = services.backends.broker, services.backends.metrics, time.monotonic()
     audience = WsSendMethod.SENDER_ONLY
@@ -90,8 +90,9 @@ async def _stream(services: Services, sender: Sender, lease: Lease, rx: MemoryOb
                     match passenger:
                         case (container, event):
                             audience = WsSendMethod.ALL
-                            if event is ThreadEvent.COMPLETED or lease.is_sure or await lease.settled():
-                                send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience)
+                            claim = None if event is ThreadEvent.COMPLETED else lease
+                            if claim is None or claim.is_sure or await claim.settled():
+                                send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience, claim)
                                 if seconds := metrics.latencies.get(event):
                                     seconds.observe(time.monotonic() - arrived)
                         case WsError():

@@ -16,7 +16,7 @@ from sqlalchemy import Select
 
 from backends import Backends
 from backends.agent import Agent
-from backends.broker import MemoryBroker
+from backends.broker import Claim, MemoryBroker
 from backends.resume import ResumeLimits
 from backends.storage import Change, Row, Storage
 from schemas.frames import WsResponseMessage
@@ -40,7 +40,7 @@ class LinkedBroker(MemoryBroker):
         self._held = False
         peers.append(self)
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
         super().publish(user_id, message, sender_id)
         said = deepcopy(message)
         self._send(lambda peer: MemoryBroker.publish(peer, user_id, said, sender_id))

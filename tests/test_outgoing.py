@@ -18,8 +18,12 @@ def filled(bound: int, messages: list[tuple[str, WsResponseMessage]]) -> Backlog
     return backlog
 
 
+def never(outgoing: Outgoing) -> None:
+    raise AssertionError(outgoing)
+
+
 def all_of(backlog: Backlog) -> list[Outgoing]:
-    taken = backlog.take(10**6, 10**9)
+    taken = backlog.take(10**6, 10**9, never)
     assert (len(backlog), backlog._size) == (0, 0)
     return [each for each in taken if isinstance(each, Outgoing)]
 
@@ -74,6 +78,6 @@ def test_orders_are_dropped_and_nothing_else() -> None:
 
 def test_a_batch_has_a_number_and_a_size() -> None:
     backlog = filled(10**9, [("x", said("x" * 1000)) for _ in range(10)])
-    assert len(backlog.take(3, 10**6)) == 3
-    assert len(backlog.take(10, 2000)) == 2
+    assert len(backlog.take(3, 10**6, never)) == 3
+    assert len(backlog.take(10, 2000, never)) == 2
     assert len(backlog) == 5

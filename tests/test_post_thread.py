@@ -1,5 +1,6 @@
 """The main job, end to end: a post over a real socket, its stream on the user's connections, its chat in the database."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -7,11 +8,15 @@ import anyio
 import pytest
 
 from backends.agent import ReasoningChunk, ResponseChunk
+from backends.broker import Claim, MemoryBroker
+from schemas.events import WsEvent
+from schemas.frames import WsResponseMessage
 from settings import Settings
 from tests.agents import ScriptedAgent
 from tests.client import Frame, fold, unsettled
 from tests.conftest import BOTH, House, open_house
 from tests.database import as_stored, count, opened, rows, stored_chat
+from tests.redis import LIMITS
 from tests.world import ALICE, BOARD, BOB, FOREIGN_BOARD, FOREIGN_METRIC, MISSING, REVENUE, SECRET_METRIC, TEAM_METRIC
 
 ENGINES = BOTH
@@ -263,3 +268,24 @@ async def test_many_users_worth_of_posts_at_once_all_end(house: House) -> None:
             tasks.start_soon(one, number)
     assert count(house.database, "chats") == 20
     assert rows(house.database, "SELECT count(*) AS n FROM messages WHERE is_completed")[0]["n"] == 20
+
+
+class Claiming(MemoryBroker):
+    """Remembers under which claim each frame was published."""
+
+    def __init__(self) -> None:
+        super().__init__(LIMITS)
+        self.claims: list[tuple[object, Claim | None]] = []
+
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
+        self.claims.append((message.event, claim))
+        super().publish(user_id, message, sender_id, claim)
+
+
+async def test_a_stream_is_told_under_the_lease_of_its_node_up_to_its_end(settings: Settings) -> None:
+    broker = Claiming()
+    async with open_house(settings, change=lambda own: replace(own, broker=broker)) as house, house.connect() as client:
+        await client.post(prompt="Hello")
+        lease = house.services.nodes.lease
+        assert len(broker.claims) > 2
+        assert [claim is lease for _, claim in broker.claims] == [event is not WsEvent.COMPLETE for event, _ in broker.claims]

@@ -1,5 +1,6 @@
 """Redis killed, stopped, cut off, or too slow: every frame is heard once and in order, or who misses one has to come again."""
 
+import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from backends import redis_link
+from backends import redis_link, redis_wire
 from backends.frame import Frame
+from backends.nodes import Lease
 from backends.redis import RedisBroker
 from backends.resume import ResumeLimits
 from schemas.chats import TextResponse
@@ -74,8 +76,7 @@ class Town:
         for each in self.nodes:
             await each.flush()
             assert each.connected
-            assert not each._unheard
-            assert each._unheard_size == 0
+            assert each._unheard.size == 0
             assert each.wire.is_idle
 
 
@@ -370,6 +371,127 @@ async def test_ends_that_wait_through_an_outage_are_lost_last(server: RedisServe
             assert len(ear.heard) < 50
             assert not await recovered(there, it.places[1])
             assert await recovered(there, "")
+
+
+def unsure(lease: Lease) -> None:
+    lease.renew(-math.inf)
+
+
+@asynccontextmanager
+async def hearing(it: Town) -> AsyncIterator[tuple[Ear, Ear, list[bytes]]]:
+    """What Carol hears from the first node at the second, what Bob does, and the notices there."""
+    carol, bob, notices = Ear("carol"), Ear("bob"), list[bytes]()
+    there = it.nodes[1]
+    there.heard = notices.append
+    async with there.subscribe(CAROL, carol, None), there.subscribe(BOB, bob, None):
+        yield carol, bob, notices
+
+
+async def test_what_waits_of_a_run_whose_lease_was_lost_is_told_to_nobody_but_its_end(server: RedisServer) -> None:
+    async with town(server) as it, hearing(it) as (carol, bob, _):
+        here, lease = it.nodes[0], Lease()
+        here.publish(CAROL, said("before"), None, lease)
+        await until(lambda: carol.heard == ["before"])
+        await away(it)
+        for number in range(3):
+            here.publish(CAROL, said(str(number)), None, lease)
+        here.publish(CAROL, end("end"), None)
+        here.publish(BOB, said("other"), None)
+        lease.lose()
+        await back(it)
+        await until(lambda: bob.heard == ["other"] and carol.heard[-1] == "end")
+        assert carol.heard == ["before", "end"]
+        await it.check()
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_what_waits_is_held_while_its_lease_is_unsure_and_holds_up_nobody_else(server: RedisServer, held: bool) -> None:
+    async with town(server) as it, hearing(it) as (carol, bob, notices):
+        here, lease = it.nodes[0], Lease()
+        mine = Ear("numbered")
+        async with here.subscribe(CAROL, mine, "") as start:
+            assert start
+            await away(it)
+            for number in range(3):
+                here.publish(CAROL, said(str(number)), None, lease)
+            unsure(lease)
+            await back(it)
+            here.publish(CAROL, said("answer"), None)
+            here.publish(BOB, said("other"), None)
+            here.tell(b"notice")
+            await until(lambda: bob.heard == ["other"] and notices == [b"notice"])
+            assert mine.heard == ["0", "1", "2", "answer"]
+            assert carol.heard == []
+            if held:
+                lease.renew(math.inf)
+            else:
+                lease.lose()
+            whole = ["0", "1", "2", "answer"] if held else ["answer"]
+            await until(lambda: len(carol.heard) == len(whole))
+            assert carol.heard == whole
+            here.publish(CAROL, said("last"), None)
+            await until(lambda: carol.heard[-1] == mine.heard[-1] == "last")
+            assert carol.heard == [*whole, "last"]
+            assert mine.heard == ["0", "1", "2", "answer", "last"]
+            async with it.nodes[1].subscribe(CAROL, Ear("again"), f"{start.epoch}:{start.offset}") as lost:
+                assert lost
+                assert not lost.recovered
+            await it.check()
+
+
+async def test_a_lease_that_becomes_unsure_holds_up_no_numbered_connection_here(server: RedisServer) -> None:
+    async with town(server) as it, hearing(it) as (carol, _, _):
+        here, lease, mine = it.nodes[0], Lease(), Ear("numbered")
+        async with here.subscribe(CAROL, mine, "") as start:
+            assert start
+            here.publish(CAROL, said("0"), None, lease)
+            unsure(lease)
+            here.publish(CAROL, said("1"), None)
+            await until(lambda: mine.heard == ["0", "1"])
+            assert (mine.offsets, carol.heard) == ([0, 0], [])
+            it.say(5)
+            await until(lambda: len(it.ears[0].heard) == 10)
+            lease.renew(math.inf)
+            it.say(5)
+            await until(lambda: carol.heard == ["0", "1"])
+            await it.check()
+            async with it.nodes[1].subscribe(CAROL, Ear("again"), f"{start.epoch}:{start.offset}") as lost:
+                assert lost
+                assert not lost.recovered
+
+
+@pytest.mark.parametrize("becomes", ["sure", "lost", "neither"])
+async def test_what_may_have_been_sent_is_sent_again_when_its_lease_is_sure(
+    server: RedisServer, becomes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_wire, "SETTLE_S", 5.0 if becomes == "sure" else 0.2)
+    async with town(server) as it, hearing(it) as (carol, _, _):
+        here, there, lease = *it.nodes, Lease()
+        async with there.subscribe(CAROL, Ear("numbered"), "") as start:
+            assert start
+            it.proxy.hold()
+            here.publish(CAROL, said("0"), None, lease)
+            await until(lambda: here.wire._sent._asked)  # type: ignore[arg-type,return-value]
+            it.proxy.refuses = True
+            it.proxy.cut()
+            await until(lambda: not here.connected)
+            unsure(lease)
+            it.proxy.let_go()
+            it.proxy.refuses = False
+            if becomes == "lost":
+                lease.lose()
+            elif becomes == "sure":
+                await until(lambda: bool(it.proxy._writers))
+                await anyio.sleep(0.3)  # in which it would be connected, did it not wait
+                assert not here.connected
+                lease.renew(math.inf)
+            await it.all_connected()
+            here.publish(CAROL, end("end"), None)
+            await until(lambda: "end" in carol.heard)
+            assert carol.heard == (["0", "end"] if becomes == "sure" else ["end"])
+            async with there.subscribe(CAROL, Ear("again"), f"{start.epoch}:{start.offset}") as resumed:
+                assert resumed
+                assert resumed.recovered is (becomes != "neither")
 
 
 async def test_a_redis_that_does_not_keep_up_is_as_good_as_away(server: RedisServer) -> None:

@@ -1,0 +1,70 @@
+"""What was sent to Redis, and is not answered, or lately was. Some of it is sent again over the next link, before all else."""
+
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from backends.outgoing import Order, Outgoing
+
+RECENT_S = 5.0  # for which what was answered is kept: longer than a node needs to notice that Redis is gone
+
+
+class Sent:
+    """Frames exactly as they were sent: Redis knows by their numbers which of them it has. Orders go once."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._asked: list[Outgoing | Order] = []
+        self._first: deque[Outgoing | Order] = deque()
+        self._recent: deque[tuple[float, Outgoing]] = deque()
+        self._recent_size = 0
+
+    def __len__(self) -> int:
+        return len(self._asked) + len(self._first)
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether it is not known of all that is to be sent again whether it may be."""
+        return any(not (each.is_sure or each.is_void) for each in _frames(self._first))
+
+    def next(self, most: int) -> list[Outgoing | Order]:
+        """What is to be sent before all else, up to a number."""
+        return [self._first.popleft() for _ in range(min(most, len(self._first)))]
+
+    def ask(self, batch: list[Outgoing | Order]) -> None:
+        """This is being sent."""
+        self._asked = batch
+
+    def answered(self) -> None:
+        """All of that has been answered."""
+        asked, self._asked = self._asked, []
+        now = time.monotonic()
+        for outgoing in _frames(asked):
+            self._recent.append((now, outgoing))
+            self._recent_size += outgoing.size
+        while self._recent and (self._recent[0][0] < now - RECENT_S or self._recent_size > self._bound):
+            self._recent_size -= self._recent.popleft()[1].size
+
+    def break_off(self) -> list[Order]:
+        """There will be no answers. Returns the orders that get none."""
+        before = [*self._asked, *self._first]
+        self._asked, self._first = [], deque(_frames(before))
+        return [each for each in before if isinstance(each, Order)]
+
+    def recall(self) -> None:
+        """To another Redis what was answered lately is sent again, too."""
+        self._first.extendleft(outgoing for _, outgoing in reversed(self._recent))
+
+    def leave_out(self) -> set[str]:
+        """Send nothing again whose claim is not sure. Returns the users who may lose frames by it."""
+        frames = _frames(self._first)
+        self._first = deque(each for each in frames if each.is_sure)
+        return {each.user_id for each in frames if not (each.is_sure or each.is_void)}
+
+    def begin_with(self, orders: list[Order]) -> None:
+        """These go before all frames."""
+        self._first.extendleft(orders)
+
+
+def _frames(items: Iterable[Outgoing | Order]) -> list[Outgoing]:
+    return [each for each in items if isinstance(each, Outgoing)]
