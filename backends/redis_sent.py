@@ -51,9 +51,9 @@ class Sent:
         self._asked, self._first = [], deque(_frames(before))
         return [each for each in before if isinstance(each, Order)]
 
-    def recall(self) -> None:
-        """To another Redis what was answered lately is sent again, too."""
-        self._first.extendleft(outgoing for _, outgoing in reversed(self._recent))
+    def recall(self, lost: float) -> None:
+        """To another Redis what was answered shortly before the last one was `lost` is sent again, too."""
+        self._first.extendleft(outgoing for answered, outgoing in reversed(self._recent) if answered > lost - RECENT_S)
 
     def leave_out(self) -> set[str]:
         """Send nothing again whose claim is not sure. Returns the users who may lose frames by it."""

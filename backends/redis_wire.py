@@ -65,7 +65,7 @@ class Wire:
         self._pool = pool
         self._node = node
         self._life = ""
-        self._since = time.monotonic()
+        self._since = time.monotonic()  # when the link was lost
         self._backlog = Backlog(bound)
         self._sent = Sent(bound)
         self._number = 0  # of the last frame that was sent
@@ -127,7 +127,7 @@ class Wire:
         await self._node.catch_up(link, life, life == self._life)
         # From here on nothing is awaited: whatever is published, it is so before all of this or after it.
         if self._life not in ("", life):
-            self._sent.recall()
+            self._sent.recall(self._since)
         if losers := self._sent.leave_out():
             self._node.dropped(losers)
         self._life = life

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from backends import redis_link, redis_wire
+from backends import redis_link, redis_sent, redis_wire
 from backends.frame import Frame
 from backends.nodes import Lease
 from backends.redis import RedisBroker
@@ -162,6 +162,41 @@ async def test_a_redis_whose_clock_is_behind_that_of_the_one_before(server: Redi
             a.publish(ALICE, said("1"), None)
             await until(lambda: ear.heard == ["1"])
             assert ear.offsets[0] > int(ahead)
+
+
+async def test_what_was_said_long_before_redis_was_lost_is_not_said_again(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_sent, "RECENT_S", 0.2)
+    async with node(server.url) as a:
+        a.publish(ALICE, said("old"), None)
+        await a.flush()
+        await anyio.sleep(0.3)
+        ear = Ear("ear")
+        async with node(server.url) as b, b.subscribe(ALICE, ear, None):
+            server.kill()
+            await until(lambda: not (a.connected or b.connected))
+            server.start()
+            await until(lambda: a.connected and b.connected)
+            a.publish(ALICE, said("new"), None)
+            await until(lambda: "new" in ear.heard)
+            assert ear.heard == ["new"]
+
+
+async def test_what_a_lost_redis_had_been_told_just_before_is_told_to_the_next(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_sent, "RECENT_S", 0.3)
+    async with town(server) as it:
+        await away(it)
+        it.say()
+        await it.nodes[1].flush()
+        server.kill()
+        await it.all_connected(False)
+        await anyio.sleep(0.5)  # an outage makes nothing older
+        server.start()
+        await back(it)
+        await it.check()
 
 
 async def test_again_and_again(server: RedisServer) -> None:
