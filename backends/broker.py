@@ -22,7 +22,10 @@ class Subscriber(Protocol):
         """Take a frame for sending. Returns at once and never raises: a bad reader is its own problem only."""
 
     def cut(self) -> None:
-        """Frames that it should have heard are lost: close it, so that it comes back and gets what there is."""
+        """Frames that it should have heard are lost: close it, so that it comes back and gets what there is.
+
+        What is put afterwards is not sent.
+        """
 
 
 class Claim(Protocol):

@@ -61,10 +61,13 @@ class RedisBroker:
         key = str(user_id)
         user = self._users.setdefault(key, Listeners())
         ear = user.ears[subscriber.id] = Ear(subscriber, since is not None)
+        if not self.connected:
+            self._hearing.late.add(ear)
         try:
             yield None if since is None else await self._resume(key, user, ear, since)
         finally:
             del user.ears[subscriber.id]
+            self._hearing.late.discard(ear)
             if not user.ears:
                 del self._users[key]
                 self.wire.order(self._logs.touch(key))
@@ -134,6 +137,7 @@ class RedisBroker:
         return self._logs.speak(outgoing)
 
     def found(self) -> list[Order]:
+        self._hearing.late.clear()
         renewed, self._to_renew = self._to_renew, set()
         return [self._renew(key) for key in renewed]
 

@@ -99,10 +99,14 @@ class Unheard:
 
 
 class Hearing:
-    """All users with connections here, and the number of the last frame that was heard of each other node."""
+    """All users with connections here, and the number of the last frame that was heard of each other node.
+
+    `late`: who came while there was no link. It is not known what they have heard elsewhere.
+    """
 
     def __init__(self, node: str) -> None:
         self.users: dict[str, Listeners] = {}
+        self.late: set[Ear] = set()
         self._node = node
         self._numbers: dict[str, int] = {}
 
@@ -116,7 +120,7 @@ class Hearing:
             user.tell(it.frame(), it, numbered_only=False)
 
     async def read_missed(self, link: Link, logs: Logs, is_same_life: bool) -> None:
-        """Tell what other nodes have said while there was no link. Whose log does not reach back is cut.
+        """Tell what others have said while there was no link. Who came meanwhile is cut, and whose log does not reach back.
 
         Another Redis knows nothing of before; but the nodes tell it again what they have told lately.
         """
@@ -130,11 +134,13 @@ class Hearing:
                     self._catch_up(user, place, is_same_life)
 
     def _catch_up(self, user: Listeners, place: Place, is_same_life: bool) -> None:
-        if is_same_life and user.seen is not None and not place.whole:
-            logger.warning("frames were missed: connections are closed", extra={"connections": len(user.ears)})
-            for ear in user.ears.values():
-                ear.subscriber.cut()
-        for it in place.entries:
-            if it.node != self._node and it.number > self._numbers.get(it.node, 0):
-                user.tell(it.frame(), it, numbered_only=False)
+        news = [it for it in place.entries if it.node != self._node and it.number > self._numbers.get(it.node, 0)]
+        lacking = is_same_life and user.seen is not None and not place.whole
+        cut = [ear for ear in user.ears.values() if lacking or (news and ear in self.late)]
+        if cut:
+            logger.warning("frames were missed: connections are closed", extra={"connections": len(cut)})
+        for ear in cut:
+            ear.subscriber.cut()
+        for it in news:
+            user.tell(it.frame(), it, numbered_only=False)
         user.seen = user.caught = place.offset

@@ -24,6 +24,8 @@ class Ear:
         self.is_cut = False
 
     def put(self, frame: Frame) -> None:
+        if self.is_cut:
+            return
         assert frame.message.error
         self.heard.append(frame.message.error.message)
         self.offsets.append(frame.offset)

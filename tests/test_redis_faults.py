@@ -297,28 +297,74 @@ async def test_who_was_told_nothing_meanwhile_resumes_as_if_nothing_had_been(ser
                 assert resumption.recovered
 
 
-async def test_who_connects_during_an_outage_is_served_and_hears_the_others_afterwards(server: RedisServer) -> None:
+async def test_who_connects_during_an_outage_in_which_nobody_else_speaks_is_served_through_it(server: RedisServer) -> None:
     async with town(server) as it:
-        it.proxy.refuses = True
-        it.proxy.cut()
-        await until(lambda: not it.nodes[0].connected)
+        here, there = it.nodes
+        there.publish(ALICE, said("x 0"), None)
+        await until(lambda: all(ear.heard == ["x 0"] for ear in it.ears))
+        await away(it)
         plain, numbered = Ear("plain late"), Ear("numbered late")
         async with (
-            it.nodes[0].subscribe(ALICE, plain, None),
-            it.nodes[0].subscribe(ALICE, numbered, "") as start,
-            it.nodes[0].subscribe(ALICE, Ear("later"), it.places[0]) as lost,
+            here.subscribe(ALICE, plain, None),
+            here.subscribe(ALICE, numbered, "") as start,
+            here.subscribe(ALICE, Ear("later"), it.places[0]) as lost,
         ):
             assert start
             assert lost
             assert (start.recovered, lost.recovered) == (True, False)
-            it.say(10)
-            assert plain.heard == numbered.heard == [f"a {number}" for number in range(10)]
-            it.proxy.refuses = False
-            it.ears += [plain, numbered]
-            await it.all_connected()
-            it.say(10)
+            here.publish(ALICE, said("x 1"), None)
+            assert plain.heard == numbered.heard == ["x 1"]
+            await back(it)
+            there.publish(ALICE, said("x 2"), None)
+            here.publish(ALICE, said("x 3"), None)
+            for ear in (plain, numbered):
+                await until(lambda ear=ear: sorted(ear.heard) == ["x 1", "x 2", "x 3"])  # type: ignore[misc]
+            await away(it)  # they have not come in this one
+            there.publish(ALICE, said("x 4"), None)
+            async with here.subscribe(BOB, Ear("bob"), None):
+                pass
+            assert not here._hearing.late
+            await back(it)
+            for ear in (plain, numbered):
+                await until(lambda ear=ear: "x 4" in ear.heard)  # type: ignore[misc]
+                assert not ear.is_cut
+            assert not await recovered(here, f"{start.epoch}:{numbered.offsets[-1]}")
+
+
+async def test_who_connects_during_an_outage_in_which_others_speak_is_cut_and_told_none_of_it(server: RedisServer) -> None:
+    async with town(server) as it:
+        here = it.nodes[0]
+        it.say(5)
+        await it.check()
+        await away(it)
+        it.say(5)
+        await it.nodes[1].flush()
+        plain, numbered, bob = Ear("plain late"), Ear("numbered late"), Ear("bob")
+        async with (
+            here.subscribe(ALICE, plain, None),
+            here.subscribe(ALICE, numbered, ""),
+            here.subscribe(BOB, bob, None),
+        ):
+            await back(it)
+            assert (plain.heard, numbered.heard, bob.heard) == ([], [], [])
+            assert (plain.is_cut, numbered.is_cut, bob.is_cut) == (True, True, False)
             await it.check()
-            assert not await recovered(it.nodes[0], f"{start.epoch}:{numbered.offsets[-1]}")
+
+
+async def test_a_node_that_finds_redis_for_the_first_time_tells_nothing_old(server: RedisServer) -> None:
+    proxy = Proxy(server.port)
+    async with node(server.url) as b, proxy.serving() as port:
+        b.publish(ALICE, said("old"), None)
+        async with b.subscribe(ALICE, Ear("there"), ""):
+            await b.flush()
+        proxy.refuses = True
+        alice, bob = Ear("alice"), Ear("bob")
+        async with node(f"redis://127.0.0.1:{port}/0") as a, a.subscribe(ALICE, alice, None), a.subscribe(BOB, bob, ""):
+            proxy.refuses = False
+            await until(lambda: a.connected)
+            b.publish(BOB, said("new"), None)
+            await until(lambda: bob.heard == ["new"])
+            assert (alice.heard, alice.is_cut, bob.is_cut) == ([], True, False)
 
 
 async def test_a_node_that_was_away_for_longer_than_the_log_reaches_back_says_so(server: RedisServer) -> None:
