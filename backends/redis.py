@@ -20,8 +20,7 @@ from backends.frame import Frame
 from backends.outgoing import Order, Outgoing
 from backends.redis_ears import Ear, Hearing, Listeners, Unheard
 from backends.redis_link import Command, Link, beside
-from backends.redis_log import Logs, Place, Spoken
-from backends.redis_scripts import NOTICES
+from backends.redis_log import Channels, Logs, Place, Spoken
 from backends.redis_wire import Wire
 from backends.resume import ResumeLimits, Resumption
 from schemas.frames import WsResponseMessage, WsSendMethod
@@ -41,8 +40,9 @@ class RedisBroker:
     def __init__(self, pool: ConnectionPool, limits: ResumeLimits, bound: int = QUEUE_BYTES) -> None:
         self.id = uuid4().hex[:16]
         self.heard: Callable[[bytes], None] = lambda notice: None
-        self.wire = Wire(pool, self, bound)
-        self._logs = Logs(self.id, limits)
+        self._channels = Channels.of(pool.connection_kwargs.get("db") or 0)
+        self.wire = Wire(pool, self._channels, self, bound)
+        self._logs = Logs(self.id, self._channels.frames, limits)
         self._limits = limits
         self._bound = bound
         self._hearing = Hearing(self.id)
@@ -114,7 +114,9 @@ class RedisBroker:
 
     def tell(self, notice: bytes) -> bool:
         if self.connected:
-            self.wire.order(Order(("PUBLISH", NOTICES, self.id.encode() + b" " + notice), size=len(notice) + 300))
+            self.wire.order(
+                Order(("PUBLISH", self._channels.notices, self.id.encode() + b" " + notice), size=len(notice) + 300)
+            )
         return self.connected
 
     async def flush(self) -> None:
@@ -164,7 +166,7 @@ class RedisBroker:
         self._to_renew |= user_ids
 
     def hear(self, channel: bytes, data: bytes) -> None:
-        if channel != NOTICES:
+        if channel != self._channels.notices:
             return self._hear(Spoken.published(data))
         node, _, notice = data.partition(b" ")
         try:

@@ -80,16 +80,29 @@ class Place(NamedTuple):
         return Resumption(self.epoch, int(since.rpartition(":")[2]), True, [*missed, *held])
 
 
+class Channels(NamedTuple):
+    """What all nodes listen to. A channel is heard in all of a Redis' databases, so its name says which is meant."""
+
+    frames: bytes
+    notices: bytes
+
+    @classmethod
+    def of(cls, database: int) -> "Channels":
+        """Those of the nodes that share it."""
+        return cls(b"threadcast:%d:frames" % database, b"threadcast:%d:notices" % database)
+
+
 class Logs:
     """The commands of one node. `floor`: the highest offset that it has seen; a new place begins above it.
 
     `life`: that of the Redis that they are for. What another one was told is not read, and expires.
     """
 
-    def __init__(self, node: str, limits: ResumeLimits) -> None:
+    def __init__(self, node: str, channel: bytes, limits: ResumeLimits) -> None:
         self.floor = 0
         self.life = ""
         self._node = node
+        self._channel = channel
         self._limits = limits
         self._seconds = math.ceil(limits.seconds)
 
@@ -103,7 +116,8 @@ class Logs:
         head = f"{self._node} {number} {user_id} {method.value} {outgoing.sender_id or '-'}\n"
         blob = head + outgoing.frame.text
         kept = () if method is WsSendMethod.SENDER_ONLY else (self._limits.entries, self._limits.size)
-        return ("EVALSHA", SPEAK_SHA, 3, *self._keys(user_id), self._node, self.floor, self._seconds, number, blob, *kept)
+        told = (self._node, self.floor, self._seconds, number, blob, self._channel)
+        return ("EVALSHA", SPEAK_SHA, 3, *self._keys(user_id), *told, *kept)
 
     def read(self, user_id: str, since: str) -> Command:
         """What came after `since`, a client's own word. Answered with a Place."""

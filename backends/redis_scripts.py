@@ -15,9 +15,6 @@ node has to remember. JavaScript's whole numbers are exact for another two centu
 
 from hashlib import sha1
 
-FRAMES = b"threadcast:frames"  # the channel that every node listens to
-NOTICES = b"threadcast:notices"
-
 _BEGIN = """
 local function number(n) return string.format('%.0f', n) end
 local function epoch(node, now) return string.sub(redis.sha1hex(node .. now[1] .. ' ' .. now[2]), 1, 16) end
@@ -28,7 +25,8 @@ local function begin(place, node, floor)
 end
 """
 
-# KEYS: place, log, fence. ARGV: node, floor, seconds, the frame's number, what to publish, and, to keep it, entries and bytes.
+# KEYS: place, log, fence. ARGV: node, floor, seconds, the frame's number, what to publish, the channel for it, and, to keep it,
+# entries and bytes.
 SPEAK = (
     _BEGIN
     + """
@@ -41,7 +39,7 @@ if offset == 1 then
   begin(place, ARGV[1], ARGV[2])
   offset = redis.call('HINCRBY', place, 'offset', 1)
 end
-if ARGV[6] then
+if ARGV[7] then
   redis.call('XADD', log, number(offset) .. '-0', 'f', blob)
   local bytes = redis.call('HINCRBY', place, 'bytes', #blob)
   local entries = redis.call('XLEN', log)
@@ -49,7 +47,7 @@ if ARGV[6] then
     bytes = #blob
     redis.call('HSET', place, 'bytes', bytes, 'forgotten', number(offset - 1))
   end
-  while entries > 1 and (entries > tonumber(ARGV[6]) or bytes > tonumber(ARGV[7])) do
+  while entries > 1 and (entries > tonumber(ARGV[7]) or bytes > tonumber(ARGV[8])) do
     local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
     redis.call('XDEL', log, oldest[1])
     bytes = redis.call('HINCRBY', place, 'bytes', -#oldest[2][2])
@@ -59,7 +57,7 @@ if ARGV[6] then
   redis.call('EXPIRE', log, ARGV[3])
 end
 redis.call('EXPIRE', place, ARGV[3])
-redis.call('PUBLISH', 'threadcast:frames', number(offset) .. ' ' .. blob)
+redis.call('PUBLISH', ARGV[6], number(offset) .. ' ' .. blob)
 return offset
 """
 )

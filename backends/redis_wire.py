@@ -15,7 +15,8 @@ from redis.asyncio import ConnectionPool
 
 from backends.outgoing import Backlog, Order, Outgoing
 from backends.redis_link import REFUSALS, Command, Link, is_outage, life_of, linked
-from backends.redis_scripts import FRAMES, NOTICES, SCRIPTS
+from backends.redis_log import Channels
+from backends.redis_scripts import SCRIPTS
 from backends.redis_sent import Sent
 
 BATCH = 500  # commands in one round trip
@@ -58,11 +59,12 @@ class Node(Protocol):
 class Wire:
     """`connected` while Redis hears and is heard. At most about `bound` bytes wait for it."""
 
-    def __init__(self, pool: ConnectionPool, node: Node, bound: int) -> None:
+    def __init__(self, pool: ConnectionPool, channels: Channels, node: Node, bound: int) -> None:
         self.connected = False
         self.tried = anyio.Event()  # set when Redis has been found, or not, for the first time
         self.refused = False  # that time, and by its password
         self._pool = pool
+        self._channels = channels
         self._node = node
         self._life = ""
         self._since = time.monotonic()  # when the link was lost
@@ -123,7 +125,7 @@ class Wire:
         loads: list[Command] = [("SCRIPT", "LOAD", script) for script in SCRIPTS]
         *_, about = await link.ask([*loads, ("INFO", "server")])
         life = life_of(about)
-        await link.listen([FRAMES, NOTICES])
+        await link.listen(self._channels)
         await self._node.catch_up(link, life, life == self._life)
         # From here on nothing is awaited: whatever is published, it is so before all of this or after it.
         if self._life not in ("", life):

@@ -267,6 +267,25 @@ async def test_notices_reach_all_other_nodes_in_order_and_a_bad_listener_breaks_
         assert b.connected
 
 
+async def test_nodes_on_another_database_of_the_same_redis_are_not_heard(redis: RedisServer) -> None:
+    server = redis.url.removesuffix("/0")
+    async with node(server) as a, node(f"{server}/0") as b, node(f"{server}/1") as c, node(f"{server}?db=1") as d:
+        brokers = {"a": a, "b": b, "c": c, "d": d}
+        ears = {name: Ear(name) for name in brokers}
+        notices: dict[str, list[bytes]] = {name: [] for name in brokers}
+        async with AsyncExitStack() as stack:
+            for name, broker in brokers.items():
+                broker.heard = notices[name].append
+                await stack.enter_async_context(broker.subscribe(ALICE, ears[name], None))
+            for name, broker in brokers.items():
+                broker.tell(name.encode())
+                broker.publish(ALICE, said(name), None)
+                await broker.flush()
+            await until(lambda: all(len(ear.heard) >= 2 for ear in ears.values()))
+        assert [ears[name].heard for name in "abcd"] == [["a", "b"], ["a", "b"], ["c", "d"], ["c", "d"]]
+        assert notices == {"a": [b"b"], "b": [b"a"], "c": [b"d"], "d": [b"c"]}
+
+
 async def test_what_is_kept_of_a_user_expires_when_they_have_gone_and_not_before(redis: RedisServer) -> None:
     limits = ResumeLimits(entries=10, size=10_000, seconds=1)
     ear = Ear("a")
