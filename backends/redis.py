@@ -192,7 +192,7 @@ class RedisBroker:
         """Let nothing expire of users who are there."""
         while True:
             await anyio.sleep(self._limits.seconds / 3)
-            for count, key in enumerate([key for key, user in self._users.items() if user.seen is not None], 1):
+            for count, key in enumerate(self._hearing.kept(), 1):
                 self.wire.order(self._logs.touch(key))
                 if count % USERS_A_TURN == 0:
                     await anyio.sleep(0.05)

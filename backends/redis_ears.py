@@ -110,6 +110,12 @@ class Hearing:
         self._node = node
         self._numbers: dict[str, int] = {}
 
+    def kept(self) -> list[str]:
+        """The users here whose log is somebody's: who is numbered may come back for what follows their place."""
+        return [
+            key for key, user in self.users.items() if user.seen is not None or any(ear.numbered for ear in user.ears.values())
+        ]
+
     def hear(self, it: Spoken) -> None:
         """Another node's frame was published. It is none if it was heard before, under whatever offset."""
         if it.number <= self._numbers.get(it.node, 0):

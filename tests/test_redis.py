@@ -307,6 +307,20 @@ async def test_what_is_kept_of_a_user_expires_when_they_have_gone_and_not_before
         assert not a._users
 
 
+async def test_what_is_kept_of_a_user_to_whom_nothing_is_said_does_not_expire_either(redis: RedisServer) -> None:
+    limits = ResumeLimits(entries=10, size=10_000, seconds=1)
+    async with (
+        node(redis.url, limits) as a,
+        a.subscribe(ALICE, Ear("plain"), None),
+        a.subscribe(ALICE, Ear("numbered"), "") as start,
+    ):
+        assert start
+        await anyio.sleep(2)  # as above
+        async with a.subscribe(ALICE, Ear("again"), f"{start.epoch}:{start.offset}") as resumed:
+            assert resumed
+            assert resumed.recovered
+
+
 async def test_a_log_that_redis_has_evicted_is_not_recovered(redis: RedisServer) -> None:
     ear = Ear("a")
     async with node(redis.url) as a, a.subscribe(ALICE, ear, "") as start:
