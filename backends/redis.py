@@ -9,7 +9,6 @@ before. `redis_link.py` has the connections, `redis_wire.py` speaks, `redis_log.
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from uuid import UUID, uuid4
 
 import anyio
@@ -17,7 +16,7 @@ from redis.asyncio import ConnectionPool
 
 from backends.broker import Claim, Subscriber
 from backends.frame import Frame
-from backends.outgoing import Order, Outgoing
+from backends.outgoing import OVERHEAD, Order, Outgoing
 from backends.redis_ears import Ear, Hearing, Listeners, Unheard
 from backends.redis_link import Command, Link, beside
 from backends.redis_log import Channels, Logs, Place, Spoken
@@ -59,17 +58,12 @@ class RedisBroker:
     @asynccontextmanager
     async def subscribe(self, user_id: UUID, subscriber: Subscriber, since: str | None) -> AsyncIterator[Resumption | None]:
         key = str(user_id)
-        user = self._users.setdefault(key, Listeners())
-        ear = user.ears[subscriber.id] = Ear(subscriber, since is not None)
-        if not self.connected:
-            self._hearing.late.add(ear)
+        ear = Ear(subscriber, since is not None)
+        user = self._hearing.enter(key, ear, is_late=not self.connected)
         try:
             yield None if since is None else await self._resume(key, user, ear, since)
         finally:
-            del user.ears[subscriber.id]
-            self._hearing.late.discard(ear)
-            if not user.ears:
-                del self._users[key]
+            if self._hearing.leave(key, ear):
                 self.wire.order(self._logs.touch(key))
 
     async def _resume(self, key: str, user: Listeners, ear: Ear, since: str) -> Resumption:
@@ -114,9 +108,8 @@ class RedisBroker:
 
     def tell(self, notice: bytes) -> bool:
         if self.connected:
-            self.wire.order(
-                Order(("PUBLISH", self._channels.notices, self.id.encode() + b" " + notice), size=len(notice) + 300)
-            )
+            told = self.id.encode() + b" " + notice
+            self.wire.order(Order(("PUBLISH", self._channels.notices, told), size=len(told) + OVERHEAD))
         return self.connected
 
     async def flush(self) -> None:
@@ -126,8 +119,7 @@ class RedisBroker:
 
     def _tell_here(self, outgoing: Outgoing) -> None:
         """To numbered connections, without an offset: they are not to wait for an outage, nor for a claim."""
-        user = self._users.get(outgoing.user_id)
-        if user and user.tell_unnumbered(outgoing):
+        if (user := self._users.get(outgoing.user_id)) and user.tell_unnumbered(outgoing):
             self._to_renew.add(outgoing.user_id)
 
     # What the wire calls.
@@ -156,10 +148,7 @@ class RedisBroker:
 
     def anew(self, outgoing: Outgoing) -> Outgoing:
         self._number += 1
-        last = replace(outgoing, number=self._number)
-        if self._unheard.pop(outgoing.number):
-            self._unheard.add(last)
-        return last
+        return self._unheard.renumber(outgoing, self._number)
 
     def dropped(self, user_ids: set[str]) -> None:
         logger.warning("frames were dropped, since redis is away", extra={"users": len(user_ids)})

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 from backends.broker import Subscriber
 from backends.frame import Frame
@@ -92,6 +93,13 @@ class Unheard:
             self.size -= outgoing.size
         return outgoing
 
+    def renumber(self, outgoing: Outgoing, number: int) -> Outgoing:
+        """The same as the last of all. It is waited for if it was."""
+        last = replace(outgoing, number=number)
+        if self.pop(outgoing.number):
+            self.add(last)
+        return last
+
     def pop_all(self) -> list[Outgoing]:
         """Wait for nothing."""
         waited, self._waiting, self.size = list(self._waiting.values()), {}, 0
@@ -109,6 +117,23 @@ class Hearing:
         self.late: set[Ear] = set()
         self._node = node
         self._numbers: dict[str, int] = {}
+
+    def enter(self, key: str, ear: Ear, *, is_late: bool) -> Listeners:
+        """The user's connections, with this one."""
+        user = self.users.setdefault(key, Listeners())
+        user.ears[ear.subscriber.id] = ear
+        if is_late:
+            self.late.add(ear)
+        return user
+
+    def leave(self, key: str, ear: Ear) -> bool:
+        """Whether it was the user's last."""
+        user = self.users[key]
+        del user.ears[ear.subscriber.id]
+        self.late.discard(ear)
+        if not user.ears:
+            del self.users[key]
+        return not user.ears
 
     def kept(self) -> list[str]:
         """The users here whose log is somebody's: who is numbered may come back for what follows their place."""
