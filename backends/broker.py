@@ -32,6 +32,10 @@ class Claim(Protocol):
     """The right to tell something. Whoever else gets it may have told the end of it."""
 
     @property
+    def until(self) -> float:
+        """By this process' monotonic clock, nobody else can have it before."""
+
+    @property
     def is_sure(self) -> bool:
         """Whether nobody else can have it by now."""
 

@@ -35,22 +35,22 @@ class Lease:
     def __init__(self, until: float = math.inf) -> None:
         self.id = uuid4()
         self.lost = False
-        self._until = until
+        self.until = until  # by this process' monotonic clock it is sure
         self._changed = anyio.Event()
 
     @property
     def is_sure(self) -> bool:
         """Whether nobody else can have taken it by now."""
-        return time.monotonic() < self._until
+        return time.monotonic() < self.until
 
     def renew(self, until: float) -> None:
-        """It is sure until then, by this process' monotonic clock."""
-        self._until = until
+        """It is sure until then."""
+        self.until = until
         self._tell()
 
     def lose(self) -> None:
         """It is somebody else's."""
-        self.lost, self._until = True, -math.inf
+        self.lost, self.until = True, -math.inf
         self._tell()
 
     async def settled(self) -> bool:

@@ -1,5 +1,6 @@
 """What waits to be sent to the other nodes: in order, bounded, and through an outage with as little lost as can be."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
@@ -24,6 +25,11 @@ class Outgoing:
     sender_id: str | None
     frame: Frame
     claim: Claim | None = None
+
+    @property
+    def until(self) -> float:
+        """When it may not be told any more, by the monotonic clock."""
+        return math.inf if self.claim is None else self.claim.until
 
     @property
     def is_sure(self) -> bool:
@@ -70,6 +76,11 @@ class Backlog:
         """Add one, after all others."""
         self._waiting.append(item)
         self._size += item.size
+
+    def put_back(self, items: list[Outgoing]) -> None:
+        """These were taken, and not sent: they are the next."""
+        self._waiting.extendleft(reversed(items))
+        self._size += sum(each.size for each in items)
 
     def drop_orders(self) -> list[Order]:
         """Leave only the frames."""

@@ -124,11 +124,11 @@ class RedisBroker:
 
     # What the wire calls.
 
-    def command(self, outgoing: Outgoing) -> Command:
+    def command(self, outgoing: Outgoing, until: int | str) -> Command:
         if outgoing.user_id in self._to_renew:  # since it was passed over
             self._to_renew.discard(outgoing.user_id)
             self.wire.order(self._renew(outgoing.user_id))
-        return self._logs.speak(outgoing)
+        return self._logs.speak(outgoing, until)
 
     def found(self) -> list[Order]:
         self._hearing.late.clear()

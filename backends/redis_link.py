@@ -8,6 +8,7 @@ without a word.
 import asyncio
 import logging
 import math
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -127,6 +128,21 @@ async def linked(pool: ConnectionPool) -> AsyncIterator[Link]:
             await listening.disconnect(nowait=True)
 
 
+class Clock:
+    """That of Redis, by this process' monotonic one: late by the way of an answer, and never early."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+
+    def told(self, seconds: bytes, micros: bytes) -> None:
+        """So Redis has just answered."""
+        self._ahead = int(seconds) + int(micros) / 10**6 - time.monotonic()
+
+    def at(self, moment: float) -> int | str:
+        """What it says then, in microseconds. '' for never."""
+        return "" if math.isinf(moment) else int((moment + self._ahead) * 10**6)
+
+
 def life_of(about: bytes) -> str:
     """What no other process of Redis has, not even one with the same data. `about`: its answer to INFO."""
     return about.split(b"run_id:")[1][:16].decode()
@@ -137,3 +153,8 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(is_outage(each) for each in error.exceptions)
     return isinstance(error, OUTAGES)
+
+
+def kind_of(error: BaseException) -> str:
+    """What it is, without its words: they may hold what is nobody's business."""
+    return kind_of(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else type(error).__name__

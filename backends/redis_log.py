@@ -110,13 +110,13 @@ class Logs:
         """It is somebody's."""
         self.floor = max(self.floor, offset)
 
-    def speak(self, outgoing: Outgoing) -> Command:
-        """Number a frame, keep it unless it is for one connection only, and publish it."""
+    def speak(self, outgoing: Outgoing, until: int | str) -> Command:
+        """Number a frame, keep it unless it is for one connection only, and publish it. `until`: by Redis' clock."""
         user_id, method, number = outgoing.user_id, outgoing.method, outgoing.number
         head = f"{self._node} {number} {user_id} {method.value} {outgoing.sender_id or '-'}\n"
         blob = head + outgoing.frame.text
         kept = () if method is WsSendMethod.SENDER_ONLY else (self._limits.entries, self._limits.size)
-        told = (self._node, self.floor, self._seconds, number, blob, self._channel)
+        told = (self._node, self.floor, self._seconds, number, blob, self._channel, until)
         return ("EVALSHA", SPEAK_SHA, 3, *self._keys(user_id), *told, *kept)
 
     def read(self, user_id: str, since: str) -> Command:

@@ -25,21 +25,26 @@ local function begin(place, node, floor)
 end
 """
 
-# KEYS: place, log, fence. ARGV: node, floor, seconds, the frame's number, what to publish, the channel for it, and, to keep it,
-# entries and bytes.
+# KEYS: place, log, fence. ARGV: node, floor, seconds, the frame's number, what to publish, the channel for it, until when by
+# Redis' clock ('' for ever), and, to keep it, entries and bytes. Answered with the time when it is too late: it may have been
+# held up on its way, and somebody else may have told the end.
 SPEAK = (
     _BEGIN
     + """
 local place, log, fence = KEYS[1], KEYS[2], KEYS[3]
 local spoken, blob = redis.call('GET', fence), ARGV[5]
 if spoken and tonumber(spoken) >= tonumber(ARGV[4]) then return 0 end
+if ARGV[7] ~= '' then
+  local now = redis.call('TIME')
+  if now[1] * 1000000 + now[2] > tonumber(ARGV[7]) then return now end
+end
 redis.call('SET', fence, ARGV[4], 'EX', 86400)
 local offset = redis.call('HINCRBY', place, 'offset', 1)
 if offset == 1 then
   begin(place, ARGV[1], ARGV[2])
   offset = redis.call('HINCRBY', place, 'offset', 1)
 end
-if ARGV[7] then
+if ARGV[8] then
   redis.call('XADD', log, number(offset) .. '-0', 'f', blob)
   local bytes = redis.call('HINCRBY', place, 'bytes', #blob)
   local entries = redis.call('XLEN', log)
@@ -47,7 +52,7 @@ if ARGV[7] then
     bytes = #blob
     redis.call('HSET', place, 'bytes', bytes, 'forgotten', number(offset - 1))
   end
-  while entries > 1 and (entries > tonumber(ARGV[7]) or bytes > tonumber(ARGV[8])) do
+  while entries > 1 and (entries > tonumber(ARGV[8]) or bytes > tonumber(ARGV[9])) do
     local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
     redis.call('XDEL', log, oldest[1])
     bytes = redis.call('HINCRBY', place, 'bytes', -#oldest[2][2])
@@ -111,4 +116,5 @@ def sha(script: str) -> str:
 
 
 SCRIPTS = (SPEAK, READ, RENEW, TOUCH)
+LOADS = tuple(("SCRIPT", "LOAD", script) for script in SCRIPTS)
 SPEAK_SHA, READ_SHA, RENEW_SHA, TOUCH_SHA = map(sha, SCRIPTS)

@@ -35,11 +35,12 @@ class Sent:
         """This is being sent."""
         self._asked = batch
 
-    def answered(self) -> None:
-        """All of that has been answered."""
+    def answered(self, late: list[Outgoing]) -> None:
+        """All of that has been answered. What was `late` has not been spoken."""
         asked, self._asked = self._asked, []
         now = time.monotonic()
-        for outgoing in _frames(asked):
+        unspoken = set(late)
+        for outgoing in (each for each in _frames(asked) if each not in unspoken):
             self._recent.append((now, outgoing))
             self._recent_size += outgoing.size
         while self._recent and (self._recent[0][0] < now - RECENT_S or self._recent_size > self._bound):

@@ -8,15 +8,15 @@ nobody is sure to have a claim to waits, and others go before it.
 import logging
 import random
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 from redis.asyncio import ConnectionPool
 
 from backends.outgoing import Backlog, Order, Outgoing
-from backends.redis_link import REFUSALS, Command, Link, is_outage, life_of, linked
+from backends.redis_link import REFUSALS, Clock, Command, Link, is_outage, kind_of, life_of, linked
 from backends.redis_log import Channels
-from backends.redis_scripts import SCRIPTS
+from backends.redis_scripts import LOADS
 from backends.redis_sent import Sent
 
 BATCH = 500  # commands in one round trip
@@ -31,8 +31,8 @@ logger = logging.getLogger("threadcast")
 class Node(Protocol):
     """Who speaks."""
 
-    def command(self, outgoing: Outgoing) -> Command:
-        """How a frame is told to Redis."""
+    def command(self, outgoing: Outgoing, until: int | str) -> Command:
+        """How a frame is told to Redis, before its clock says `until`."""
 
     async def catch_up(self, link: Link, life: str, is_same: bool) -> None:
         """Read what was missed. Redis has its data still, if its life `is_same` as before."""
@@ -70,6 +70,7 @@ class Wire:
         self._since = time.monotonic()  # when the link was lost
         self._backlog = Backlog(bound)
         self._sent = Sent(bound)
+        self._clock = Clock()
         self._number = 0  # of the last frame that was sent
         self._wake = anyio.Event()
         self._too_slow = anyio.Event()
@@ -112,7 +113,7 @@ class Wire:
                     self._lose("too slow")
             except Exception as error:  # whatever it is: without this task nobody would hear anything any more
                 self.refused = isinstance(error, REFUSALS)
-                self._lose(_kind(error))
+                self._lose(kind_of(error))
                 if not is_outage(error):
                     logger.exception("a defect, which is taken for an outage of Redis")
             await anyio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
@@ -122,8 +123,8 @@ class Wire:
         with anyio.move_on_after(SETTLE_S):
             while self._sent.is_unsure:  # what may have been spoken cannot be held back while others speak  # noqa: ASYNC110
                 await anyio.sleep(LOOK_S)
-        loads: list[Command] = [("SCRIPT", "LOAD", script) for script in SCRIPTS]
-        *_, about = await link.ask([*loads, ("INFO", "server")])
+        *_, now, about = await link.ask([*LOADS, ("TIME",), ("INFO", "server")])
+        self._clock.told(*now)
         life = life_of(about)
         await link.listen(self._channels)
         await self._node.catch_up(link, life, life == self._life)
@@ -159,11 +160,22 @@ class Wire:
             self._wake = anyio.Event()
             while batch := self._next():
                 self._sent.ask(batch)
-                answers = await link.ask([self._command(each) for each in batch])
-                self._sent.answered()
-                for each, answer in zip(batch, answers, strict=True):
-                    if isinstance(each, Order):
-                        each.answered(answer)
+                self._hear_answers(batch, await link.ask([self._command(each) for each in batch]))
+
+    def _command(self, each: Outgoing | Order) -> Command:
+        return each.command if isinstance(each, Order) else self._node.command(each, self._clock.at(each.until))
+
+    def _hear_answers(self, batch: list[Outgoing | Order], answers: list[Any]) -> None:
+        late: list[Outgoing] = []
+        for each, answer in zip(batch, answers, strict=True):
+            if isinstance(each, Order):
+                each.answered(answer)
+            elif isinstance(answer, list):
+                self._clock.told(*answer)
+                late.append(each)
+        self._sent.answered(late)
+        if self.connected:  # else they wait with all else that was sent
+            self._backlog.put_back(late)
 
     def _next(self) -> list[Outgoing | Order]:
         waiting = self._backlog
@@ -171,13 +183,9 @@ class Wire:
 
     def _last(self, each: Outgoing | Order) -> Outgoing | Order:
         if isinstance(each, Outgoing):
-            if each.number < self._number:
-                each = self._node.anew(each)
+            each = self._node.anew(each) if each.number < self._number else each
             self._number = each.number
         return each
-
-    def _command(self, each: Outgoing | Order) -> Command:
-        return each.command if isinstance(each, Order) else self._node.command(each)
 
     def _lose(self, why: str) -> None:
         """Only the first call after a link was up, or the first of all, says anything."""
@@ -190,8 +198,3 @@ class Wire:
         self.tried.set()
         if was_connected:
             self._node.lost()
-
-
-def _kind(error: BaseException) -> str:
-    """What it is, without its words: they may hold what is nobody's business."""
-    return _kind(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else type(error).__name__

@@ -1,6 +1,7 @@
 """Redis killed, stopped, cut off, or too slow: every frame is heard once and in order, or who misses one has to come again."""
 
 import math
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -573,6 +574,39 @@ async def test_what_may_have_been_sent_is_sent_again_when_its_lease_is_sure(
             async with there.subscribe(CAROL, Ear("again"), f"{start.epoch}:{start.offset}") as resumed:
                 assert resumed
                 assert resumed.recovered is (becomes != "neither")
+
+
+@hasty
+@pytest.mark.parametrize("link_is_lost", [False, True])
+async def test_what_is_held_up_on_its_way_for_longer_than_its_lease_is_sure_is_not_spoken(
+    server: RedisServer, link_is_lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_link, "ANSWER_S", 0.3 if link_is_lost else 5.0)
+    monkeypatch.setattr(redis_link, "UNANSWERED", 3 if link_is_lost else 100)
+    async with town(server) as it, hearing(it) as (carol, _, _):
+        here, lease, mine = it.nodes[0], Lease(), Ear("numbered")
+        async with here.subscribe(CAROL, mine, ""):
+            it.proxy.hold()
+            lease.renew(time.monotonic() + 0.2)
+            here.publish(CAROL, said("0"), None, lease)
+            await until(lambda: not lease.is_sure)
+            if link_is_lost:
+                await until(lambda: not here.connected)
+                lease.lose()
+            it.proxy.let_go()
+            await it.all_connected()
+            await until(lambda: mine.heard == ["0"])
+            it.nodes[1].publish(CAROL, said("b"), None)
+            await until(lambda: "b" in carol.heard)
+            await anyio.sleep(0.2)  # in which it would be told
+            assert carol.heard == ["b"]
+            if not link_is_lost:
+                assert here.connected
+                lease.renew(math.inf)
+                await until(lambda: carol.heard == ["b", "0"])
+            here.publish(CAROL, said("last"), None)
+            await until(lambda: carol.heard[-1] == mine.heard[-1] == "last")
+            await it.check()
 
 
 async def test_a_redis_that_does_not_keep_up_is_as_good_as_away(server: RedisServer) -> None:
