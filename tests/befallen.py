@@ -84,6 +84,7 @@ class Scene:
         """That each tab saw one end, the stored one; and when it is to be `whole`, all that leads to it. How it ended."""
         for tab in self.tabs:
             (end,) = tab.ends(self.message_id)
+            assert tab.stream(self.message_id)[-1] == end, "told after its end"
             assert end["error"] is None, end["error"]
             assert as_stored(end["payload"]) == stored_chat(made.database, end["payload"]["id"]), "told and not stored"
             if whole:
