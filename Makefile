@@ -7,7 +7,7 @@ MEASURE ?=
 URL ?= ws://127.0.0.1:8000/api/v1/ws
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test test-page test-protocol examples screenshot stress faults cluster conformance bench chat stop model clean
+.PHONY: help install run test node test-page test-protocol examples screenshot stress faults cluster conformance bench chat stop model clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -45,12 +45,14 @@ screenshot: $(BIN)/.installed-dev ## the README's picture of the page
 
 # The parser is pinned: what it finds shall change with this line only.
 $(BIN)/.installed-protocol: $(BIN)/.installed-dev
-	@command -v npm >/dev/null || { echo "this needs node and npm: apt-get install nodejs npm" >&2; exit 1; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[protocol]'
 	npm install --silent --no-audit --no-fund --prefix .venv/node @asyncapi/parser@3.6.3
 	@touch $@
 
-test-protocol: $(BIN)/.installed-protocol ## hold /asyncapi.json and /openapi.json against their judges, half a minute; needs node
+node:
+	@command -v npm >/dev/null || { echo "this needs node and npm: apt-get install nodejs npm" >&2; exit 1; }
+
+test-protocol: node $(BIN)/.installed-protocol ## hold /asyncapi.json and /openapi.json against their judges, half a minute; needs node
 	$(BIN)/python -m tests.protocol
 
 examples: $(BIN)/.installed-dev ## record the examples of /asyncapi.json and /openapi.json anew
