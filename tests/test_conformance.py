@@ -27,7 +27,7 @@ from tests.altering import (
     says,
     swaps_keys,
 )
-from tests.conform import CHECKER, command, everything, seeded
+from tests.conform import CHECKER, command, command_for_all, seeded
 from tests.program import ROOT, Program
 
 QUICK = {"OFFLINE_DELAY_MS": "4"}
@@ -57,9 +57,9 @@ def verdicts(output: str) -> Verdicts:
     }
 
 
-def check(folder: Path, url: str, *options: str) -> tuple[int, str]:
+def check(command: list[str]) -> tuple[int, str]:
     """The exit code of the checker, and what it printed."""
-    done = subprocess.run(command(folder, url, *options), cwd=ROOT, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
     assert done.stderr == ""
     return done.returncode, done.stdout
 
@@ -81,7 +81,7 @@ def failed(found: Verdicts) -> set[str]:
 
 def test_our_server_keeps_every_rule_with_its_default_limits(tmp_path: Path) -> None:
     with seeded(tmp_path, **QUICK) as program:
-        code, output = check(tmp_path, program.url, *everything(tmp_path))
+        code, output = check(command_for_all(tmp_path, program.url))
         found = verdicts(output)
         assert {number: words for number, words in found.items() if words != "passed"} == {}
         assert (code, set(found)) == (0, {rule.number for rule in RULES})
@@ -93,13 +93,13 @@ def test_our_server_keeps_every_rule_with_its_default_limits(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("wrong", "sections", "must", "may"),
     [
-        pytest.param(swaps_keys, "2,3,4,5", {"3.1"}, set(), id="swaps two keys"),
+        pytest.param(swaps_keys, "3,4", {"3.1"}, set(), id="swaps two keys"),
         pytest.param(drops_a_delta, "3,4,5", {"5.11"}, {"3.10", "4.18", "4.19", "4.20", "5.20"}, id="drops a delta"),
         pytest.param(doubles_the_end, "5,4.17", {"5.10", "4.17"}, {"5.12", "5.13", "5.20"}, id="doubles the complete"),
         pytest.param(says("ask something", NOTHING_ASKED), "4,5", {"4.4", "4.5"}, set(), id="has other words"),
-        pytest.param(forgets_the_id, "2.1,2.2,2.3,2.4,3,1", {"2.1", "2.3"}, {"3.10", "3.11"}, id="forgets the id"),
+        pytest.param(forgets_the_id, "1,2.1,2.2,2.3,2.4", {"2.1", "2.3"}, set(), id="forgets the id"),
         pytest.param(
-            says('"send_method":"SenderOnly"', '"send_method":"All"'), "3,5", {"3.5"}, set(), id="has another send_method"
+            says('"send_method":"SenderOnly"', '"send_method":"All"'), "3", {"3.5"}, set(), id="has another send_method"
         ),
         pytest.param(says('"recovered":true', '"recovered":false'), "6", {"6.8"}, set(), id="claims to have recovered"),
         pytest.param(says('"title":"See ', '"title":"View '), "4,5", {"5.3"}, set(), id="titles in its own way"),
@@ -110,7 +110,8 @@ async def test_a_server_that_is_wrong_in_one_way_is_caught(
     folder: Path, program: Program, wrong: Alteration, sections: str, must: set[str], may: set[str]
 ) -> None:
     code, found = await check_altered(folder, program, wrong, "--only", sections, "--timeout", "10")
-    assert must <= failed(found) <= must | may
+    wrongly = {number: found[number] for number in failed(found) - must - may}
+    assert (must - failed(found), wrongly) == (set(), {})
     assert code == 1
 
 
@@ -126,7 +127,7 @@ async def test_a_rule_that_waits_in_vain_keeps_no_other_from_being_checked(folde
 
 
 def test_what_needs_an_option_is_not_checked_without_it_and_has_not_failed(folder: Path, program: Program) -> None:
-    code, output = check(folder, program.url, "--only", "1,7,8.11")
+    code, output = check(command(folder, program.url, "--only", "1,7,8.11"))
     words = {number: words for number, words in verdicts(output).items() if words != "passed"}
     assert words == {rule.number: f"not checked, give {rule.needs}" for rule in RULES if rule.needs and rule.number != "3.13"}
     assert (code, output.splitlines()[-1].partition(" (")[0]) == (0, f"6 passed, 0 failed, {len(words)} not checked")
@@ -134,7 +135,7 @@ def test_what_needs_an_option_is_not_checked_without_it_and_has_not_failed(folde
 
 def test_it_waits_for_rate_limits_as_long_as_they_say(tmp_path: Path) -> None:
     with seeded(tmp_path, **QUICK, RATE_LIMIT="4/2 second") as program:
-        code, output = check(tmp_path, program.url, "--only", "2.7,2.8,2.16")
+        code, output = check(command(tmp_path, program.url, "--only", "2.7,2.8,2.16"))
     assert set(verdicts(output).values()) == {"passed"}
     assert "(2.16 waits " in output
     assert code == 0

@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("token", nargs="?", help="a token of alice@conformance.example")
     parser.add_argument("other_token", nargs="?", help="a token of bob@conformance.example")
     parser.add_argument("--assets", action="store_true", help="print the file to load, and do nothing else")
-    parser.add_argument("--expiring", metavar="TOKEN", help="a token of Alice's that ends in about 5 seconds")
+    parser.add_argument("--expiring", metavar="TOKEN", help="a token of Alice's that ends in about 10 seconds")
     parser.add_argument("--api-key", metavar="TOKEN", help="an API key of Alice's")
     parser.add_argument("--limits", action="store_true", help="also check the limits, by going beyond them")
     parser.add_argument("--only", metavar="NUMBERS", help="sections or rules, such as 4,5.11")
@@ -98,6 +98,7 @@ async def expect_server(room: Room) -> None:
 async def check(room: Room, rules: list[Rule]) -> Counter[str]:
     """Check them all, print a line for each, and return how many came out how."""
     await expect_server(room)
+    await room.leave_out_others()
     counts: Counter[str] = Counter()
     for rule in rules:
         result, words = await outcome(rule, room)

@@ -70,9 +70,9 @@ async def page(line: Line, number: int, size: int) -> list[str]:
 
 
 async def bad_pages(room: Room) -> None:
-    bad: list[dict[str, object]] = [{"page_size": 0}, {"page_size": 101}, {"page_size": "x"}, {"page_token": -1}]
+    bad: list[dict[str, object]] = [{"page_size": 0}, {"page_size": 101}, {"page_size": "x"}, {"page_token": "x"}]
     async with room.open() as line:
-        for payload in [*bad, {"page_token": "x"}, {"page_token": None}]:
+        for payload in bad:
             expect_bad(await line.answer(payload, LIST), LIST)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from typing import Any
@@ -14,7 +14,7 @@ from websockets.exceptions import InvalidStatus
 
 from benchmarks.conformance.assets import ALICE, BOB, DASHBOARD, METRIC
 from benchmarks.conformance.rule import NotChecked, Refused, Seen, expect
-from benchmarks.conformance.wire import Heard, Line, Memory, Payload, label, refused
+from benchmarks.conformance.wire import GRACE_S, LIST, Heard, Line, Memory, Payload, label, refused
 
 REST_PATH = "/api/v1/chats"
 ATTEMPTS = 4  # to be in time for the middle of a stream
@@ -78,6 +78,16 @@ class Room:
     def begin(self) -> None:
         """Another rule begins: what the one before it has asked for is none of its business."""
         self.memory.past |= self.memory.chats
+
+    async def leave_out_others(self) -> None:
+        """What there is already may be streaming still, for somebody else or for one who checked before: it is past."""
+        for user in (ALICE, BOB):
+            with suppress(Exception):  # the rules will say what is wrong
+                async with asyncio.timeout(GRACE_S), self.open(user) as line:
+                    await line.ask({"page_size": 100}, LIST)
+                    while (heard := await line.hear()).route != LIST:
+                        pass
+                    self.memory.past |= {item["id"] for item in heard.payload}
 
     def has(self, option: str) -> bool:
         """Whether an option such as `--api-key TOKEN` was given."""
