@@ -173,9 +173,17 @@ def test_scale_it(newcomer: Newcomer, postgres: Postgres) -> None:
         newcomer.ends()
 
 
+def test_check_a_server(newcomer: Newcomer) -> None:
+    newcomer.env["THREADCAST_OFFLINE_DELAY_MS"] = "4"
+    newcomer.does("make run")
+    (block,) = (block for block in shells() if "benchmarks.conformance" in block)
+    *_, said = (newcomer.does(command) for command in commands(block))
+    assert ", 0 failed, " in said
+
+
 def test_work_on_it(newcomer: Newcomer) -> None:
     assert "pytest" in newcomer.does(shells()[-1].strip())
 
 
 def test_all_shell_blocks_are_run_by_one_of_these() -> None:
-    assert len(shells()) == 7
+    assert len(shells()) == 8

@@ -7,7 +7,7 @@ from benchmarks.conformance.requests import expect_bad, expect_error_at
 from benchmarks.conformance.room import LONG_PROMPT, Room, in_the_middle
 from benchmarks.conformance.rule import Rule, expect, expect_equal, quoted
 from benchmarks.conformance.shapes import LIST_ITEM, expect_shapes
-from benchmarks.conformance.telling import expect_adds_up
+from benchmarks.conformance.telling import expect_adds_up, expect_goes_on
 from benchmarks.conformance.wire import EVENTS, GET, LIST, STOP, Line, label
 
 NOT_IDS: list[object] = ["", "x", f"{MISSING}0", 7, None, [METRIC]]
@@ -107,6 +107,24 @@ async def stop(room: Room) -> None:
     await in_the_middle(attempt)
 
 
+async def get_in_the_middle(room: Room) -> None:
+    async def attempt() -> bool:
+        async with room.open() as line, room.open() as late:
+            await line.ask({"prompt": LONG_PROMPT})
+            begun = await line.hear()
+            await late.ask({"id": begun.chat_id}, GET)
+            told = await late.until_end()
+            while not any(heard.route == GET for heard in told):
+                told.append(await late.hear())
+            begin = next(place for place, heard in enumerate(told) if heard.route == GET)
+            if told[begin] is told[-1]:
+                return False  # it had ended before
+            expect_goes_on(told[begin].payload, told[begin + 1 :])
+            return True
+
+    await in_the_middle(attempt)
+
+
 async def stop_unseen(room: Room) -> None:
     chat = (await room.recorded("a metric")).chat["id"]
     async with room.open(BOB) as line:
@@ -117,12 +135,17 @@ async def stop_unseen(room: Room) -> None:
 
 RULES = [
     Rule("2.12", "`/chats/get` is answered by one getChat, which is what the chat's complete was.", get),
-    Rule("2.13", "`/chats/get` of somebody else's chat is NOT_FOUND, as of one that does not exist.", get_unseen),
-    Rule("2.14", "`/chats/get` and `/chats/stop` without a UUID are a BAD_REQUEST.", bad_ids),
-    Rule("2.15", "`/chats/list` is answered by one getChatsList with chats of these ten keys.", items),
-    Rule("2.16", "`/chats/list` has the newest first, in pages of page_size counted from 0.", newest_first),
-    Rule("2.17", "`/chats/list` takes a page_size of 1 to 100; another page is a BAD_REQUEST.", bad_pages),
-    Rule("2.18", "`/chats/list` has no chat that the user may not see.", only_ones_own),
-    Rule("2.19", "`/chats/stop` is answered by the stream's own complete, with what there was.", stop),
-    Rule("2.20", "`/chats/stop` of somebody else's chat is NOT_FOUND, as of one that does not exist.", stop_unseen),
+    Rule(
+        "2.13",
+        "`/chats/get` of a chat that is being answered has it as it stands, and the stream goes on from there.",
+        get_in_the_middle,
+    ),
+    Rule("2.14", "`/chats/get` of somebody else's chat is NOT_FOUND, as of one that does not exist.", get_unseen),
+    Rule("2.15", "`/chats/get` and `/chats/stop` without a UUID are a BAD_REQUEST.", bad_ids),
+    Rule("2.16", "`/chats/list` is answered by one getChatsList with chats of these ten keys.", items),
+    Rule("2.17", "`/chats/list` has the newest first, in pages of page_size counted from 0.", newest_first),
+    Rule("2.18", "`/chats/list` takes a page_size of 1 to 100; another page is a BAD_REQUEST.", bad_pages),
+    Rule("2.19", "`/chats/list` has no chat that the user may not see.", only_ones_own),
+    Rule("2.20", "`/chats/stop` is answered by the stream's own complete, with what there was.", stop),
+    Rule("2.21", "`/chats/stop` of somebody else's chat is NOT_FOUND, as of one that does not exist.", stop_unseen),
 ]

@@ -15,8 +15,13 @@ TABLES = {"response_message": "response_message", "reasoning": "reasoning_messag
 def fold(frames: list[Heard]) -> Payload:
     """The chat as a client has it that begins with a whole chat and applies each frame, up to the end of the stream."""
     expect(frames[0].event == "initializeChat", f"a stream that begins with {frames[0]}")
-    chat: Payload = json.loads(json.dumps(frames[0].payload))
-    for heard in frames[1:-1]:
+    return folded(frames[0].payload, frames[1:-1])
+
+
+def folded(begun: Payload, frames: list[Heard]) -> Payload:
+    """A chat after these frames of its stream."""
+    chat: Payload = json.loads(json.dumps(begun))
+    for heard in frames:
         payload: Payload = heard.payload
         expect(heard.event == "generatingTitle" or heard.event in PARTS, f"in the middle of a stream {heard}")
         if heard.event == "generatingTitle":
@@ -64,7 +69,17 @@ def difference(added: str, whole: str) -> str:
 
 def expect_adds_up(frames: list[Heard]) -> None:
     """Go on only if the deltas of a stream add up to the chat of its end."""
-    told, end = unsettled(fold(frames)), unsettled(frames[-1].payload)
+    expect_equal_chats(fold(frames), frames[-1].payload)
+
+
+def expect_goes_on(begun: Payload, frames: list[Heard]) -> None:
+    """Go on only if a chat and what follows of its stream, up to its end, add up to the chat of that end."""
+    expect_equal_chats(folded(begun, frames[:-1]), frames[-1].payload)
+
+
+def expect_equal_chats(one: Payload, other: Payload) -> None:
+    """Go on only if they are the same but for what only the end tells."""
+    told, end = unsettled(one), unsettled(other)
     for key in told | end:
         expect(told.get(key) == end.get(key), f"{key}: told {quoted(told.get(key))}, in the end {quoted(end.get(key))}")
 
