@@ -30,7 +30,7 @@ async def get_chat(services: Services, sender: Sender, request: GetChat) -> None
         if run and run.transcript and not run.lease.is_sure:  # of such a run nothing may be told
             return answer(chat)
         if run and run.transcript:
-            return await run.tx.send(partial(answer, run.snapshot()))
+            return await run.tell(answer)
         if is_settled(chat):
             return answer(chat)
         running = await find_running(services.backends.storage, request.id) if services.nodes.shared else None

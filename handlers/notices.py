@@ -101,7 +101,7 @@ async def _answer(services: Services, ask: Ask) -> None:
         if run and run.user_id == ask.sender.user.id:
             await run.begun.wait()
             if run.transcript and not run.ended.is_set():
-                await run.tx.send(partial(_tell_sender, services, ask, run.snapshot()))
+                await run.tell(partial(_tell_sender, services, ask))
                 return
         _tell(services, Answered(ask.question_id, told=False))
     except Exception:  # one that escaped would cancel all that the server runs

@@ -14,7 +14,7 @@ from handlers.flushing import in_flushes
 from handlers.frames import send_error_message, send_ws_message
 from handlers.get_chat import read_chat
 from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
-from handlers.runs import Channel, Errand, Passenger
+from handlers.runs import Channel, Passenger
 from handlers.services import Sender, Services
 from schemas.chats import ChatWithMessages
 from schemas.errors import ServiceUnavailable, WsError, WsErrorCode
@@ -51,16 +51,16 @@ async def _post(
                 case Ran(chat):
                     await tx.send((chat, ThreadEvent.COMPLETED))
                 case Replayed(chat):
-                    await tx.send(_private(services, sender, ThreadEvent.COMPLETED, chat))
+                    await tx.send(partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat))
                 case Joined(run):
-                    await run.tx.send(_private(services, sender, ThreadEvent.INITIALIZE_CHAT, run.snapshot()))
+                    await run.tell(partial(_tell_sender, services, sender, ThreadEvent.INITIALIZE_CHAT))
                     await run.ended.wait()
                     return run.end or FAILED_ELSEWHERE
                 case JoinedElsewhere(running):
                     was_told = await follow(services, sender, running)
                     chat, _ = await read_chat(services, sender.user, running.chat_id)
                     if not was_told:
-                        await tx.send(_private(services, sender, ThreadEvent.COMPLETED, chat))
+                        await tx.send(partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat))
                 case Closed(closed):
                     return closed or FAILED_ELSEWHERE
             return chat
@@ -104,7 +104,6 @@ async def _stream(services: Services, sender: Sender, lease: Lease, rx: MemoryOb
             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, describe(error), audience)
 
 
-def _private(services: Services, sender: Sender, event: ThreadEvent, chat: ChatWithMessages) -> Errand:
-    """An answer to a retry: the sender's other connections have it already."""
-    broker = services.backends.broker
-    return partial(send_ws_message, broker, sender, ROUTE, WS_EVENTS[event], chat, WsSendMethod.SENDER_ONLY)
+def _tell_sender(services: Services, sender: Sender, event: ThreadEvent, chat: ChatWithMessages) -> None:
+    """Answer a retry: the sender's other connections have it already."""
+    send_ws_message(services.backends.broker, sender, ROUTE, WS_EVENTS[event], chat, WsSendMethod.SENDER_ONLY)

@@ -7,6 +7,7 @@ awaited, so that of any number of equal posts at once exactly one becomes a run 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID
 
 import anyio
@@ -55,11 +56,18 @@ class Run:
         self.transcript = transcript
         self.begun.set()
 
-    def snapshot(self) -> ChatWithMessages:
-        """The chat as the channel has told it so far. To be put into the channel without awaiting in between."""
+    async def tell(self, answer: Callable[[ChatWithMessages], None]) -> None:
+        """Have one connection told of the chat in its turn: as the channel has told it so far, so the stream goes on there.
+
+        `send` gives up the processor before it puts anything, and what the agent says meanwhile would be missing.
+        """
         if self.transcript is None:
             raise RuntimeError("the run has not begun")
-        return self.transcript.snapshot()
+        while True:
+            try:
+                return self.tx.send_nowait(partial(answer, self.transcript.snapshot()))
+            except anyio.WouldBlock:
+                await self.tx.send(_nothing)  # in its turn among those who wait for room
 
     def stop(self, why: str = STOPPED) -> None:
         """Let the agent go. What there is becomes the answer; once the answer is being stored this changes nothing."""
@@ -82,6 +90,10 @@ class Run:
         """The part of the run that `stop` ends. To be entered once."""
         with self._scope as scope:
             yield scope
+
+
+def _nothing() -> None:
+    pass
 
 
 class Runs:

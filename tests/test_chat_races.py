@@ -1,15 +1,17 @@
-"""What arrives exactly while an answer is being stored: the commit is held, so that it is certain."""
+"""What arrives exactly while an answer is being stored: the commit is held, so that it is certain. And an agent in haste."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from uuid import uuid4
 
 import anyio
+import anyio.lowlevel
 import pytest
 
+from backends.agent import AgentEvent, AgentTask, ResponseChunk
 from backends.storage import Change
 from settings import Settings
 from tests.agents import HeldAgent
-from tests.client import is_end
+from tests.client import fold, is_end, unsettled
 from tests.conftest import BOTH, HeldFetch, open_house
 from tests.database import as_stored, count, stored_chat
 from tests.test_chat_life import Life, answer_of, first_delta, until
@@ -128,3 +130,33 @@ async def test_the_same_new_post_while_the_first_is_stored_waits_until_it_has_be
     await until(life.client, "initializeChat", request_id="first")
     await until(life.client, "complete", request_id="first")
     assert len(life.agent.tasks) == count(life.house.database, "messages") == 1
+
+
+class Hasty:
+    """Says a word whenever it is its turn, and so at any point at which somebody else gives up theirs."""
+
+    async def title(self, task: AgentTask) -> AsyncGenerator[str, None]:
+        yield "Haste"
+
+    async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        for number in range(500):
+            await anyio.lowlevel.checkpoint()
+            yield ResponseChunk(f"{number} ")
+
+    async def aclose(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("route", ["/chats/post", "/chats/get"])
+async def test_who_joins_an_agent_in_haste_gets_no_gap_and_nothing_twice(settings: Settings, route: str) -> None:
+    async with open_house(settings, Hasty()) as house, house.connect() as client, house.connect() as tab:
+        for _ in range(5):
+            payload = {"prompt": "one", "message_id": str(uuid4())}
+            await client.send(payload, id="first")
+            begun = await first_delta(client)
+            await tab.send(payload if route == "/chats/post" else {"id": begun["payload"]["chat_id"]}, route, id="late")
+            stream = await tab.stream()
+            at = next(place for place, frame in enumerate(stream) if frame["request_id"] == "late")
+            frames = [{**stream[at], "event": "initializeChat"}, *stream[at + 1 :]]
+            assert unsettled(fold(frames)) == unsettled(frames[-1]["payload"])
+            await client.stream()
