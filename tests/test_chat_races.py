@@ -1,6 +1,7 @@
 """What arrives exactly while an answer is being stored: the commit is held, so that it is certain. And an agent in haste."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from itertools import count as count_from
 from uuid import uuid4
 
 import anyio
@@ -133,15 +134,20 @@ async def test_the_same_new_post_while_the_first_is_stored_waits_until_it_has_be
 
 
 class Hasty:
-    """Says a word whenever it is its turn, and so at any point at which somebody else gives up theirs."""
+    """Says a word whenever it is its turn, and so at any point at which somebody else gives up theirs, until it is enough."""
+
+    def __init__(self) -> None:
+        self.enough = anyio.Event()
 
     async def title(self, task: AgentTask) -> AsyncGenerator[str, None]:
         yield "Haste"
 
     async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
-        for number in range(500):
+        for number in count_from(0):
             await anyio.lowlevel.checkpoint()
             yield ResponseChunk(f"{number} ")
+            if self.enough.is_set():
+                break
 
     async def aclose(self) -> None:
         pass
@@ -149,14 +155,16 @@ class Hasty:
 
 @pytest.mark.parametrize("route", ["/chats/post", "/chats/get"])
 async def test_who_joins_an_agent_in_haste_gets_no_gap_and_nothing_twice(settings: Settings, route: str) -> None:
-    async with open_house(settings, Hasty()) as house, house.connect() as client, house.connect() as tab:
+    agent = Hasty()
+    async with open_house(settings, agent) as house, house.connect() as client, house.connect() as tab:
         for _ in range(5):
+            agent.enough = anyio.Event()
             payload = {"prompt": "one", "message_id": str(uuid4())}
             await client.send(payload, id="first")
             begun = await first_delta(client)
             await tab.send(payload if route == "/chats/post" else {"id": begun["payload"]["chat_id"]}, route, id="late")
-            stream = await tab.stream()
-            at = next(place for place, frame in enumerate(stream) if frame["request_id"] == "late")
-            frames = [{**stream[at], "event": "initializeChat"}, *stream[at + 1 :]]
+            joined = await until(tab, "initializeChat" if route == "/chats/post" else "getChat", request_id="late")
+            agent.enough.set()
+            frames = [{**joined, "event": "initializeChat"}, *await tab.stream()]
             assert unsettled(fold(frames)) == unsettled(frames[-1]["payload"])
             await client.stream()
