@@ -135,7 +135,7 @@ async def _look_up(
 async def _run(
     services: Services, run: Run, request: ChatCreateNewChat, context: Context, transcript: Transcript
 ) -> ChatWithMessages:
-    await send_all(run.tx, [(transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT)])
+    await send_all(run.tx, transcript, [(transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT)])
     run.begin(transcript)
     files = context.assets[:1] if request.asset_id else ()
     try:
@@ -143,7 +143,7 @@ async def _run(
             await _answer(services, run, transcript, request, context)
         if scope.cancelled_caught:
             transcript.message.final_reasoning_message = run.stopped_as
-        await send_all(run.tx, transcript.close())
+        await send_all(run.tx, transcript, transcript.close())
         chat = await finish_chat(services, run.lease, transcript, files)
         _ended(services, run.stopped_as if scope.cancelled_caught else "Completed")
         return chat
@@ -160,7 +160,7 @@ async def _run(
 
 async def _answer(services: Services, run: Run, transcript: Transcript, request: ChatCreateNewChat, context: Context) -> None:
     if request.prompt is None:
-        await send_all(run.tx, (transcript.add_response(part, "completed") for part in open_asset(context.assets)))
+        await send_all(run.tx, transcript, (transcript.add_response(part, "completed") for part in open_asset(context.assets)))
         return
     started = time.monotonic()
     ids = transcript.chat.message_ids

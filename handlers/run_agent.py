@@ -32,7 +32,7 @@ async def run_agent(agent: Agent, task: AgentTask, transcript: Transcript, tx: C
                     async for event in events:
                         if not isinstance(event, AssetsFound):  # what an agent looked up is no token yet
                             clock.came()
-                        await send_all(tx, transcript.apply(event), clock.stopped)
+                        await send_all(tx, transcript, transcript.apply(event), clock.stopped)
         except Exception as error:  # raised below: the group would wrap it
             failure = error
             tasks.cancel_scope.cancel()
@@ -49,11 +49,11 @@ async def _make_title(agent: Agent, task: AgentTask, transcript: Transcript, tx:
                     async for chunk in chunks:
                         clock.came()
                         title += chunk
-                        await send_all(tx, transcript.apply(TitleChunk(chunk)), clock.stopped)
+                        await send_all(tx, transcript, transcript.apply(TitleChunk(chunk)), clock.stopped)
         except Exception:
             logger.warning("message %s gets its first words for a title", transcript.message.id, exc_info=True)
             title = ""
-        await send_all(tx, transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
+        await send_all(tx, transcript, transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
 
 
 class Clock:
@@ -90,12 +90,23 @@ def in_time(timeouts: Timeouts) -> Iterator[Clock]:
 
 
 async def send_all(
-    tx: Channel, items: Iterable[Item], waiting: Callable[[], AbstractContextManager[None]] = nullcontext
+    tx: Channel,
+    transcript: Transcript,
+    items: Iterable[Item],
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
-    """Put items into the channel, waiting only when it is full: `send` gives up the processor each time, `send_nowait` not."""
+    """Put a transcript's items into the channel, as they are made.
+
+    Waits only when it is full, or for a snapshot: `send` gives up the processor each time, `send_nowait` not.
+    """
+    if not transcript.is_free.is_set():
+        with waiting():
+            await transcript.is_free.wait()
     for item in items:
         try:
             tx.send_nowait(item)
         except anyio.WouldBlock:
             with waiting():
-                await tx.send(item)
+                with transcript.ahead():
+                    await tx.send(item)
+                await transcript.is_free.wait()

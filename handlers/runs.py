@@ -63,11 +63,14 @@ class Run:
         """
         if self.transcript is None:
             raise RuntimeError("the run has not begun")
-        while True:
+        with self.transcript.held():
+            while self.transcript.is_ahead:
+                await self.tx.send(_nothing)  # behind what it is ahead by
+            errand = partial(answer, self.transcript.snapshot())
             try:
-                return self.tx.send_nowait(partial(answer, self.transcript.snapshot()))
+                self.tx.send_nowait(errand)
             except anyio.WouldBlock:
-                await self.tx.send(_nothing)  # in its turn among those who wait for room
+                await self.tx.send(errand)
 
     def stop(self, why: str = STOPPED) -> None:
         """Let the agent go. What there is becomes the answer; once the answer is being stored this changes nothing."""

@@ -7,9 +7,15 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from backends.agent import ResponseChunk
+from backends.nodes import Lease
 from handlers.run_agent import Clock, in_time, send_all
+from handlers.runs import Run
 from handlers.services import Timeouts
+from schemas.chats import ChatWithMessages, TextResponse
 from tests.client import TIMEOUT_S
+from tests.test_transcript import transcript
+from tests.world import uuid
 
 HASTY = Timeouts(first_token=0.1, between_tokens=0.1, run=TIMEOUT_S)
 
@@ -19,12 +25,68 @@ async def test_while_nobody_takes_what_it_says_its_time_stands_still() -> None:
     with tx, rx, in_time(HASTY) as clock:
         async with anyio.create_task_group() as tasks:
             said: list[Any] = ["one", "two"]
-            tasks.start_soon(partial(send_all, tx, said, clock.stopped))
+            tasks.start_soon(partial(send_all, tx, transcript(), said, clock.stopped))
             while not tx.statistics().tasks_waiting_send:
                 await anyio.lowlevel.checkpoint()
             await anyio.sleep(3 * HASTY.between_tokens)
             assert [await rx.receive(), await rx.receive()] == said
         clock.came()
+
+
+class Joining:
+    """A run whose channel is full, and who joins it: `told` is what it hears from then on."""
+
+    def __init__(self) -> None:
+        self.tx, self.rx = anyio.create_memory_object_stream[Any](1)
+        self.transcript = transcript()
+        self.run = Run(uuid(1), uuid(2), uuid(3), self.tx, Lease(), transcript=self.transcript)
+        self.told: list[str] = []
+        self.tx.send_nowait(None)
+
+    async def say(self, word: str) -> None:
+        await send_all(self.tx, self.transcript, self.transcript.apply(ResponseChunk(word)))
+
+    async def join(self) -> None:
+        await self.run.tell(self.snapshot)
+
+    def snapshot(self, chat: ChatWithMessages) -> None:
+        (message,) = chat.messages.values()
+        texts = [part.message for part in message.response_messages.values() if isinstance(part, TextResponse)]
+        self.told.append(f"all so far: {texts}")
+
+    async def hear(self, count: int) -> None:
+        with anyio.fail_after(TIMEOUT_S):
+            while len(self.told) < count:
+                passenger = await self.rx.receive()
+                if isinstance(passenger, tuple):
+                    self.told.append(passenger[0].response_message.message_chunk)
+                else:
+                    passenger()
+
+
+async def test_who_joins_while_a_word_waits_for_room_gets_it_once() -> None:
+    it = Joining()
+    with it.tx, it.rx:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(it.say, "word")
+            await anyio.lowlevel.checkpoint()
+            assert it.transcript.is_ahead
+            tasks.start_soon(it.hear, 2)
+            it.rx.receive_nowait()  # there is room, and the word does not know yet
+            await it.join()
+    assert it.told == ["word", "all so far: ['word']"]
+
+
+async def test_what_is_said_while_who_joins_waits_for_room_comes_after_what_they_get() -> None:
+    it = Joining()
+    with it.tx, it.rx:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(it.join)
+            await anyio.lowlevel.checkpoint()
+            tasks.start_soon(it.hear, 2)
+            it.rx.receive_nowait()
+            await it.say("word")
+    assert it.told == ["all so far: []", "word"]
 
 
 async def silence(clock: Clock) -> None:
