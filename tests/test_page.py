@@ -4,18 +4,20 @@ import json
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
 from anyio.from_thread import start_blocking_portal
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Route, WebSocketRoute, expect, sync_playwright
 
 from backends.auth import PERSON, issue_token
+from handlers.console import FILES
 from schemas.assets import METRIC, AssetPermissionRole, IdentityType
 from schemas.load import LoadFile
 from tests.conftest import SECRET
@@ -24,7 +26,7 @@ from tests.program import run, serving
 from tests.proxy import Proxy
 from tests.test_readme_blocks import BLOCKS
 from tests.test_server import world
-from tests.world import ALICE, ASSETS, PERMISSIONS, REVENUE, USERS, grant, metric, uuid
+from tests.world import ALICE, ASSETS, BOB, PERMISSIONS, REVENUE, USERS, grant, metric, uuid
 
 pytestmark = [pytest.mark.page, pytest.mark.timeout(90)]
 
@@ -366,3 +368,130 @@ def test_the_readmes_ten_lines_of_javascript_talk_to_it(browser: Browser, folder
         if not opening.value.is_closed():
             opening.value.wait_for_event("close")
         assert "".join(said).replace("null", "") == stored(folder)[0]
+
+
+class Fake:
+    """A server that says what a test has it say, and so can be cut between any two frames."""
+
+    def __init__(self, page: Page) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self.user, self.recovers, self.lists = ALICE, True, True
+        self.socket: WebSocketRoute
+        self._offset = 0
+        self._page = page
+        page.route("**/*", self._serve)
+        page.route_web_socket("**/api/v1/ws*", self._open)
+
+    def open(self) -> None:
+        self._page.goto("http://console.test/#token=one")
+        is_live(self._page)
+
+    def say(self, event: str, payload: object, route: str = "/chats/post", label: str | None = None, **more: object) -> None:
+        frame = {"route": route, "event": event, "payload": payload, "sent_by": {"id": str(self.user), "name": "Alice"}}
+        frame |= {"error": None, "send_method": "All"} | more
+        if label is not None:
+            frame["request_id"] = label
+        if route != "/stream":
+            self._offset += 1
+            frame["offset"] = self._offset
+        self.socket.send(json.dumps(frame))
+
+    def refuse(self, label: str, code: str) -> None:
+        """Refuse a post."""
+        self.say("postThread", None, label=label, error={"code": code, "message": "no"}, send_method="SenderOnly")
+
+    def cut(self, *, recovers: bool = True, lists: bool = True) -> None:
+        """Cut, and let the page come back to a server that knows what it missed, and that answers `/chats/list`, or not."""
+        self.recovers, self.lists = recovers, lists
+        before = self.socket
+        before.close(code=1012, reason="restart")
+        self.until(lambda: self.socket is not before)
+        if lists:
+            is_live(self._page)
+
+    def requests(self, route: str) -> list[dict[str, Any]]:
+        return [each for each in self.asked if each["route"] == route]
+
+    def wait_for(self, route: str, count: int = 1) -> dict[str, Any]:
+        """The request of this number on the route."""
+        self.until(lambda: len(self.requests(route)) >= count)
+        return self.requests(route)[count - 1]
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        for _ in range(500):
+            if holds():
+                return
+            self._page.wait_for_timeout(10)
+        raise AssertionError(self.asked)
+
+    def _serve(self, route: Route) -> None:
+        path = route.request.url.partition("console.test/")[2] or "index.html"
+        if (FILES / path).is_file():
+            route.fulfill(path=FILES / path)
+        else:
+            route.fulfill(status=400)
+
+    def _open(self, socket: WebSocketRoute) -> None:
+        self.socket = socket
+        socket.on_message(self._hear)
+        self.say("resumed", {"epoch": "e", "offset": self._offset, "recovered": self.recovers}, "/stream")
+
+    def _hear(self, text: str | bytes) -> None:
+        request = json.loads(text)
+        self.asked.append(request)
+        if request["route"] == "/chats/list" and self.lists:
+            self.say("getChatsList", [], "/chats/list", request["id"])
+
+
+NOW = "2026-01-01T00:00:{:02}Z"
+
+
+def a_message(id: UUID, said: str = "", *, done: bool = False) -> dict[str, Any]:
+    part = {"type": "text", "id": str(id), "message": said, "message_chunk": None, "is_final_message": done}
+    asked = {"request": "Q", "sender_id": str(ALICE), "sender_name": "Alice", "sender_avatar": None}
+    return {"id": str(id), "request_message": asked, "reasoning_message_ids": [], "reasoning_messages": {}} | {
+        "response_message_ids": [str(id)] if said else [],
+        "response_messages": {str(id): part} if said else {},
+        "final_reasoning_message": "Reasoned for 1 seconds" if done else None,
+        "is_completed": done,
+    }
+
+
+def a_chat(id: UUID, *messages: dict[str, Any], at: int = 0) -> dict[str, Any]:
+    return {"id": str(id), "title": f"Chat {id}", "message_ids": [each["id"] for each in messages]} | {
+        "messages": {each["id"]: each for each in messages},
+        "updated_at": NOW.format(at),
+    }
+
+
+def a_delta(chat: UUID, message: UUID, chunk: str) -> dict[str, Any]:
+    part = {"type": "text", "id": str(message), "message": None, "message_chunk": chunk, "is_final_message": False}
+    return {"response_message": part, "chat_id": str(chat), "message_id": str(message), "progress": "in_progress"}
+
+
+CHAT, OTHER_CHAT, MESSAGE, NEXT = uuid(500), uuid(501), uuid(600), uuid(601)
+
+
+@contextmanager
+def faked(browser: Browser) -> Iterator[tuple[Page, Fake]]:
+    """A live page whose server is the test."""
+    with tab(browser) as page:
+        fake = Fake(page)
+        fake.open()
+        yield page, fake
+
+
+def said(page: Page) -> str:
+    return "".join(page.locator("#messages p.text").all_text_contents())
+
+
+def test_a_hidden_inspector_holds_no_more_than_one_that_is_shown(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        page.click("#inspector-button")
+        for _ in range(300):
+            fake.say("something", "x" * 100_000)
+        fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
+        expect(page.locator("article")).to_have_count(1, timeout=30_000)
+        session = page.context.new_cdp_session(page)
+        session.send("HeapProfiler.collectGarbage")
+        assert session.send("Runtime.getHeapUsage")["backingStorageSize"] < 20_000_000  # long texts are there

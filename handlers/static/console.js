@@ -499,18 +499,16 @@ function offer(value, name) {
 // The inspector
 
 const began = performance.now();
-let frames = [], held = 0, fresh = [];
+let frames = [], held = 0;
 
 function inspect(kind, text, what, request = "", size = text?.length ?? 0, at = performance.now()) {
   const frame = { kind, text, what, request, size, at, node: null };
   frames.push(frame);
-  fresh.push(frame);
   held += text?.length ?? 0;
   while (frames.length > MOST_FRAMES || held > MOST_FRAME_CHARACTERS) {
     const oldest = frames.shift();
     held -= oldest.text?.length ?? 0;
     oldest.node?.remove();
-    oldest.gone = true;
   }
   draw();
 }
@@ -523,8 +521,8 @@ const passes = (frame) => {
 function drawInspector() {
   if ($("inspector").hidden) return;
   const list = $("frames"), atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  for (const frame of fresh) if (!frame.gone) list.append((frame.node = makeFrame(frame)));
-  fresh = [];
+  const first = frames.findLastIndex((frame) => frame.node) + 1;
+  for (const frame of frames.slice(first)) list.append((frame.node = makeFrame(frame)));
   if (atEnd) list.scrollTop = list.scrollHeight;
   countFrames();
 }
@@ -676,7 +674,7 @@ $("copy-all").addEventListener("click", (event) => {
   copy(`[${shown.join(",\n")}]`, event.target);
 });
 $("clear").addEventListener("click", () => {
-  [frames, fresh, held] = [[], [], 0];
+  [frames, held] = [[], 0];
   $("frames").replaceChildren();
   countFrames();
 });
