@@ -485,6 +485,87 @@ def said(page: Page) -> str:
     return "".join(page.locator("#messages p.text").all_text_contents())
 
 
+def test_a_cut_before_a_chat_that_was_asked_for_comes_asks_again(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        fake.say("getChatsList", [a_chat(CHAT)], "/chats/list")
+        page.locator("#chats button").click()
+        fake.wait_for("/chats/get")
+        fake.cut()
+        fake.wait_for("/chats/get", 2)
+        fake.say("getChat", a_chat(CHAT, a_message(MESSAGE, "all", done=True)), "/chats/get")
+        expect(page.locator("#messages p.text")).to_have_text("all")
+
+
+def test_after_a_gap_nothing_is_shown_with_a_hole_even_if_it_is_cut_again_at_once(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        fake.say("initializeChat", a_chat(OTHER_CHAT, a_message(NEXT)))
+        fake.say("generatingResponseMessage", a_delta(OTHER_CHAT, NEXT, "one "))
+        fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE), at=1))
+        fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, "one "))
+        page.locator("#chats button").first.click()
+        fake.say("getChat", a_chat(CHAT, a_message(MESSAGE, "one ")), "/chats/get")
+        expect(page.locator("#messages p.text")).to_have_text("one ")
+        asked = len(fake.requests("/chats/get"))
+        fake.cut(recovers=False, lists=False)
+        fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, "three "))
+        fake.say("generatingResponseMessage", a_delta(OTHER_CHAT, NEXT, "three "))
+        expect(page.locator("#frames .what").last).to_have_text("generatingResponseMessage")
+        fake.cut()
+        assert said(page) == "one "
+        fake.until(lambda: len(fake.requests("/chats/get")) > asked)
+        fake.say("getChat", a_chat(CHAT, a_message(MESSAGE, "one two three ")), "/chats/get")
+        fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, "four"))
+        expect(page.locator("#messages p.text")).to_have_text("one two three four")
+        asked = len(fake.requests("/chats/get"))
+        page.locator("#chats button").last.click()
+        expect(page.locator("#messages p.text")).to_have_count(0)
+        fake.until(lambda: len(fake.requests("/chats/get")) > asked)
+
+
+def test_the_chat_that_is_shown_is_not_let_go(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
+        for number in range(40):
+            fake.say("complete", a_chat(uuid(700 + number), a_message(uuid(800 + number), "other", done=True), at=1))
+        fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, "still"))
+        expect(page.locator("#messages p.text")).to_have_text("still")
+
+
+def test_a_follow_up_that_is_there_after_a_gap_is_not_answered_a_second_time(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        fake.say("complete", a_chat(CHAT, a_message(MESSAGE, "one", done=True)))
+        expect(page.locator("article")).to_have_count(1)
+        ask(page, "Two?")
+        post = fake.wait_for("/chats/post")
+        ask(page, "Three?")
+        fake.wait_for("/chats/post", 2)
+        got = len(fake.requests("/chats/get"))
+        fake.cut(recovers=False)
+        fake.until(lambda: len(fake.requests("/chats/get")) > got)
+        ask(page, "Four?")
+        second = a_message(UUID(post["payload"]["message_id"]), "two", done=True)
+        fake.say("getChat", a_chat(CHAT, a_message(MESSAGE, "one", done=True), second), "/chats/get")
+        fake.wait_for("/chats/post", 4)
+        assert [each["payload"]["prompt"] for each in fake.requests("/chats/post")] == ["Two?", "Three?", "Three?", "Four?"]
+        assert fake.requests("/chats/post")[1]["payload"] == fake.requests("/chats/post")[2]["payload"]
+        fake.until(lambda: page.locator("#messages p.text").all_text_contents() == ["one", "two"])
+
+
+def test_opening_a_chat_moves_nothing_and_a_chat_that_moves_keeps_the_focus(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        earlier, later = a_chat(CHAT, at=1), a_chat(OTHER_CHAT, at=2)
+        fake.say("getChatsList", [later, earlier], "/chats/list")
+        page.locator("#chats button").last.focus()
+        page.keyboard.press("Enter")
+        fake.wait_for("/chats/get")
+        fake.say("getChat", earlier, "/chats/get")
+        expect(page.locator("#chats button").last).to_be_focused()
+        expect(page.locator("#chats button").last).to_contain_text(earlier["title"])
+        fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE), at=3))
+        expect(page.locator("#chats button").first).to_contain_text(earlier["title"])
+        expect(page.locator("#chats button").first).to_be_focused()
+
+
 def test_a_hidden_inspector_holds_no_more_than_one_that_is_shown(browser: Browser) -> None:
     with faked(browser) as (page, fake):
         page.click("#inspector-button")

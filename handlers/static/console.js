@@ -5,6 +5,8 @@
 // one. What comes from outside becomes text nodes and attributes, never markup.
 
 const MOST_CHATS = 30; // that are held whole
+const MOST_LISTED = 500; // chats
+const MOST_ASSETS = 100; // that can be picked
 const MOST_FRAMES = 1000; // in the inspector
 const MOST_FRAME_CHARACTERS = 8_000_000; // the same in characters
 const MOST_REQUESTS = 50; // that have a picture
@@ -57,8 +59,9 @@ function merged(old, part) {
 
 /** The chats of which this page has heard, the latest last. */
 class Chats {
-  whole = new Map(); // by id, with their messages
-  listed = new Map(); // by id: {id, title, updated_at}, the newest first as far as they have been asked for
+  whole = new Map(); // by id, with their messages; `stale` is one that misses pieces, until it is got
+  listed = new Map(); // by id: {id, title, updated_at}, the newest first as far as they have been asked for; a new map each time
+  shown = null; // the id of the chat that is not let go
 
   /** Take a frame. Returns the id of a chat that would have to be got to understand it. */
   hear(frame) {
@@ -80,29 +83,44 @@ class Chats {
       case "generatingResponseMessage":
         return this.#grow(payload, (_, message) => this.#add(message, "response", payload.response_message));
       case "getChatsList":
-        for (const chat of payload) this.listed.set(chat.id, chat);
+        this.#list(...payload);
     }
     return null;
   }
 
+  /** Frames are missing: what is held is not how it stands. */
+  doubt() {
+    for (const [id, chat] of this.whole) {
+      if (id === this.shown) chat.stale = true;
+      else this.whole.delete(id);
+    }
+  }
+
+  /** Whether the chat has to be got before it can be shown as it stands. */
+  lacks(id) {
+    return this.whole.get(id)?.stale ?? true;
+  }
+
   #hold(chat) {
     chat.growing = ""; // a title's pieces
+    chat.stale = false;
     this.whole.delete(chat.id);
     this.whole.set(chat.id, chat);
-    if (this.whole.size > MOST_CHATS) this.whole.delete(this.whole.keys().next().value);
+    if (this.whole.size > MOST_CHATS) this.whole.delete([...this.whole.keys()].find((id) => id !== this.shown));
     this.#list(chat);
   }
 
-  #list({ id, title, updated_at }) {
-    const rest = new Map(this.listed);
-    rest.delete(id);
-    this.listed = new Map([[id, { id, title, updated_at }], ...rest]);
+  #list(...chats) {
+    const all = new Map(this.listed);
+    for (const { id, title, updated_at } of chats) all.set(id, { id, title, updated_at });
+    const newest = [...all.values()].sort((one, other) => (one.updated_at < other.updated_at) - (one.updated_at > other.updated_at));
+    this.listed = new Map(newest.slice(0, MOST_LISTED).map((chat) => [chat.id, chat]));
   }
 
   #grow(payload, change) {
     const chat = this.whole.get(payload.chat_id);
     const message = chat?.messages[payload.message_id];
-    if (!message) return payload.chat_id;
+    if (!message || chat.stale) return payload.chat_id;
     change(chat, message);
     return null;
   }
@@ -154,7 +172,7 @@ class Link {
   token = null;
   live = false;
 
-  /** `on` has `frame(frame, text)`, `note(text)`, `state(name, text)`, `live(recovered)` and `refused(why)`. */
+  /** `on` has `frame(frame, text)`, `note(text)`, `state(name, text)`, `resumed(recovered)`, `live()` and `refused(why)`. */
   constructor(on) {
     this.on = on;
     addEventListener("online", () => this.#timer && this.connect());
@@ -209,6 +227,7 @@ class Link {
     this.recovered = recovered;
     this.#place = [epoch, offset];
     this.#missed = 0;
+    this.on.resumed(this.recovered && this.wasHere);
     this.#barrier = this.label();
     this.send("/chats/list", { page_size: PAGE_SIZE }, this.#barrier);
   }
@@ -219,7 +238,7 @@ class Link {
     this.live = true;
     const back = this.recovered ? `, resumed with ${this.#missed} frames` : ", and got anew: the log did not reach back";
     this.on.state("live", `live${this.wasHere ? back : ""}`);
-    this.on.live(this.recovered && this.wasHere);
+    this.on.live();
   }
 
   async #closed(code, reason, opened) {
@@ -263,7 +282,8 @@ function made(tag, properties = {}, ...children) {
 const chats = new Chats(), requests = new Requests();
 const posts = new Map(); // by label: this page's, from their sending until their message is heard of, or refused
 const view = { chat: null, post: null }; // what is shown: a chat, or what was posted to begin one
-const got = new Set(); // chats that have been asked for since the connection lives
+const got = new Set(); // chats that have been asked for on this connection, and not been answered
+let pages = 0; // of the list that have been asked for
 
 const link = new Link({
   sent: (text, route, label) => inspect("out", text, `→ ${route}`, label),
@@ -277,11 +297,13 @@ const link = new Link({
     this.state("closed", why);
     askForToken(why);
   },
-  live(recovered) {
-    if (!recovered) {
-      got.clear();
-      if (view.chat) get(view.chat);
-    }
+  resumed(recovered) {
+    got.clear();
+    pages = 1;
+    if (!recovered) chats.doubt();
+  },
+  live() {
+    if (view.chat && chats.lacks(view.chat) && !got.has(view.chat)) get(view.chat);
     if (!$("token-dialog").open && document.activeElement === document.body) $("prompt").focus();
     for (const post of posts.values()) if (!post.error) submit(post); // what was lost on its way; the server knows what it has
     draw();
@@ -302,7 +324,8 @@ function hear(frame, text) {
     if (!view.chat) show(unknown); // a tab that was opened while this was being answered
     else get(unknown);
   }
-  if (frame.event === "getChatsList") $("more-chats").hidden = frame.payload.length < PAGE_SIZE;
+  if (frame.event === "getChat") got.delete(frame.payload.id);
+  if (frame.event === "getChatsList") $("more-chats").hidden = frame.payload.length < PAGE_SIZE || chats.listed.size === MOST_LISTED;
   draw();
 }
 
@@ -326,10 +349,11 @@ function get(id) {
   link.send("/chats/get", { id });
 }
 
-function show(id) {
+function show(id, anew = false) {
   Object.assign(view, { chat: id, post: null });
+  chats.shown = id;
   $("notice").textContent = "";
-  if (id && !chats.whole.has(id)) get(id);
+  if (id && (anew || chats.lacks(id))) get(id);
   draw();
 }
 
@@ -343,7 +367,10 @@ function post(payload, text) {
   posts.set(label, made);
   requests.begin(label, text.slice(0, 60), performance.now());
   $("request").dataset.follow = label;
-  if (!payload.chat_id) Object.assign(view, { chat: null, post: label });
+  if (!payload.chat_id) {
+    show(null);
+    view.post = label;
+  }
   submit(made);
   draw();
 }
@@ -364,7 +391,7 @@ function draw() {
 
 /** Have these children, in this order; each is made once for its key, and then only changed. */
 function keyed(parent, items, key, make, change) {
-  const known = (parent.known ??= new Map()), kept = new Map();
+  const known = (parent.known ??= new Map()), kept = new Map(), focused = document.activeElement;
   let place = parent.firstChild;
   for (const item of items) {
     const id = key(item), node = known.get(id) ?? make(item);
@@ -375,6 +402,7 @@ function keyed(parent, items, key, make, change) {
   }
   for (const [id, node] of known) if (!kept.has(id)) node.remove();
   parent.known = kept;
+  if (focused !== document.activeElement && parent.contains(focused)) focused.focus({ preventScroll: true }); // it was moved
 }
 
 /** A node's text: what is only longer than before is appended, so that a selection and a reader stay where they are. */
@@ -386,10 +414,12 @@ function setText(node, text) {
 }
 
 function drawList() {
+  if (drawList.listed === chats.listed && drawList.chat === view.chat) return;
+  Object.assign(drawList, { listed: chats.listed, chat: view.chat });
   keyed(
     $("chats"), chats.listed.values(), (chat) => chat.id,
     (chat) => {
-      const button = made("button", { type: "button", onclick: () => show(chat.id) }, made("span", { className: "text" }), made("small"));
+      const button = made("button", { type: "button", onclick: () => show(chat.id, true) }, made("span", { className: "text" }), made("small"));
       return made("li", {}, button);
     },
     ({ firstChild: button }, chat) => {
@@ -492,7 +522,7 @@ function drawFile(node, file) {
 /** Let an asset be picked. */
 function offer(value, name) {
   const select = $("asset");
-  if ([...select.options].some((option) => option.value === value)) return;
+  if (select.length > MOST_ASSETS + 1 || [...select.options].some((option) => option.value === value)) return;
   select.insertBefore(made("option", { value }, `${name} (${value.split(":")[0]})`), select.lastElementChild);
 }
 
@@ -658,7 +688,7 @@ $("new-chat").addEventListener("click", () => {
   $("prompt").focus();
 });
 $("more-chats").addEventListener("click", () => {
-  link.send("/chats/list", { page_token: Math.floor(chats.listed.size / PAGE_SIZE), page_size: PAGE_SIZE });
+  if (link.send("/chats/list", { page_token: pages, page_size: PAGE_SIZE })) pages++;
 });
 $("asset").addEventListener("change", () => { $("other-asset").hidden = $("asset").value !== "other"; });
 $("request").addEventListener("change", (event) => {
