@@ -531,6 +531,56 @@ def test_the_chat_that_is_shown_is_not_let_go(browser: Browser) -> None:
         expect(page.locator("#messages p.text")).to_have_text("still")
 
 
+def test_an_answer_that_fails_in_the_middle_is_not_waited_for(browser: Browser, folder: Path) -> None:
+    with serving(folder, OFFLINE_WORDS="5000", OFFLINE_DELAY_MS="5", RUN_SECONDS="1") as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        ask(page, "Begin")
+        expect(page.locator("#notice")).to_contain_text("INTERNAL_SERVER_ERROR")
+        expect(page.locator(".foot").last).to_contain_text("Failed")
+        expect(page.locator("#stop")).to_be_hidden()
+        expect(page.locator("#messages")).to_have_attribute("aria-busy", "false")
+        assert said(page) == stored(folder)[0]
+
+
+def test_whoever_begins_a_chat_is_not_taken_back_by_another_ones_end(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
+        expect(page.locator("article")).to_have_count(1)  # nobody has done anything here yet
+        page.click("#new-chat")
+        fake.say("complete", a_chat(CHAT, a_message(MESSAGE, "done", done=True)))
+        fake.say("generatingResponseMessage", a_delta(OTHER_CHAT, NEXT, "another tab's"))
+        expect(page.locator("#frames .what").last).to_have_text("generatingResponseMessage")
+        expect(page.locator("#title")).to_have_text("New chat")
+        expect(page.locator("article")).to_have_count(0)
+
+
+def test_another_user_finds_nothing_of_the_first_ones_and_sends_nothing_of_theirs(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        fake.say("complete", a_chat(CHAT, a_message(MESSAGE, "secret", done=True)))
+        expect(page.locator("#messages")).to_contain_text("secret")
+        page.click("#new-chat")
+        ask(page, "first user's")
+        fake.wait_for("/chats/post")
+        fake.user, fake.recovers = BOB, False
+        page.click("#token-button")
+        page.fill("#token", "an\nother ")  # as a terminal breaks it
+        page.get_by_role("button", name="Connect").click()
+        expect(page.locator("#chats button")).to_have_count(0)
+        is_live(page)
+        assert "authentication=another&" in fake.socket.url
+        assert "secret" not in page.content()
+        assert "first user" not in page.content()
+        assert len(fake.requests("/chats/post")) == 1
+
+
+def test_an_address_with_another_token_is_taken_by_a_page_that_is_open(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        page.evaluate("location.hash = '#token=two'")
+        fake.until(lambda: "authentication=two&" in fake.socket.url)
+        assert "two" not in page.url
+
+
 def test_a_follow_up_that_is_there_after_a_gap_is_not_answered_a_second_time(browser: Browser) -> None:
     with faked(browser) as (page, fake):
         fake.say("complete", a_chat(CHAT, a_message(MESSAGE, "one", done=True)))
@@ -551,6 +601,33 @@ def test_a_follow_up_that_is_there_after_a_gap_is_not_answered_a_second_time(bro
         fake.until(lambda: page.locator("#messages p.text").all_text_contents() == ["one", "two"])
 
 
+def test_a_post_that_is_refused_out_of_sight_says_so(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        fake.say("complete", a_chat(CHAT, a_message(MESSAGE, "one", done=True)))
+        page.click("#new-chat")
+        ask(page, "Too many")
+        post = fake.wait_for("/chats/post")
+        page.locator("#chats button").click()
+        fake.refuse(post["id"], "TOO_MANY_REQUESTS")
+        expect(page.locator("#notice")).to_have_text("“Too many” TOO_MANY_REQUESTS: no")
+
+
+def test_a_post_to_a_server_that_goes_waits_for_the_next_one_even_if_that_was_said_early(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        fake.cut(lists=False)
+        fake.say("goingAway", {"retry_after": 5}, "/stream")
+        barrier = fake.wait_for("/chats/list", 2)
+        fake.say("getChatsList", [], "/chats/list", barrier["id"])
+        expect(page.locator("#frames .what").last).to_have_text("getChatsList")
+        expect(page.locator("#light")).to_contain_text("draining")
+        ask(page, "Later")
+        post = fake.wait_for("/chats/post")
+        fake.refuse(post["id"], "SERVICE_UNAVAILABLE")
+        expect(page.locator("article .foot")).to_contain_text("waits for the connection")
+        fake.cut()
+        assert fake.wait_for("/chats/post", 2)["payload"] == post["payload"]
+
+
 def test_opening_a_chat_moves_nothing_and_a_chat_that_moves_keeps_the_focus(browser: Browser) -> None:
     with faked(browser) as (page, fake):
         earlier, later = a_chat(CHAT, at=1), a_chat(OTHER_CHAT, at=2)
@@ -564,6 +641,23 @@ def test_opening_a_chat_moves_nothing_and_a_chat_that_moves_keeps_the_focus(brow
         fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE), at=3))
         expect(page.locator("#chats button").first).to_contain_text(earlier["title"])
         expect(page.locator("#chats button").first).to_be_focused()
+
+
+def test_a_new_token_is_not_cut_off_by_what_became_of_the_one_before(browser: Browser, folder: Path) -> None:
+    with serving(folder) as program, tab(browser, may_complain=True) as page:
+        asked: list[Route] = []
+        page.route("**/api/v1/chats", lambda route: asked.append(route))
+        page.goto(address(program.url, token="none"))
+        page.click("#token-button")
+        while not asked:
+            page.wait_for_timeout(10)
+        page.fill("#token", issue_token(SECRET, ALICE, 60, PERSON))
+        page.get_by_role("button", name="Connect").click()
+        is_live(page)
+        asked[0].fulfill(status=401)
+        page.wait_for_timeout(300)
+        is_live(page)
+        expect(page.locator("#token-dialog")).to_be_hidden()
 
 
 def test_a_hidden_inspector_holds_no_more_than_one_that_is_shown(browser: Browser) -> None:

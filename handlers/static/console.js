@@ -169,10 +169,12 @@ class Link {
   #missed = 0;
   #label = `page-${uuid().slice(0, 8)}-`;
   #count = 0;
+  #user = null; // whose token it has been so far
   token = null;
   live = false;
+  draining = false; // the server has said that it goes
 
-  /** `on` has `frame(frame, text)`, `note(text)`, `state(name, text)`, `resumed(recovered)`, `live()` and `refused(why)`. */
+  /** `on` has `frame(frame, text)`, `note(text)`, `state(name, text)`, `resumed(recovered)`, `live()`, `refused(why)` and `replaced()`. */
   constructor(on) {
     this.on = on;
     addEventListener("online", () => this.#timer && this.connect());
@@ -184,14 +186,14 @@ class Link {
     const old = this.#socket;
     this.#socket = null;
     old?.close(1000);
-    this.live = false;
+    this.live = this.draining = false;
     this.on.state("connecting", "connecting…");
     const query = new URLSearchParams({ authentication: this.token, since: this.#place?.join(":") ?? "" });
     const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/v1/ws?${query}`);
     let opened = false;
     socket.onopen = () => { opened = true; };
     socket.onmessage = ({ data }) => socket === this.#socket && this.#hear(data);
-    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#closed(code, reason, opened);
+    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#closed(socket, code, reason, opened);
     this.#socket = socket;
   }
 
@@ -209,10 +211,16 @@ class Link {
   }
 
   #hear(text) {
-    const frame = JSON.parse(text);
+    const frame = JSON.parse(text), isResumed = frame.route === "/stream" && frame.event === "resumed";
+    if (isResumed && frame.sent_by.id !== (this.#user ??= frame.sent_by.id)) {
+      this.#socket.close(1000);
+      this.#socket = null;
+      return this.on.replaced();
+    }
     this.on.frame(frame, text);
-    if (frame.route === "/stream" && frame.event === "resumed") this.#resumed(frame.payload);
+    if (isResumed) this.#resumed(frame.payload);
     else if (frame.event === "goingAway") {
+      this.draining = true;
       this.on.state("draining", `draining: the server restarts within ${Math.ceil(frame.payload.retry_after)} s, what runs may finish`);
     } else if (frame.offset === undefined) this.#place = null; // it is in no log, so there is no going on from it
     else if (this.#place) {
@@ -237,16 +245,18 @@ class Link {
     this.#tries = 0;
     this.live = true;
     const back = this.recovered ? `, resumed with ${this.#missed} frames` : ", and got anew: the log did not reach back";
-    this.on.state("live", `live${this.wasHere ? back : ""}`);
+    if (!this.draining) this.on.state("live", `live${this.wasHere ? back : ""}`);
     this.on.live();
   }
 
-  async #closed(code, reason, opened) {
+  async #closed(socket, code, reason, opened) {
     this.live = false;
     this.#barrier = null;
     const [meaning, again] = CLOSES[code] ?? ["no reason that is known here", true];
     this.on.note(`closed with ${code}${reason ? ` (${reason})` : ""}: ${meaning}`);
-    if (!opened && (await this.#isRefused())) return this.on.refused("The server does not take this token.");
+    const isRefused = !opened && (await this.#isRefused());
+    if (socket !== this.#socket) return; // there has been a new token meanwhile
+    if (isRefused) return this.on.refused("The server does not take this token.");
     if (code === 4001) return this.on.refused("The token has expired.");
     const said = opened ? `closed with ${code}: ${reason || meaning}` : "the server cannot be reached";
     if (!again) return this.on.state("closed", said);
@@ -261,7 +271,8 @@ class Link {
     this.on.state("closed", "the server cannot be reached");
     try {
       const headers = { authorization: `Bearer ${this.token}`, "content-type": "application/json" };
-      return (await fetch("/api/v1/chats", { method: "POST", headers, body: "{}" })).status === 401;
+      const signal = AbortSignal.timeout(LONGEST_PAUSE_MS);
+      return (await fetch("/api/v1/chats", { method: "POST", headers, body: "{}", signal })).status === 401;
     } catch {
       return false;
     }
@@ -281,7 +292,7 @@ function made(tag, properties = {}, ...children) {
 
 const chats = new Chats(), requests = new Requests();
 const posts = new Map(); // by label: this page's, from their sending until their message is heard of, or refused
-const view = { chat: null, post: null }; // what is shown: a chat, or what was posted to begin one
+const view = { chat: null, post: null, follows: true }; // what is shown: a chat, or what was posted to begin one; at first, what runs
 const got = new Set(); // chats that have been asked for on this connection, and not been answered
 let pages = 0; // of the list that have been asked for
 
@@ -297,15 +308,24 @@ const link = new Link({
     this.state("closed", why);
     askForToken(why);
   },
+  replaced() { // by another user, who is to find nothing of the first one's
+    sessionStorage.removeItem("assets");
+    location.reload();
+  },
   resumed(recovered) {
     got.clear();
     pages = 1;
-    if (!recovered) chats.doubt();
+    if (recovered) return;
+    for (const post of posts.values()) post.isUnsure = Boolean(post.payload.chat_id && post.isSent && !post.isAgain && !post.error);
+    chats.doubt();
   },
   live() {
     if (view.chat && chats.lacks(view.chat) && !got.has(view.chat)) get(view.chat);
     if (!$("token-dialog").open && document.activeElement === document.body) $("prompt").focus();
-    for (const post of posts.values()) if (!post.error) submit(post); // what was lost on its way; the server knows what it has
+    for (const post of posts.values()) { // what was lost on its way; the server knows what it has
+      if (post.isUnsure) get(post.payload.chat_id); // it would be answered a second time
+      else if (!post.error) submit(post);
+    }
     draw();
   },
 });
@@ -319,25 +339,54 @@ function hear(frame, text) {
   if (frame.event === "initializeChat" || frame.event === "complete") {
     posts.delete(frame.request_id);
     if (mine && view.post === frame.request_id) show(frame.payload.id);
-    else if (!view.chat && !view.post && !$("prompt").value) show(frame.payload.id);
-  } else if (unknown && !got.has(unknown) && !view.post && (!view.chat || view.chat === unknown)) {
-    if (!view.chat) show(unknown); // a tab that was opened while this was being answered
-    else get(unknown);
+    else if (isIdle()) show(frame.payload.id);
+  } else if (unknown && !got.has(unknown)) {
+    if (view.chat === unknown) get(unknown);
+    else if (isIdle()) show(unknown); // a tab that was opened while this was being answered
   }
-  if (frame.event === "getChat") got.delete(frame.payload.id);
+  if (frame.event === "getChat") {
+    got.delete(frame.payload.id);
+    resolve(frame.payload);
+  }
   if (frame.event === "getChatsList") $("more-chats").hidden = frame.payload.length < PAGE_SIZE || chats.listed.size === MOST_LISTED;
   draw();
 }
 
+/** Whether nobody has done anything here yet, so that what other tabs do may be shown. */
+function isIdle() {
+  return view.follows && !view.chat && !view.post && !$("prompt").value && !$("asset").value;
+}
+
+/** The chat is known: so is whether the posts that may have been lost are in it. */
+function resolve(chat) {
+  for (const post of posts.values()) {
+    if (!post.isUnsure || post.payload.chat_id !== chat.id) continue;
+    post.isUnsure = false;
+    if (!post.isAgain && post.payload.message_id in chat.messages) posts.delete(post.label);
+    else submit(post);
+  }
+}
+
 function refused(frame, post) {
-  const { code, message } = frame.error;
-  if (post && code === "SERVICE_UNAVAILABLE" && $("light").dataset.state === "draining") return; // sent again when it is back
-  if (post) post.error = `${code}: ${message}`;
-  else if (frame.event !== "stopChat" || code !== "NOT_FOUND") $("notice").textContent = `${code}: ${message}`;
+  const { code, message } = frame.error, said = `${code}: ${message}`;
+  if (post && code === "SERVICE_UNAVAILABLE" && link.draining) return void (post.isSent = false); // sent again when it is back
+  if (post && (post.label === view.post || (view.chat && post.payload.chat_id === view.chat))) post.error = said;
+  else if (post) {
+    posts.delete(post.label);
+    $("notice").textContent = `“${post.text.slice(0, 40)}” ${said}`;
+  } else if (frame.event !== "stopChat" || code !== "NOT_FOUND") $("notice").textContent = said;
+  else if (view.chat) get(view.chat); // it has ended, or is not this user's to stop
+  if (frame.event === "postThread" && frame.send_method === "All") { // a stream had begun; which one the frame does not say
+    chats.doubt();
+    if (view.chat) get(view.chat);
+  }
+  if (frame.event === "getChat") { // then the server is to say what it has
+    for (const each of posts.values()) if (each.isUnsure) submit(Object.assign(each, { isUnsure: false }));
+  }
   const message_id = post?.payload.message_id;
   for (const chat of chats.whole.values()) {
     if (message_id in chat.messages) { // its stream had begun
-      chat.messages[message_id].error = post.error;
+      chat.messages[message_id].error = said;
       posts.delete(frame.request_id);
     }
   }
@@ -350,20 +399,26 @@ function get(id) {
 }
 
 function show(id, anew = false) {
-  Object.assign(view, { chat: id, post: null });
+  if (posts.get(view.post)?.error) posts.delete(view.post);
+  Object.assign(view, { chat: id, post: null, follows: false });
   chats.shown = id;
   $("notice").textContent = "";
   if (id && (anew || chats.lacks(id))) get(id);
   draw();
 }
 
-/** Post, now or when there is a connection. */
+/** Post, now or when there is a connection, and after those of the same chat that went before. */
 function submit(post) {
-  if (link.live) link.send("/chats/post", post.payload, post.label);
+  for (const before of posts.values()) {
+    if (before === post) break;
+    if (before.isUnsure && before.payload.chat_id === post.payload.chat_id) return void (post.isUnsure = true);
+  }
+  if (link.live && link.send("/chats/post", post.payload, post.label)) post.isSent = true;
 }
 
 function post(payload, text) {
   const label = link.label(), made = { label, payload: { ...payload, message_id: payload.message_id ?? uuid() }, text, error: null };
+  made.isAgain = made.payload.message_id in (chats.whole.get(payload.chat_id)?.messages ?? {});
   posts.set(label, made);
   requests.begin(label, text.slice(0, 60), performance.now());
   $("request").dataset.follow = label;
@@ -469,7 +524,7 @@ function drawMessage(article, it, chat, isReplaced) {
   setText(failed, it.error ?? "");
   failed.hidden = !it.error;
   const done = isPost ? "" : it.final_reasoning_message ?? (it.is_completed ? "answered" : "answering…");
-  setText(foot.firstChild, isReplaced ? "asked again…" : it.error ? "" : isPost ? (link.live ? "sent" : "waits for the connection") : done);
+  setText(foot.firstChild, isReplaced ? "asked again…" : it.error ? "" : isPost ? (link.live && it.isSent ? "sent" : "waits for the connection") : done);
   foot.lastChild.hidden = isReplaced || !(it.error || (it.is_completed && asked));
   foot.lastChild.onclick = () => {
     if (isPost) posts.delete(it.label);
@@ -720,8 +775,9 @@ function askForToken(why) {
   if (!$("token-dialog").open) $("token-dialog").showModal();
 }
 
-/** Be who the token says, in this tab and in those that it opens. */
-function enter(token) {
+/** Be who the token says, in this tab and in those that it opens. A terminal may have broken it into lines. */
+function enter(pasted) {
+  const token = pasted.replace(/[^\x21-\x7e]/g, "");
   sessionStorage.setItem("token", token);
   link.token = token;
   link.connect();
@@ -732,20 +788,25 @@ $("token-cancel").addEventListener("click", () => $("token-dialog").close());
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   $("token-dialog").close();
-  enter($("token").value.trim());
+  enter($("token").value);
   $("token").value = "";
 });
 
-// The address may bring a token and assets after its #, which no server is sent. They do not stay there.
-const brought = new URLSearchParams(location.hash.slice(1));
-history.replaceState(null, "", location.pathname);
-const assets = brought.getAll("asset").length ? brought.getAll("asset") : JSON.parse(sessionStorage.getItem("assets") ?? "[]");
-sessionStorage.setItem("assets", JSON.stringify(assets));
-for (const asset of assets) {
-  const [type, id, ...name] = asset.split(":");
-  offer(`${type}:${id}`, name.join(":"));
+/** The address may bring a token and assets after its #, which no server is sent. They do not stay there. */
+function arrive() {
+  const brought = new URLSearchParams(location.hash.slice(1));
+  history.replaceState(null, "", location.pathname);
+  const assets = brought.getAll("asset").length ? brought.getAll("asset") : JSON.parse(sessionStorage.getItem("assets") ?? "[]");
+  sessionStorage.setItem("assets", JSON.stringify(assets));
+  for (const asset of assets) {
+    const [type, id, ...name] = asset.split(":");
+    offer(`${type}:${id}`, name.join(":"));
+  }
+  const token = brought.get("token") ?? sessionStorage.getItem("token");
+  if (token) enter(token);
+  else askForToken("");
+  draw();
 }
-const token = brought.get("token") ?? sessionStorage.getItem("token");
-if (token) enter(token);
-else askForToken("");
-draw();
+
+addEventListener("hashchange", () => location.hash && arrive()); // the same page is given another address
+arrive();
