@@ -628,6 +628,30 @@ def test_a_post_to_a_server_that_goes_waits_for_the_next_one_even_if_that_was_sa
         assert fake.wait_for("/chats/post", 2)["payload"] == post["payload"]
 
 
+def test_what_others_can_make_grow_is_bounded(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        page.click("#inspector-button")
+        for number in range(600):
+            chat = a_chat(uuid(1000 + number), a_message(uuid(2000 + number), done=True))
+            fake.say("initializeChat", chat, label="always the same")
+            fake.say("complete", chat, label="always the same")
+        expect(page.locator("#chats li")).to_have_count(500)
+        page.click("#inspector-button")
+        expect(page.locator("#frames li")).to_have_count(1000)
+        expect(page.locator("#timeline line.mark")).to_have_count(2)  # each request has a picture of its own
+        fake.say("initializeChat", chat, label="another")
+        expect(page.locator("#request")).to_have_value("another")
+        expect(page.locator("#timeline line.mark")).to_have_count(1)
+        pills = [{"id": str(uuid(3000 + number)), "text": "x", "type": "metric"} for number in range(300)]
+        message = a_message(MESSAGE) | {"reasoning_message_ids": ["r"]}
+        step = {"type": "pills", "id": "r", "title": "Found", "secondary_title": None, "status": "completed"}
+        message["reasoning_messages"] = {"r": step | {"pill_containers": [{"title": "metric", "pills": pills}]}}
+        fake.say("initializeChat", a_chat(CHAT, message, at=1))
+        page.locator("#chats button").filter(has_text=a_chat(CHAT)["title"]).first.click()
+        expect(page.locator(".pill")).to_have_count(300)
+        assert page.locator("#asset option").count() <= 102
+
+
 def test_opening_a_chat_moves_nothing_and_a_chat_that_moves_keeps_the_focus(browser: Browser) -> None:
     with faked(browser) as (page, fake):
         earlier, later = a_chat(CHAT, at=1), a_chat(OTHER_CHAT, at=2)
@@ -641,6 +665,20 @@ def test_opening_a_chat_moves_nothing_and_a_chat_that_moves_keeps_the_focus(brow
         fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE), at=3))
         expect(page.locator("#chats button").first).to_contain_text(earlier["title"])
         expect(page.locator("#chats button").first).to_be_focused()
+
+
+def test_escape_in_the_filter_stops_nothing_and_a_button_that_goes_leaves_the_focus_near(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
+        page.fill("#filter", "x")
+        page.press("#filter", "Escape")
+        page.focus("#stop")
+        page.keyboard.press("Enter")
+        assert len(fake.requests("/chats/stop")) == 1
+        fake.say("complete", a_chat(CHAT, a_message(MESSAGE, "one", done=True)))
+        expect(page.locator("#messages")).to_be_focused()
+        page.get_by_role("button", name="Run again").press("Enter")
+        expect(page.locator("#messages")).to_be_focused()
 
 
 def test_a_new_token_is_not_cut_off_by_what_became_of_the_one_before(browser: Browser, folder: Path) -> None:
@@ -658,6 +696,36 @@ def test_a_new_token_is_not_cut_off_by_what_became_of_the_one_before(browser: Br
         page.wait_for_timeout(300)
         is_live(page)
         expect(page.locator("#token-dialog")).to_be_hidden()
+
+
+def test_the_light_says_once_that_the_connection_is_lost_however_often_it_is_tried(browser: Browser, folder: Path) -> None:
+    with serving(folder) as program, tab(browser, may_complain=True) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        page.evaluate("""() => {
+            window.states = [];
+            const light = document.getElementById("light");
+            const note = () => states.push(`${light.dataset.state} ${light.ariaLive}`);
+            new MutationObserver(note).observe(light, { subtree: true, childList: true, characterData: true });
+        }""")
+        program.stop()
+        expect(page.locator("#frames .note")).to_have_count(4, timeout=15_000)
+        states = page.evaluate("states.filter((each) => !each.startsWith('draining'))")
+        assert states.count("connecting polite") == 1
+        assert set(states) == {"connecting polite", "connecting off"}
+
+
+def test_another_chat_is_shown_from_its_end(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        long = "\n".join("x" * 200)
+        fake.say("complete", a_chat(CHAT, a_message(MESSAGE, long, done=True)))
+        fake.say("complete", a_chat(OTHER_CHAT, a_message(NEXT, long, done=True), at=1))
+        expect(page.locator("#messages p.text")).to_have_text(re.compile("x"))
+        page.evaluate("document.getElementById('messages').scrollTop = 0")
+        page.locator("#chats button").first.click()
+        expect(page.locator("#chats button").first).to_have_attribute("aria-current", "true")
+        left = "(box) => box.scrollHeight - box.scrollTop - box.clientHeight"
+        assert page.locator("#messages").evaluate(left) < 40
 
 
 def test_a_hidden_inspector_holds_no_more_than_one_that_is_shown(browser: Browser) -> None:

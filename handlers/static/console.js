@@ -137,23 +137,26 @@ class Requests {
   all = new Map();
 
   /** This page is about to send it. */
-  begin(id, label, at) {
-    this.all.set(id, { id, label, began: at, events: [], ended: null });
+  begin(id, label, at, isMine = true) {
+    this.all.delete(id);
+    this.all.set(id, { id, label, isMine, began: at, events: [], ended: null });
     if (this.all.size > MOST_REQUESTS) this.all.delete(this.all.keys().next().value);
   }
 
   hear(frame, at) {
     const id = frame.request_id;
     if (id === undefined || frame.route !== "/chats/post") return;
-    if (!this.all.has(id)) this.begin(id, "another tab's", at);
+    const before = this.all.get(id), isNext = frame.event === "initializeChat" && before?.ended !== null; // of one label for all
+    if (!before || isNext) this.begin(id, before?.label ?? "another tab's", at, before?.isMine ?? false);
     const request = this.all.get(id), payload = frame.payload;
     const part = payload?.reasoning ?? payload?.response_message;
     const chunk = payload?.title_chunk ?? part?.message_chunk;
     const event = { at: at - request.began, event: frame.error ? "error" : frame.event, words: words(chunk) };
-    if (request.events.length < MOST_EVENTS || !chunk) request.events.push(event);
+    if (request.events.length === MOST_EVENTS) request.events.pop(); // the end is always there
+    request.events.push(event);
     if (frame.event === "complete" || frame.error) request.ended = at - request.began;
     const asked = frame.event === "initializeChat" && payload.messages[payload.message_ids.at(-1)]?.request_message?.request;
-    if (asked && request.label === "another tab's") request.label = `another tab's: ${asked.slice(0, 40)}`;
+    if (asked && !request.isMine) request.label = `another tab's: ${asked.slice(0, 40)}`;
   }
 }
 
@@ -268,7 +271,6 @@ class Link {
 
   /** A browser does not say why an upgrade was refused, but HTTP does. An empty post is refused before it counts as one. */
   async #isRefused() {
-    this.on.state("closed", "the server cannot be reached");
     try {
       const headers = { authorization: `Bearer ${this.token}`, "content-type": "application/json" };
       const signal = AbortSignal.timeout(LONGEST_PAUSE_MS);
@@ -301,6 +303,7 @@ const link = new Link({
   frame: (frame, text) => hear(frame, text),
   note: (text) => inspect("note", null, text),
   state(name, text) {
+    $("light").ariaLive = name === "connecting" && $("light").dataset.state === name ? "off" : "polite"; // another try is no news
     $("light").dataset.state = name;
     $("light-text").textContent = text;
   },
@@ -490,15 +493,19 @@ function drawChat() {
   const messages = chat ? chat.message_ids.map((id) => chat.messages[id]) : [];
   const running = messages.find((message) => !message.is_completed && !message.error);
   const waiting = [...posts.values()].filter((post) => (view.chat ? post.payload.chat_id === view.chat : post.label === view.post));
-  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+  const atEnd = drawChat.chat !== view.chat || box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+  drawChat.chat = view.chat;
   setText($("title"), chat?.title || (view.chat ? "untitled" : "New chat"));
   box.ariaBusy = String(Boolean(running));
   const replaced = new Set(waiting.filter((post) => !post.error).map((post) => post.payload.message_id));
   keyed(box, [...messages, ...waiting.filter((post) => !(post.payload.message_id in (chat?.messages ?? {})))],
     (it) => it.id ?? it.label, makeMessage, (node, it) => drawMessage(node, it, chat, replaced.has(it.id)));
   if (atEnd) box.scrollTop = box.scrollHeight;
+  if (!running && document.activeElement === $("stop")) box.focus({ preventScroll: true });
   $("stop").hidden = !running;
-  $("stop").onclick = () => running && link.send("/chats/stop", { id: view.chat, message_id: running.id });
+  $("stop").onclick = () => {
+    if (!link.send("/chats/stop", { id: view.chat, message_id: running?.id })) $("notice").textContent = "There is no connection.";
+  };
   $("asset").disabled = Boolean(view.chat);
   $("asset").title = view.chat ? "a chat goes on about what it began with" : "";
   document.title = chat?.title ? `${chat.title} · Threadcast` : "Threadcast";
@@ -527,6 +534,7 @@ function drawMessage(article, it, chat, isReplaced) {
   setText(foot.firstChild, isReplaced ? "asked again…" : it.error ? "" : isPost ? (link.live && it.isSent ? "sent" : "waits for the connection") : done);
   foot.lastChild.hidden = isReplaced || !(it.error || (it.is_completed && asked));
   foot.lastChild.onclick = () => {
+    $("messages").focus({ preventScroll: true }); // the button goes
     if (isPost) posts.delete(it.label);
     if (isPost) return post(it.payload, it.text);
     it.error = null;
@@ -665,13 +673,13 @@ function drawTimeline() {
   const select = $("request");
   keyed(select, [...requests.all.values()].reverse(), (request) => request.id,
     (request) => made("option", { value: request.id }), (option, request) => setText(option, request.label));
-  if (select.dataset.follow && requests.all.has(select.dataset.follow)) select.value = select.dataset.follow;
-  const request = requests.all.get(select.value) ?? [...requests.all.values()].at(-1);
+  const request = requests.all.get(select.dataset.follow) ?? [...requests.all.values()].at(-1);
   const events = request?.events ?? [];
-  if (!events.length || (request === drawTimeline.last && events.length === drawTimeline.count)) return;
+  if (request) select.value = request.id;
+  if (!events.length || events.at(-1) === drawTimeline.event) return;
   const early = request === drawTimeline.last && request.ended === null && drawTimeline.at + events.length / 10 - performance.now();
   if (early > 0) return void (drawTimeline.timer ||= setTimeout(() => { drawTimeline.timer = 0; draw(); }, early));
-  Object.assign(drawTimeline, { last: request, count: events.length, at: performance.now() });
+  Object.assign(drawTimeline, { last: request, event: events.at(-1), at: performance.now() });
   $("timeline").replaceChildren(...picture(events));
   const streamed = events.filter((event) => ROWS.includes(event.event)), all = streamed.map((event) => event.words);
   const first = `first event after ${events[0].at.toFixed(1)} ms`;
@@ -731,7 +739,8 @@ $("prompt").addEventListener("keydown", (event) => {
 });
 
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && !$("stop").hidden && !$("token-dialog").open) $("stop").click();
+  const isElsewhere = event.isComposing || $("inspector").contains(event.target) || $("token-dialog").open;
+  if (event.key === "Escape" && !$("stop").hidden && !isElsewhere) $("stop").click();
   if (event.altKey && event.key.toLowerCase() === "n") {
     event.preventDefault();
     $("new-chat").click();
