@@ -37,7 +37,7 @@ test: $(BIN)/.installed-dev ## run all checks and tests
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto
 
-test-page: $(BIN)/.installed-dev ## test the page at / in a browser, about a minute; needs Debian's chromium
+test-page: $(BIN)/.installed-dev ## test the page at / in a browser, about 1.5 minutes; needs Debian's chromium
 	$(BIN)/pytest -m page tests/test_page.py
 
 screenshot: $(BIN)/.installed-dev ## the README's picture of the page
@@ -75,7 +75,7 @@ $(BIN)/.installed-bench: $(BIN)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
-bench: $(BIN)/.installed-bench ## measure Threadcast beside its peers, about 5 minutes; MEASURE=latency for one alone
+bench: $(BIN)/.installed-bench ## measure Threadcast beside its peers, about 3 minutes; MEASURE=latency for one alone
 	$(BIN)/python -m benchmarks.bench $(MEASURE)
 
 chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on
