@@ -564,7 +564,7 @@ function drawPart(node, part) {
     const body = node.lastChild;
     if (part.type === "text") setText(body, part.message ?? "");
     else if (part.type === "pills") drawPills(body, part.pill_containers);
-    else keyed(body, Object.values(part.files), (file) => file.id, () => made("div", { className: "card" }, made("strong", { className: "text" }), made("pre")), drawFile);
+    else if (part.type === "files") keyed(body, Object.values(part.files), (file) => file.id, () => made("div", { className: "card" }, made("strong", { className: "text" }), made("pre")), drawFile);
   }
 }
 
