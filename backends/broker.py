@@ -1,14 +1,16 @@
 """Who hears what: the fan-out's interface, and the embedded implementation, a table in memory."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from backends.frame import Frame
 from backends.resume import ResumeLimits, ResumeLog, Resumption
 from schemas.frames import WsResponseMessage, WsSendMethod
+
+T = TypeVar("T")
 
 
 class Subscriber(Protocol):
@@ -75,6 +77,13 @@ class Broker(Protocol):
         """Wait, for some seconds at most, until what was published here has been put here, and sent on."""
 
 
+def audience(connections: Mapping[str, T], method: WsSendMethod, sender_id: str | None) -> Iterable[T]:
+    """Whom a frame is for, of a user's connections by their ids."""
+    if method is WsSendMethod.ALL:
+        return connections.values()
+    return [each for id, each in connections.items() if (id == sender_id) is (method is WsSendMethod.SENDER_ONLY)]
+
+
 class _User:
     """One user's connections, and what those that can resume may have missed."""
 
@@ -127,9 +136,8 @@ class MemoryBroker:
             if method is not WsSendMethod.SENDER_ONLY:  # an answer to one connection means nothing to another
                 user.log.keep(frame)
         # put() neither awaits nor calls back, so the table cannot change under this loop.
-        for id, subscriber in user.subscribers.items():
-            if method is WsSendMethod.ALL or (id == sender_id) is (method is WsSendMethod.SENDER_ONLY):
-                subscriber.put(frame)
+        for subscriber in audience(user.subscribers, method, sender_id):
+            subscriber.put(frame)
 
     def tell(self, notice: bytes) -> bool:
         return True  # to all of none

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from backends.migrations import is_behind, upgrade
 from backends.postgres_seats import AWAY, TIMEOUT_S, Bound, Read, Seats, Write
-from backends.statements import Prepared, prepared, to_json
+from backends.statements import prepared_for, to_json
 from backends.storage import Change, Committed, Row
 from backends.tables import nodes
 
@@ -61,7 +61,7 @@ class PostgresStorage:
         self._leasers = Seats(database, LEASERS)  # apart: a node that has much to write, or waits for a lock, is not dead
 
     async def fetch_all(self, query: sa.Select[Any], **values: object) -> list[Row]:
-        statement = prepared(POSTGRES, query, tuple(values)) if values else Prepared(POSTGRES, query)
+        statement = prepared_for(POSTGRES, query, values or None)
         found = await self._readers.do(Read((statement.sql, statement.in_order(values))))
         return [statement.row(record) for record in found]
 
@@ -81,11 +81,9 @@ def _is_of_lease(change: Change | None) -> bool:
 
 
 def _bound(change: Change) -> Bound:
-    if isinstance(change, tuple):
-        statement = prepared(POSTGRES, change[0], tuple(change[1]))
-        return statement.sql, statement.in_order(change[1])
-    statement = Prepared(POSTGRES, change)
-    return statement.sql, statement.in_order({})
+    query, values = change if isinstance(change, tuple) else (change, None)
+    statement = prepared_for(POSTGRES, query, values)
+    return statement.sql, statement.in_order(values or {})
 
 
 @asynccontextmanager

@@ -1,10 +1,10 @@
 """Who listens at this node, and how far each has heard: what comes from Redis reaches each once and in order."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 
-from backends.broker import Subscriber
+from backends.broker import Subscriber, audience
 from backends.frame import Frame
 from backends.outgoing import Outgoing
 from backends.redis_link import Link
@@ -54,11 +54,9 @@ class Listeners:
         self.seen: int | None = None
         self.caught = 0
 
-    def audience(self, method: WsSendMethod, sender_id: str | None) -> Iterator[Ear]:
+    def audience(self, method: WsSendMethod, sender_id: str | None) -> Iterable[Ear]:
         """Whom a frame is for."""
-        for id, ear in self.ears.items():
-            if method is WsSendMethod.ALL or (id == sender_id) is (method is WsSendMethod.SENDER_ONLY):
-                yield ear
+        return audience(self.ears, method, sender_id)
 
     def tell_unnumbered(self, outgoing: Outgoing) -> bool:
         """A frame has no offset yet. Whether it should have had one for anybody."""

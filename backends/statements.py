@@ -75,3 +75,8 @@ class Prepared:
 def prepared(dialect: Dialect, statement: Executable, names: tuple[str, ...]) -> Prepared:
     """A statement that is a constant, for values of these names."""
     return Prepared(dialect, statement, names)
+
+
+def prepared_for(dialect: Dialect, statement: Executable, values: Mapping[str, Any] | None) -> Prepared:
+    """A statement for these values. None: it has them in it, so it is no constant."""
+    return Prepared(dialect, statement) if values is None else prepared(dialect, statement, tuple(values))

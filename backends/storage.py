@@ -22,7 +22,7 @@ import anyio.to_thread
 import databases
 from sqlalchemy import Executable, Select, literal, select
 
-from backends.statements import SQLITE, Prepared, prepared
+from backends.statements import SQLITE, prepared_for
 
 Row = Mapping[str, Any]
 Change = Executable | tuple[Executable, Mapping[str, Any]]
@@ -87,7 +87,7 @@ class SQLiteStorage:
         self._send, self._receive = anyio.create_memory_object_stream[Work](QUEUE)
 
     async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
-        statement = prepared(SQLITE, query, tuple(values)) if values else Prepared(SQLITE, query)
+        statement = prepared_for(SQLITE, query, values or None)
         found = await next(self._readers).execute_fetchall(statement.sql, statement.arguments(values))
         return [statement.row(row) for row in found]
 
@@ -157,11 +157,9 @@ class SQLiteStorage:
 
 
 def _bound(change: Change) -> Bound:
-    if isinstance(change, tuple):
-        statement = prepared(SQLITE, change[0], tuple(change[1]))
-        return statement.sql, statement.arguments(change[1])
-    statement = Prepared(SQLITE, change)
-    return statement.sql, statement.arguments({})
+    query, values = change if isinstance(change, tuple) else (change, None)
+    statement = prepared_for(SQLITE, query, values)
+    return statement.sql, statement.arguments(values or {})
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from backends.resume import ResumeLimits
 from backends.storage import Change, Row, Storage
 from schemas.frames import WsResponseMessage
 from settings import Settings
-from tests.client import TIMEOUT_S, Client, Frame, fold, is_end, unsettled
+from tests.client import Client, Frame, fold, is_end, unsettled
 from tests.conftest import House, open_house
 
 LIMITS = ResumeLimits(entries=1000, size=2**20, seconds=60)
@@ -166,10 +166,3 @@ def good(frames: list[Frame]) -> dict[str, Any]:
     chat: dict[str, Any] = frames[-1]["payload"]
     assert unsettled(fold(frames)) == unsettled(chat)
     return chat
-
-
-async def until(seen: Callable[[], object]) -> None:
-    """Wait until it is so."""
-    with anyio.fail_after(TIMEOUT_S):
-        while not seen():
-            await anyio.lowlevel.checkpoint()

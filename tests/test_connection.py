@@ -27,7 +27,7 @@ from tests.database import rows
 from tests.world import ALICE, REVENUE, uuid
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], object]) -> None:
     """Wait for something that happens on the server's side of a socket, and of which no client can be told."""
     with anyio.fail_after(TIMEOUT_S):
         while not condition():

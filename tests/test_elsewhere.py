@@ -12,10 +12,11 @@ from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import Client, is_end
 from tests.database import as_stored, count, rows, stored_chat
-from tests.linked import Node, begun, good, open_nodes, until
+from tests.linked import Node, begun, good, open_nodes
 from tests.over_http import request
 from tests.test_chat_life import answer_of, first_delta
 from tests.test_chat_life import until as frame_of
+from tests.test_connection import until
 from tests.test_post_thread import share
 from tests.world import BOB, MISSING
 

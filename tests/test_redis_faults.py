@@ -553,7 +553,7 @@ async def test_what_may_have_been_sent_is_sent_again_when_its_lease_is_sure(
             assert start
             it.proxy.hold()
             here.publish(CAROL, said("0"), None, lease)
-            await until(lambda: here.wire._sent._asked)  # type: ignore[arg-type,return-value]
+            await until(lambda: here.wire._sent._asked)
             it.proxy.refuses = True
             it.proxy.cut()
             await until(lambda: not here.connected)

@@ -13,9 +13,10 @@ from tests.agents import HeldAgent
 from tests.client import Client, is_end
 from tests.conftest import House
 from tests.database import as_stored, rows, stored_chat
-from tests.linked import begun, good, open_nodes, until
+from tests.linked import begun, good, open_nodes
 from tests.test_chat_life import answer_of, first_delta
 from tests.test_chat_life import until as frame_of
+from tests.test_connection import until
 from tests.test_elsewhere import Pair, pair
 
 __all__ = ["pair"]

@@ -17,10 +17,11 @@ from tests.agents import HeldAgent
 from tests.client import Client
 from tests.conftest import House
 from tests.database import as_stored, opened, rows, stored_chat
-from tests.linked import Node, begun, good, open_nodes, until
+from tests.linked import Node, begun, good, open_nodes
 from tests.over_http import request
 from tests.test_chat_life import answer_of, first_delta
 from tests.test_chat_life import until as frame_of
+from tests.test_connection import until
 from tests.test_failures import break_database, mend_database
 from tests.test_turns import is_waiting
 
