@@ -50,7 +50,8 @@ $(BIN)/.installed-protocol: $(BIN)/.installed-dev
 	@touch $@
 
 node:
-	@command -v npm >/dev/null || { echo "this needs node and npm: apt-get install nodejs npm" >&2; exit 1; }
+	@for each in node npm; do command -v $$each >/dev/null || { echo "this needs $$each: from nodejs.org, or with" \
+	"apt-get install nodejs npm where none of another origin is installed" >&2; exit 1; }; done
 
 test-protocol: node $(BIN)/.installed-protocol ## hold /asyncapi.json and /openapi.json against their judges, half a minute; needs node
 	$(BIN)/python -m tests.protocol
