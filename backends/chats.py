@@ -34,7 +34,7 @@ TURNS = (
     select(messages, *AUTHOR)
     .join(users, users.c.id == messages.c.created_by)
     .where(messages.c.chat_id == bindparam("chat"))
-    .order_by(messages.c.created_at, messages.c.id)
+    .order_by(messages.c.position)
 )
 
 
@@ -68,7 +68,7 @@ async def linked_files(storage: Storage, chat_id: UUID) -> list[tuple[UUID, Asse
         .join(messages_to_files, messages_to_files.c.file_id == assets.c.id)
         .join(messages, messages.c.id == messages_to_files.c.message_id)
         .where(messages.c.chat_id == chat_id)
-        .order_by(messages.c.created_at.desc(), assets.c.id)
+        .order_by(messages.c.position.desc(), assets.c.id)
     )
     return list(dict.fromkeys((row["id"], row["asset_type"]) for row in await storage.fetch_all(query)))
 

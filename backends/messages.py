@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from backends.storage import Change, Row, Storage
 from backends.tables import chats, messages, messages_to_files, nodes
@@ -22,7 +22,8 @@ TITLE_WORDS = 8  # of a prompt, where no title was made: about what fits one lin
 unfinished = messages.c.is_completed == False  # noqa: E712  (as the index `ix_messages_unfinished` says it)
 
 INSERT_CHAT = insert(chats)
-INSERT_MESSAGE = insert(messages)
+LAST = select(func.coalesce(func.max(messages.c.position), 0)).where(messages.c.chat_id == bindparam("chat"))
+INSERT_MESSAGE = insert(messages).values(position=LAST.scalar_subquery() + 1)  # behind whatever is stored by then
 INSERT_LINK = insert(messages_to_files)
 UPDATE_CHAT = update(chats).where(chats.c.id == bindparam("chat"))
 UPDATE_CHAT_SEEN = UPDATE_CHAT.where(chats.c.updated_at == bindparam("seen"))
@@ -178,7 +179,7 @@ def _stored(row: Row) -> Stored:
 
 def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser, owner: UUID) -> Change:
     row = {"id": message.id, "chat_id": chat_id, "created_by": user.id, "created_at": message.created_at, "owner": owner}
-    return INSERT_MESSAGE, row | _unanswered(message)
+    return INSERT_MESSAGE, {"chat": chat_id, **row, **_unanswered(message)}
 
 
 def _unanswered(message: ChatMessage) -> dict[str, Any]:

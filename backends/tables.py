@@ -144,7 +144,8 @@ messages = sa.Table(
     "messages",
     metadata,
     sa.Column("id", Guid, primary_key=True),
-    sa.Column("chat_id", Guid, sa.ForeignKey("chats.id"), nullable=False, index=True),
+    sa.Column("chat_id", Guid, sa.ForeignKey("chats.id"), nullable=False),
+    sa.Column("position", sa.Integer),  # the order in its chat, from 1; given by the statement that inserts the message
     sa.Column("request", sa.Text),
     sa.Column("response_messages", sa.JSON, nullable=False),  # a list, in order
     sa.Column("reasoning_messages", sa.JSON, nullable=False),  # a list, in order
@@ -152,9 +153,12 @@ messages = sa.Table(
     sa.Column("is_completed", sa.Boolean, nullable=False),
     sa.Column("created_by", Guid, sa.ForeignKey("users.id"), nullable=False),
     sa.Column("owner", Guid),  # the node that answers it, or has; or a closing of what nobody did
+    sa.Column("run", Guid),  # a token of the one run that answers it
     _moment("created_at"),
     _moment("updated_at"),
 )
+
+sa.Index("ix_messages_position", messages.c.chat_id, messages.c.position)
 
 # One at a time in a chat, over all nodes. And few are ever unfinished: who looks for them must not read all the others.
 sa.Index(
@@ -172,4 +176,12 @@ messages_to_files = sa.Table(
     sa.Column("file_id", Guid, sa.ForeignKey("assets.id"), primary_key=True),
     sa.Column("version_number", sa.Integer, nullable=False),
     _moment("created_at"),
+)
+
+# One row, (1, number of writes): what is written to see whether the database takes writes.
+probes = sa.Table(
+    "probes",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("writes", sa.Integer, nullable=False),
 )

@@ -146,8 +146,8 @@ def fill(path: Path, chats: int) -> None:
             [(chat, user, then, then) for chat, _ in ids],
         )
         database.executemany(
-            "INSERT INTO messages (id, chat_id, request, response_messages, reasoning_messages, is_completed, created_by, "
-            "created_at, updated_at) VALUES (?, ?, 'Hi', '[]', '[]', 1, ?, ?, ?)",
+            "INSERT INTO messages (id, chat_id, position, request, response_messages, reasoning_messages, is_completed, "
+            "created_by, created_at, updated_at) VALUES (?, ?, 1, 'Hi', '[]', '[]', 1, ?, ?, ?)",
             [(message, chat, user, then, then) for chat, message in ids],
         )
     database.close()

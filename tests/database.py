@@ -76,7 +76,7 @@ def count(database: Where, table: str) -> int:
 def stored_chat(database: Where, chat_id: str) -> dict[str, Any]:
     """What PROTOCOL.md calls ChatWithMessages, as far as the chat's own rows tell it."""
     (chat,) = rows(database, "SELECT * FROM chats WHERE id = ?", chat_id)
-    messages = rows(database, "SELECT * FROM messages WHERE chat_id = ? ORDER BY created_at", chat_id)
+    messages = rows(database, "SELECT * FROM messages WHERE chat_id = ? ORDER BY position", chat_id)
     return {
         "id": chat["id"],
         "title": chat["title"],

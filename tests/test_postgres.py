@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 import anyio
 import anyio.to_thread
@@ -18,12 +19,15 @@ from backends.postgres import READERS, WRITERS, PostgresStorage
 from backends.storage import Conflict, Storage
 from backends.tables import users
 from settings import Settings, SettingsError, load_settings
+from tests.agents import HeldAgent
 from tests.client import TIMEOUT_S
+from tests.conftest import open_house
 from tests.database import OnPostgres, count, opened, rows, where
 from tests.postgres import GUARDED, Postgres
 from tests.program import run, serving
+from tests.test_order import got, prompts_of, said
 from tests.test_storage import ids, storage, user
-from tests.world import WORLD, uuid
+from tests.world import ALICE, WORLD, uuid
 
 __all__ = ["storage"]  # the fixture
 
@@ -265,3 +269,21 @@ def test_without_its_programs_the_tests_say_so_and_in_ci_they_fail(
     with pytest.raises(BaseException, match="pip install") as said:
         Postgres(tmp_path)
     assert said.typename == outcome
+
+
+async def test_a_message_of_a_node_of_the_version_before_comes_where_it_was_stored(settings: Settings) -> None:
+    agent = HeldAgent()
+    async with open_house(settings, agent) as house, house.connect() as client:
+        agent.let_go("one")
+        agent.let_go("two")
+        chat = await said(client, "one")
+        older = "id, chat_id, request, response_messages, reasoning_messages, is_completed, created_by, created_at, updated_at"
+        with opened(house.database) as connection:
+            for prompt, year in (("older", 2025), ("older still", 2024)):
+                connection.execute(
+                    f"INSERT INTO messages ({older}) VALUES (?, ?, ?, '[]', '[]', true, ?, '{year}-01-01', '{year}-01-01')",
+                    (str(uuid4()), chat["id"], prompt, str(ALICE)),
+                )
+        chat = await said(client, "two", chat_id=chat["id"])
+        assert prompts_of(chat) == ["one", "older", "older still", "two"]
+        assert await got(client, chat["id"]) == chat
