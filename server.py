@@ -55,6 +55,7 @@ from handlers.paths import PATHS
 from handlers.receive import receive
 from handlers.runs import Runs
 from handlers.services import Sender, Services, Timeouts
+from handlers.tasks import Tasks, open_tasks
 from handlers.watch import enter, leave
 from schemas.load import LoadFile
 from settings import MIN_SECRET_CHARACTERS, VERSION, Settings, SettingsError, load_settings
@@ -151,11 +152,11 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with opened or open_backends(settings, secret) as backends:
-            async with anyio.create_task_group() as tasks:
+            async with open_tasks() as tasks, anyio.create_task_group() as essential:  # without one of these it must not go on
                 services = _services(settings, backends, tasks)
-                await enter(services)
+                await enter(services, essential)
                 yield {"services": services}
-                tasks.cancel_scope.cancel()
+                essential.cancel_scope.cancel()
             await leave(services)
 
     routes = [
@@ -168,7 +169,7 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
     return Starlette(routes=routes, lifespan=lifespan)
 
 
-def _services(settings: Settings, backends: Backends, tasks: TaskGroup) -> Services:
+def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
     return Services(
         backends,
         tasks,

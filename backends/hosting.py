@@ -24,6 +24,8 @@ USEFUL_FRAGMENT_BYTES = 64
 # For open requests at a shutdown, after which they are cancelled. Runs are not requests: they have been drained before.
 SHUTDOWN_GRACE_S = 5
 
+logger = logging.getLogger("threadcast")
+
 # Called with the lifespan's state when the server is to stop, before any connection is closed. The event: no more patience.
 Drain = Callable[[Mapping[str, Any], anyio.Event], Awaitable[None]]
 
@@ -155,17 +157,26 @@ class Server(uvicorn.Server):
         self._drain = drain
         self._hurry = anyio.Event()
         self._ready = ready
+        self.failed = False  # the application has ended by itself
 
     def run(self, sockets: Any = None) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _leave)  # uvicorn raises the signal again when it has shut down
         # Not uvicorn's own: in anyio's the loop is known to be asyncio's, which each Event and checkpoint else finds out anew.
         anyio.run(self.serve, sockets, backend_options={"use_uvloop": True})
+        if self.failed:
+            raise SystemExit(1)
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         if self._ready:
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self.lifespan.shutdown_event.is_set() and not self.failed:
+            logger.critical("the application has ended by itself, so the server ends, too")
+            self.failed = True
+        return await super().on_tick(counter) or self.failed
 
     async def shutdown(self, sockets: Any = None) -> None:
         await self._drain(self.lifespan.state, self._hurry)

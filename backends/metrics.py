@@ -46,9 +46,7 @@ class Metrics:
             "threadcast_broker_connected", "Whether other nodes hear this one; 1 if there can be none.", registry=registry
         )
         self.outbox_bytes = Gauge("threadcast_outbox_bytes", "Bytes that wait in all outboxes.", registry=registry)
-        self.runs = Gauge(
-            "threadcast_runs", "Posts that are being answered, or wait for their turn.", ["state"], registry=registry
-        )
+        self.runs = Gauge("threadcast_runs", "Posts by state, and agents that were left behind.", ["state"], registry=registry)
         self.runs_ended = Counter("threadcast_runs_ended", "Runs, by how they ended.", ["end"], registry=registry)
         self.closes = Counter("threadcast_closes", "Closed connections, by code.", ["code"], registry=registry)
         self.resumes = Counter("threadcast_resumes", "Connections with since=, by outcome.", ["outcome"], registry=registry)

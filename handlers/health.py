@@ -48,5 +48,6 @@ async def metrics(request: Request) -> Response:
     measured.broker_connected.set(services.backends.broker.connected)
     measured.outbox_bytes.set(services.connections.outbox_bytes)
     measured.runs.labels("running").set(services.runs.running)
+    measured.runs.labels("left_behind").set(len(services.runs.left_behind))
     measured.runs.labels("waiting").set(len(services.runs) - services.runs.running)
     return Response(measured.text(), media_type=CONTENT_TYPE)

@@ -104,7 +104,7 @@ async def _answer(services: Services, ask: Ask) -> None:
                 await run.tell(partial(_tell_sender, services, ask))
                 return
         _tell(services, Answered(ask.question_id, told=False))
-    except Exception:  # one that escaped would cancel all that the server runs
+    except Exception:
         logger.exception("another node's question stays without an answer")
 
 

@@ -139,13 +139,12 @@ async def _run(
     run.begin(transcript)
     files = context.assets[:1] if request.asset_id else ()
     try:
-        with run.stoppable() as scope:
-            await _answer(services, run, transcript, request, context)
-        if scope.cancelled_caught:
+        has_ended = await _answer(services, run, transcript, request, context)
+        if not has_ended:
             transcript.message.final_reasoning_message = run.stopped_as
         await send_all(run.tx, transcript, transcript.close())
         chat = await finish_chat(services, run.lease, transcript, files)
-        _ended(services, run.stopped_as if scope.cancelled_caught else "Completed")
+        _ended(services, "Completed" if has_ended else run.stopped_as)
         return chat
     except LeaseLost:
         raise
@@ -158,16 +157,21 @@ async def _run(
         raise
 
 
-async def _answer(services: Services, run: Run, transcript: Transcript, request: ChatCreateNewChat, context: Context) -> None:
+async def _answer(services: Services, run: Run, transcript: Transcript, request: ChatCreateNewChat, context: Context) -> bool:
+    """Answer the post. False when it is stopped before its end."""
     if request.prompt is None:
+        if run.stopping.done():
+            return False
         await send_all(run.tx, transcript, (transcript.add_response(part, "completed") for part in open_asset(context.assets)))
-        return
+        return True
     started = time.monotonic()
     ids = transcript.chat.message_ids
     history = tuple(transcript.chat.messages[id] for id in ids[: ids.index(run.message_id)])
     task = AgentTask(request.prompt, context.assets, history)
-    await run_agent(services.backends.agent, task, transcript, run.tx, services.timeouts)
+    if not await run_agent(services, run, task, transcript):
+        return False
     transcript.message.final_reasoning_message = f"Reasoned for {round(time.monotonic() - started)} seconds"
+    return True
 
 
 async def _keep(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:

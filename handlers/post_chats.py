@@ -5,13 +5,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from handlers.errors import describe
+from handlers.gate import RESTARTING
 from handlers.http import authenticate, json_response, refusal
 from handlers.post_thread import post_thread
 from handlers.receive import read_payload
 from handlers.routes import ROUTES
 from handlers.services import Sender, Services
 from schemas.chats import ChatWithMessages
-from schemas.errors import BadRequest, WsError
+from schemas.errors import BadRequest, ServiceUnavailable, WsError
 from schemas.frames import WsRoutes
 from schemas.requests import ChatCreateNewChat
 
@@ -47,10 +48,11 @@ async def _end_of(services: Services, sender: Sender, payload: ChatCreateNewChat
     async def run() -> None:
         try:
             ends.append(await post_thread(services, sender, payload))
-        except Exception as error:  # one that escaped would cancel all that the server runs
+        except Exception as error:
             ends.append(describe(error))
-        ended.set()
+        finally:
+            ended.set()
 
     services.tasks.start_soon(run)  # the run belongs to the server: this request may be cancelled
     await ended.wait()
-    return ends[0]
+    return ends[0] if ends else describe(ServiceUnavailable(RESTARTING))

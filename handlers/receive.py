@@ -75,7 +75,7 @@ async def _handle(services: Services, sender: Sender, route: Route, path: WsRout
     try:
         with services.requests.entered():
             await route.handler(services, sender, payload)
-    except Exception as error:  # one that escaped would cancel all that the server runs
+    except Exception as error:
         send_error_message(services.backends.broker, sender, path, route.event, describe(error))
 
 

@@ -1,92 +1,175 @@
-"""An agent at work: its answer and its title side by side, within their times, into the transcript and the channel."""
+"""An agent at work: its answer and its title side by side, within their times, into the transcript and the channel.
 
+An agent is foreign code, so each of its generators is read in a task of its own. Whatever the agent raises, be it SystemExit or
+a CancelledError that is nobody's cancellation, becomes the failure of that one run. An agent that does not heed its
+cancellation is left behind: the run goes on without it, and nothing that it says later is taken.
+"""
+
+import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
+from typing import Any
 
 import anyio
-import anyio.lowlevel
 
-from backends.agent import Agent, AgentTask, AssetsFound, TitleChunk, TitleEnd
-from handlers.runs import Channel
-from handlers.services import Timeouts
+from backends.agent import AgentTask, AssetsFound, TitleChunk, TitleEnd
+from handlers.runs import AgentsTask, Channel, Run
+from handlers.services import Services, Timeouts
 from handlers.transcript import Item, Transcript
+from schemas.errors import ServiceUnavailable
 
 TITLE_CHARACTERS = 200  # of a model that does not heed how long a title is
+LET_GO_S = 2.0  # from an agent's cancellation until the run goes on without it
+MOST_LEFT_BEHIND = 100  # each holds what its agent holds: with so many, something is wrong with the agent as such
+CANCEL_AGAIN_S = 1.0  # asyncio.wait_for of Python 3.11 can swallow a cancellation, which so comes a second time
 
 logger = logging.getLogger("threadcast")
 
 
-async def run_agent(agent: Agent, task: AgentTask, transcript: Transcript, tx: Channel, timeouts: Timeouts) -> None:
-    """Let the agent answer. Raises what the agent raises, or TimeoutError; a title that fails is done without."""
-    await anyio.lowlevel.checkpoint_if_cancelled()  # stopped while it waited: an agent's first word may need no waiting
+class AgentFailed(Exception):
+    """The agent raised what no Exception is. The cause is what it raised."""
+
+
+async def run_agent(services: Services, run: Run, task: AgentTask, transcript: Transcript) -> bool:
+    """Let the agent answer until it ends or the run is stopped. True when the agent came to its own end.
+
+    Raises what the agent raises, AgentFailed, TimeoutError, or ServiceUnavailable. The run does without a title that fails.
+    """
+    if len(services.runs.left_behind) >= MOST_LEFT_BEHIND:
+        raise ServiceUnavailable("the agent does not let go of earlier runs")
+
+    async def answer(clock: Clock) -> None:
+        async with aclosing(services.backends.agent.answer(task)) as events:
+            async for event in events:
+                if clock.is_over:
+                    return
+                if not isinstance(event, AssetsFound):  # what an agent looked up is no token yet
+                    clock.came()
+                await send_all(run.tx, transcript, transcript.apply(event), clock.stopped)
+
     failure: Exception | None = None
+    has_ended = False
     async with anyio.create_task_group() as tasks:
         if transcript.wants_title:
-            tasks.start_soon(_make_title, agent, task, transcript, tx, timeouts)
+            tasks.start_soon(_make_title, services, run, task, transcript)
         try:
-            async with aclosing(agent.answer(task)) as events:
-                with in_time(timeouts) as clock:
-                    async for event in events:
-                        if not isinstance(event, AssetsFound):  # what an agent looked up is no token yet
-                            clock.came()
-                        await send_all(tx, transcript, transcript.apply(event), clock.stopped)
+            has_ended = await supervised(services, answer, run.stopping)
         except Exception as error:  # raised below: the group would wrap it
             failure = error
+        if not has_ended:
             tasks.cancel_scope.cancel()
     if failure:
         raise failure
+    return has_ended
 
 
-async def _make_title(agent: Agent, task: AgentTask, transcript: Transcript, tx: Channel, timeouts: Timeouts) -> None:
+async def _make_title(services: Services, run: Run, task: AgentTask, transcript: Transcript) -> None:
     title = ""
+
+    async def make(clock: Clock) -> None:
+        nonlocal title
+        async with aclosing(services.backends.agent.title(task)) as chunks:
+            async for chunk in chunks:
+                if clock.is_over:
+                    return
+                clock.came()
+                title += chunk
+                await send_all(run.tx, transcript, transcript.apply(TitleChunk(chunk)), clock.stopped)
+
     with suppress(anyio.BrokenResourceError):  # the stream has failed, and the answer will find out
         try:
-            async with aclosing(agent.title(task)) as chunks:
-                with in_time(timeouts) as clock:
-                    async for chunk in chunks:
-                        clock.came()
-                        title += chunk
-                        await send_all(tx, transcript, transcript.apply(TitleChunk(chunk)), clock.stopped)
+            if not await supervised(services, make, run.stopping):
+                return  # the end of the stopped answer brings a title
         except Exception:
             logger.warning("message %s gets its first words for a title", transcript.message.id, exc_info=True)
             title = ""
-        await send_all(tx, transcript, transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
+        await send_all(run.tx, transcript, transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
 
 
 class Clock:
-    """Runs out in an agent's silence. What the agent waits for, because nobody takes what it says, is none."""
+    """The time that an agent has: for all that it says, and for each silence. What it waits for because nobody takes what it
+    says does not count as silence.
+    """
 
-    def __init__(self, scope: anyio.CancelScope, seconds: float) -> None:
-        self._scope = scope
-        self._seconds = seconds
-        self._renewed = -math.inf
+    def __init__(self, timeouts: Timeouts) -> None:
+        now = time.monotonic()
+        self.is_over = False  # nothing is taken any more
+        self._between = timeouts.between_tokens
+        self._silence_ends = now + timeouts.first_token
+        self._run_ends = now + timeouts.run
 
     def came(self) -> None:
-        """A token came. Cheap: the time starts anew only when a twentieth of it has gone by, and may be that much longer."""
-        now = time.monotonic()
-        if now - self._renewed > self._seconds / 20:
-            self._renewed = now
-            self._scope.deadline = anyio.current_time() + self._seconds * 21 / 20
+        """A token came."""
+        self._silence_ends = time.monotonic() + self._between
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """The block's time does not count; after it the next token's time begins."""
-        self._scope.deadline = math.inf
+        """The block's time is no silence; after it the next token's time begins."""
+        self._silence_ends = math.inf
         try:
             yield
         finally:
-            self._renewed = -math.inf
             self.came()
 
+    def left(self) -> float:
+        """For how many seconds, at least, nothing runs out. Raises TimeoutError when something has."""
+        now = time.monotonic()
+        if min(self._run_ends, self._silence_ends) <= now:
+            raise TimeoutError("the agent has taken too long")
+        if math.isinf(self._silence_ends):  # its silence may begin at any moment from now
+            return min(self._between, self._run_ends - now)
+        return min(self._silence_ends, self._run_ends) - now
 
-@contextmanager
-def in_time(timeouts: Timeouts) -> Iterator[Clock]:
-    """Raises TimeoutError when the block takes too long, or when the clock is not told of a token in time."""
-    with anyio.fail_after(timeouts.run), anyio.fail_after(timeouts.first_token) as scope:
-        yield Clock(scope, timeouts.between_tokens)
+
+async def supervised(services: Services, work: Callable[[Clock], Awaitable[None]], stopping: "asyncio.Future[None]") -> bool:
+    """Run `work`, which is foreign code, in a task of its own until it ends or is to stop. True when it came to its own end.
+
+    Raises what it raises, AgentFailed where that is no Exception, or TimeoutError when its clock has run out.
+    """
+    if stopping.done():
+        return False
+    clock = Clock(services.timeouts)
+    task: AgentsTask = asyncio.create_task(_contained(work, clock))
+    both: list[asyncio.Future[Any]] = [task, stopping]
+    try:
+        while not (task.done() or stopping.done()):
+            await asyncio.wait(both, timeout=clock.left(), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            return False
+    finally:
+        clock.is_over = True
+        await _let_go(task, services.runs.left_behind)
+    outcome = task.result()
+    if outcome is None:
+        return True
+    if isinstance(outcome, Exception):
+        raise outcome
+    raise AgentFailed(f"the agent raised {type(outcome).__name__}") from outcome
+
+
+async def _contained(work: Callable[[Clock], Awaitable[None]], clock: Clock) -> BaseException | None:
+    """Nothing leaves this but as its result: asyncio lets SystemExit out of a task end the whole loop."""
+    try:
+        await work(clock)
+    except BaseException as error:
+        return error
+    return None
+
+
+async def _let_go(task: AgentsTask, left_behind: set[AgentsTask]) -> None:
+    """Cancel the task natively: an anyio scope would cancel one that does not heed it again at every turn of the loop."""
+    give_up = time.monotonic() + LET_GO_S
+    with anyio.CancelScope(shield=True):
+        while not task.done() and (left := give_up - time.monotonic()) > 0:
+            task.cancel()
+            await asyncio.wait({task}, timeout=min(left, CANCEL_AGAIN_S))
+    if not task.done():
+        logger.error("an agent does not heed its cancellation, and is left behind")
+        left_behind.add(task)  # asyncio itself holds no strong reference to a task
+        task.add_done_callback(left_behind.discard)
 
 
 async def send_all(

@@ -4,6 +4,7 @@ All of it is this process' memory; what other nodes run stands in the database. 
 awaited, so that of any number of equal posts at once exactly one becomes a run and the others find it.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from schemas.errors import ServiceUnavailable, TooManyRequests, WsError
 Errand = Callable[[], None]
 Passenger = Item | WsError | Errand
 Channel = MemoryObjectSendStream[Passenger]
+AgentsTask = asyncio.Task[BaseException | None]  # its result is what came out of the agent
 
 STOPPED, INTERRUPTED = "Stopped", "Interrupted"  # why a run ended early, as its message then says
 
@@ -48,7 +50,7 @@ class Run:
     transcript: Transcript | None = None
     end: ChatWithMessages | None = None  # of a run that ended well
     stopped_as: str = STOPPED
-    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    stopping: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _waiting: anyio.CancelScope | None = None
 
     def begin(self, transcript: Transcript) -> None:
@@ -74,25 +76,19 @@ class Run:
 
     def stop(self, why: str = STOPPED) -> None:
         """Let the agent go. What there is becomes the answer; once the answer is being stored this changes nothing."""
-        if not self._scope.cancel_called:
+        if not self.stopping.done():
             self.stopped_as = why
-            self._scope.cancel()
+            self.stopping.set_result(None)
             if self._waiting:
                 self._waiting.cancel()
 
     async def wait_for(self, elsewhere: anyio.Event, seconds: float) -> None:
         """Wait before the run begins. Raises ServiceUnavailable when it is stopped by then."""
-        if not self._scope.cancel_called:
+        if not self.stopping.done():
             with anyio.move_on_after(seconds) as self._waiting:
                 await elsewhere.wait()
-        if self._scope.cancel_called:
+        if self.stopping.done():
             raise ServiceUnavailable(RESTARTING if self.stopped_as == INTERRUPTED else "stopped before its turn came")
-
-    @contextmanager
-    def stoppable(self) -> Iterator[anyio.CancelScope]:
-        """The part of the run that `stop` ends. To be entered once."""
-        with self._scope as scope:
-            yield scope
 
 
 def _nothing() -> None:
@@ -109,6 +105,7 @@ class Runs:
         self._most_per_user = most_per_user
         self._quota = quota
         self.interrupted = False  # nothing is to begin any more
+        self.left_behind: set[AgentsTask] = set()  # agents' tasks that did not heed their cancellation
         self._runs: dict[UUID, Run] = {}
         self._in_chat: dict[UUID, Run] = {}
         self._turns: dict[UUID, anyio.Lock] = {}

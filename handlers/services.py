@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-from anyio.abc import TaskGroup
-
 from backends import Backends
 from backends.nodes import Nodes
 from handlers.connections import Connections
 from handlers.gate import Gate
 from handlers.others import Others
 from handlers.runs import Runs
+from handlers.tasks import Tasks
 from schemas.users import AuthenticatedUser
 
 
@@ -27,7 +26,7 @@ class Services:
     """The server, as handlers see it. Tasks that outlive a connection, such as runs, are started in `tasks`."""
 
     backends: Backends
-    tasks: TaskGroup
+    tasks: Tasks
     timeouts: Timeouts
     version: str  # of the program, as its documents say
     flush_seconds: float  # for which deltas are gathered to be joined; 0: each is a frame of its own

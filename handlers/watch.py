@@ -7,6 +7,7 @@ from functools import partial
 from uuid import UUID
 
 import anyio
+from anyio.abc import TaskGroup
 
 from backends import nodes
 from backends.accounts import find_user
@@ -25,14 +26,14 @@ LOOKS = 10  # for a closing whose answer was lost: by then the database has done
 logger = logging.getLogger("threadcast")
 
 
-async def enter(services: Services) -> None:
-    """Be one of the nodes. What dead ones have left is closed before this one begins."""
+async def enter(services: Services, essential: TaskGroup) -> None:
+    """Become one of the nodes. Runs that dead nodes have left are closed before this one begins."""
     await services.nodes.enter()
     await close_orphans(services)
     if services.nodes.shared:
         services.backends.broker.heard = partial(hear, services)
-        services.tasks.start_soon(_keep_lease, services)
-        services.tasks.start_soon(_keep_watch, services)
+        essential.start_soon(_keep_lease, services)
+        essential.start_soon(_keep_watch, services)
 
 
 async def leave(services: Services) -> None:

@@ -1,7 +1,9 @@
 """An agent's time: its silence counts, and what it waits for while nobody takes what it says does not."""
 
+import asyncio
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
@@ -9,9 +11,9 @@ import pytest
 
 from backends.agent import ResponseChunk
 from backends.nodes import Lease
-from handlers.run_agent import Clock, in_time, send_all
+from handlers.run_agent import Clock, send_all, supervised
 from handlers.runs import Run
-from handlers.services import Timeouts
+from handlers.services import Services, Timeouts
 from schemas.chats import ChatWithMessages, TextResponse
 from tests.client import TIMEOUT_S
 from tests.test_transcript import transcript
@@ -20,17 +22,26 @@ from tests.world import uuid
 HASTY = Timeouts(first_token=0.1, between_tokens=0.1, run=TIMEOUT_S)
 
 
+async def under_supervision(work: Any, timeouts: Timeouts = HASTY) -> bool:
+    """What becomes of the work with nobody who stops it."""
+    services = SimpleNamespace(timeouts=timeouts, runs=SimpleNamespace(left_behind=set()))
+    return await supervised(cast(Services, services), work, asyncio.get_running_loop().create_future())
+
+
 async def test_while_nobody_takes_what_it_says_its_time_stands_still() -> None:
     tx, rx = anyio.create_memory_object_stream[Any](1)
-    with tx, rx, in_time(HASTY) as clock:
+    said: list[Any] = ["one", "two"]
+
+    async def say(clock: Clock) -> None:
+        await send_all(tx, transcript(), said, clock.stopped)
+
+    with tx, rx:
         async with anyio.create_task_group() as tasks:
-            said: list[Any] = ["one", "two"]
-            tasks.start_soon(partial(send_all, tx, transcript(), said, clock.stopped))
+            tasks.start_soon(partial(under_supervision, say))
             while not tx.statistics().tasks_waiting_send:
                 await anyio.lowlevel.checkpoint()
             await anyio.sleep(3 * HASTY.between_tokens)
             assert [await rx.receive(), await rx.receive()] == said
-        clock.came()
 
 
 class Joining:
@@ -106,12 +117,19 @@ async def silence_after_a_wait(clock: Clock) -> None:
 
 @pytest.mark.parametrize("agent", [silence, silence_after_a_token, silence_after_a_wait])
 async def test_its_silence_ends_it(agent: Any) -> None:
-    async def answer() -> None:
-        with in_time(HASTY) as clock:
-            await agent(clock)
-
     with anyio.move_on_after(TIMEOUT_S):
         with pytest.raises(TimeoutError):
-            await answer()
+            await under_supervision(agent)
         return
     raise AssertionError("it went on for ever")
+
+
+async def chatter(clock: Clock) -> None:
+    while True:
+        clock.came()
+        await anyio.sleep(0.01)
+
+
+async def test_an_agent_that_never_falls_silent_ends_with_its_run_time() -> None:
+    with anyio.fail_after(TIMEOUT_S), pytest.raises(TimeoutError):
+        await under_supervision(chatter, Timeouts(first_token=TIMEOUT_S, between_tokens=TIMEOUT_S, run=0.2))

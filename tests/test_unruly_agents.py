@@ -1,0 +1,235 @@
+"""Agents that raise what no program should, and agents that do not stop: one run fails, and everybody else's goes on."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from backends.agent import AgentEvent, AgentTask, ResponseChunk
+from settings import Settings
+from tests.client import TIMEOUT_S, Client, Frame, is_end
+from tests.conftest import House, open_house
+from tests.crowd import crowd, opened
+from tests.database import rows
+from tests.over_http import get
+from tests.program import ROOT, SERVE, serving
+from tests.world import ALICE, BOB, CAROL
+
+UNRULY = "misbehave"
+
+
+async def awaits_a_cancelled_future() -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+async def cancels_its_own_task() -> None:
+    task = asyncio.current_task()
+    assert task
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+def raises(error: BaseException) -> Callable[[], Any]:
+    async def act() -> None:
+        raise error
+
+    return act
+
+
+DEEDS = {
+    "a cancelled future": awaits_a_cancelled_future,
+    "its own cancellation": cancels_its_own_task,
+    "CancelledError": raises(asyncio.CancelledError()),
+    "GeneratorExit": raises(GeneratorExit()),
+    "BaseException": raises(BaseException("odd")),
+    "SystemExit": raises(SystemExit(3)),
+    "KeyboardInterrupt": raises(KeyboardInterrupt()),
+    "a group": raises(BaseExceptionGroup("odd", [SystemExit(3)])),
+}
+
+
+class Unruly:
+    """Says a word and does its deed where the prompt is UNRULY; else it says a word and waits to be let go."""
+
+    def __init__(self, deed: Callable[[], Any], where: str) -> None:
+        self.deed, self.where = deed, where
+        self.gate = anyio.Event()
+
+    async def title(self, task: AgentTask) -> AsyncGenerator[str, None]:
+        yield "A "
+        if task.prompt == UNRULY and self.where == "title":
+            await self.deed()
+        yield "title"
+
+    async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        yield ResponseChunk("One ")
+        if task.prompt == UNRULY and self.where == "answer":
+            await self.deed()
+        elif task.prompt != UNRULY:
+            await self.gate.wait()
+        yield ResponseChunk("two")
+
+    async def aclose(self) -> None:
+        pass
+
+
+@asynccontextmanager
+async def others_at_work(house: House, agent: Unruly) -> AsyncIterator[None]:
+    """Two users' runs have begun before the block, and come to their own whole end after it."""
+    async with house.connect(BOB) as bob, house.connect(CAROL) as carol:
+        begun: list[tuple[Client, list[Frame]]] = []
+        for client in (bob, carol):
+            await client.send({"prompt": "Wait for me"})
+            begun.append((client, await client.until("generatingResponseMessage")))
+        yield
+        agent.gate.set()
+        for client, frames in begun:
+            frames += await client.stream()
+            assert [frame["event"] for frame in frames if is_end(frame)] == ["complete"]
+            (message,) = frames[-1]["payload"]["messages"].values()
+            assert message["final_reasoning_message"].startswith("Reasoned for")
+            (part,) = message["response_messages"].values()
+            assert part["message"] == "One two"
+
+
+async def assert_serves(house: House) -> None:
+    assert (await get(house, "/readyz"))[0] == 200
+    assert not house.server.should_exit
+
+
+@pytest.mark.parametrize("deed", DEEDS.values(), ids=DEEDS.keys())
+async def test_whatever_comes_out_of_an_answer_fails_that_run_alone(settings: Settings, deed: Callable[[], Any]) -> None:
+    agent = Unruly(deed, "answer")
+    async with open_house(settings, agent) as house, others_at_work(house, agent), house.connect(ALICE) as client:
+        frames = await client.post(prompt=UNRULY)
+        assert [frame["error"]["code"] for frame in frames if is_end(frame)] == ["INTERNAL_SERVER_ERROR"]
+        (message,) = rows(house.database, "SELECT * FROM messages WHERE request = ?", UNRULY)
+        assert (message["is_completed"], message["final_reasoning_message"]) == (1, "Failed")
+        assert "One " in message["response_messages"]
+        await assert_serves(house)
+
+
+@pytest.mark.parametrize("deed", DEEDS.values(), ids=DEEDS.keys())
+async def test_whatever_comes_out_of_a_title_costs_that_title_alone(settings: Settings, deed: Callable[[], Any]) -> None:
+    agent = Unruly(deed, "title")
+    async with open_house(settings, agent) as house, others_at_work(house, agent), house.connect(ALICE) as client:
+        end = (await client.post(prompt=UNRULY))[-1]
+        assert end["payload"]["title"] == UNRULY
+        assert next(iter(end["payload"]["messages"].values()))["final_reasoning_message"].startswith("Reasoned")
+        await assert_serves(house)
+
+
+class Stubborn(Unruly):
+    """Swallows each of its cancellations until `released`, and goes on talking after each."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(self.stay, where)
+        self.begun, self.released = anyio.Event(), asyncio.Event()
+
+    async def stay(self) -> None:
+        self.begun.set()
+        while not self.released.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.released.wait()
+
+
+async def test_an_agent_that_swallows_its_cancellation_is_left_behind_and_says_nothing_more(settings: Settings) -> None:
+    agent = Stubborn("answer")
+    async with open_house(settings, agent) as house, others_at_work(house, agent), house.connect(ALICE) as client:
+        await client.send({"prompt": UNRULY})
+        frames = await client.until("generatingResponseMessage")
+        await client.send({"id": frames[0]["payload"]["id"]}, "/chats/stop")
+        frames += await client.stream()
+        end = frames[-1]["payload"]
+        (message,) = end["messages"].values()
+        (part,) = message["response_messages"].values()
+        assert (message["final_reasoning_message"], part["message"]) == ("Stopped", "One ")
+        assert len(house.services.runs.left_behind) == 1
+        agent.released.set()
+        with anyio.fail_after(TIMEOUT_S):
+            while house.services.runs.left_behind:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        await client.send({"id": end["id"]}, "/chats/get")
+        assert (await client.frame())["payload"] == end
+
+
+async def test_a_stubborn_title_holds_no_answer_back_for_good(settings: Settings) -> None:
+    agent = Stubborn("title")
+    async with open_house(settings, agent) as house, house.connect(ALICE) as client:
+        await client.send({"prompt": UNRULY})
+        frames = await client.until("generatingResponseMessage")
+        await client.send({"id": frames[0]["payload"]["id"]}, "/chats/stop")
+        frames += await client.stream()
+        assert frames[-1]["payload"]["title"] == UNRULY
+        agent.released.set()
+
+
+async def test_with_too_many_left_behind_no_more_are_begun(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handlers.run_agent.MOST_LEFT_BEHIND", 1)
+    monkeypatch.setattr("handlers.run_agent.LET_GO_S", 0.05)
+    agent = Stubborn("answer")
+    async with open_house(settings, agent) as house, house.connect(ALICE) as client:
+        await client.send({"prompt": UNRULY})
+        frames = await client.until("generatingResponseMessage")
+        await client.send({"id": frames[0]["payload"]["id"]}, "/chats/stop")
+        await client.stream()
+        assert (await client.post(prompt=UNRULY))[-1]["error"]["code"] == "SERVICE_UNAVAILABLE"
+        agent.released.set()
+
+
+async def test_a_failed_task_of_the_server_leaves_the_others_alone(house: House) -> None:
+    async def fail() -> None:
+        raise SystemExit(3)
+
+    async with house.connect() as client:
+        house.services.tasks.start_soon(fail)
+        assert (await client.post(prompt="Go"))[-1]["event"] == "complete"
+    await assert_serves(house)
+
+
+DYING = """
+import sys
+
+sys.path.insert(0, ROOT)
+
+import anyio, server
+
+enter = server.enter
+
+async def enter_and_die(services, essential):
+    await enter(services, essential)
+
+    async def die():
+        while not len(services.connections):
+            await anyio.sleep(0.01)
+        raise RuntimeError("something essential has failed")
+
+    essential.start_soon(die)
+
+server.enter = enter_and_die
+server.main()
+"""
+
+
+async def test_a_server_whose_lifespan_ends_by_itself_closes_its_connections_and_exits_with_an_error(tmp_path: Path) -> None:
+    (tmp_path / "dying.py").write_text(DYING.replace("ROOT", repr(str(ROOT))))
+    (user,) = crowd(tmp_path, 1)
+    command = (str(tmp_path / "dying.py"), *SERVE[1:])
+    with serving(tmp_path, command=command, DRAIN_SECONDS="0") as program:
+        async with opened(program, user) as connection:
+            with anyio.fail_after(TIMEOUT_S), suppress(ConnectionClosed):
+                while True:
+                    await connection.recv()
+        assert connection.close_code == 1012
+        await anyio.to_thread.run_sync(partial(program.process.wait, TIMEOUT_S))
+        assert program.stop() == 1
+    assert "something essential has failed" in program.log
