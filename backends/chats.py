@@ -1,14 +1,16 @@
 """Chats in the database, as they are read."""
 
 from datetime import UTC
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import Text, and_, bindparam, case, func, literal_column, or_, select, type_coerce
 
+from backends.messages import Stored, unfinished
 from backends.rights import granted_to
 from backends.storage import Row, Storage
-from backends.tables import asset_permissions, assets, chats, messages, messages_to_files, users
+from backends.tables import asset_permissions, assets, chats, messages, messages_to_files, nodes, users
 from schemas.assets import CHAT, AssetPermissionRole, AssetType
 from schemas.chats import (
     ChatListItem,
@@ -19,37 +21,77 @@ from schemas.chats import (
     ResponseMessage,
 )
 
-AUTHOR = (users.c.name, users.c.email, users.c.avatar_url)
-CHAT_ROW = (
-    select(chats, *AUTHOR)
+RESPONSES = msgspec.json.Decoder(list[ResponseMessage])
+REASONING = msgspec.json.Decoder(list[ReasoningMessage])
+
+sender = users.alias()
+COMMA: Any = literal_column("','")  # given as a str it would be a parameter that is only known when the statement is run
+GRANTED = (
+    select(func.aggregate_strings(asset_permissions.c.role, COMMA))
+    .where(
+        asset_permissions.c.asset_id == bindparam("chat"),
+        asset_permissions.c.asset_type == CHAT,
+        granted_to(bindparam("user")),
+    )
+    .scalar_subquery()
+)
+# A chat, what the user may do with it, and who answers in it, in one statement, and so as all of it stood at one moment.
+CHAT_TURNS = (
+    select(
+        chats.c.title,
+        chats.c.created_by,
+        chats.c.created_at,
+        chats.c.updated_at,
+        users.c.name,
+        users.c.email,
+        users.c.avatar_url,
+        GRANTED.label("roles"),
+        *(column.label(f"message_{column.key}") for column in (messages.c.id, messages.c.created_by, messages.c.created_at)),
+        messages.c.request,
+        type_coerce(messages.c.response_messages, Text).label("response_messages"),  # decoded once, into structs
+        type_coerce(messages.c.reasoning_messages, Text).label("reasoning_messages"),
+        messages.c.final_reasoning_message,
+        messages.c.is_completed,
+        case((unfinished, messages.c.owner)).label("owner"),
+        *(column.label(f"sender_{column.key}") for column in (sender.c.name, sender.c.email, sender.c.avatar_url)),
+        nodes.c.id.label("node"),
+    )
     .join(users, users.c.id == chats.c.created_by)
-    .where(chats.c.id == bindparam("chat"), chats.c.deleted_at.is_(None))
-)
-CHAT_ROLES = select(asset_permissions.c.role).where(
-    asset_permissions.c.asset_id == bindparam("chat"),
-    asset_permissions.c.asset_type == CHAT,
-    granted_to(bindparam("user")),
-)
-TURNS = (
-    select(messages, *AUTHOR)
-    .join(users, users.c.id == messages.c.created_by)
-    .where(messages.c.chat_id == bindparam("chat"))
+    .join(messages, messages.c.chat_id == chats.c.id, isouter=True)
+    .join(sender, sender.c.id == messages.c.created_by, isouter=True)
+    .join(nodes, and_(unfinished, nodes.c.id == messages.c.owner), isouter=True)
+    .where(
+        chats.c.id == bindparam("chat"),
+        chats.c.deleted_at.is_(None),
+        or_(chats.c.created_by == bindparam("user"), GRANTED.is_not(None)),
+    )
     .order_by(messages.c.position)
 )
 
 
-async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> tuple[ChatWithMessages, set[AssetPermissionRole]] | None:
-    """The chat and what the user may do with it; None when it does not exist or they may not see it.
+class Found(NamedTuple):
+    """A chat, and what the user may do with it; its creator is its owner, others have what was granted to them.
 
-    Its creator is its owner; others have what was granted to them.
+    `running` is its unfinished message, where it has one, with the living node that answers it.
     """
-    found = await storage.fetch_all(CHAT_ROW, chat=chat_id)
-    roles = {AssetPermissionRole(row["role"]) for row in await storage.fetch_all(CHAT_ROLES, chat=chat_id, user=user_id)}
-    if found and found[0]["created_by"] == user_id:
-        roles.add(AssetPermissionRole.OWNER)
-    if not found or not roles:
+
+    chat: ChatWithMessages
+    roles: frozenset[AssetPermissionRole]
+    running: Stored | None
+
+
+async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> Found | None:
+    """The chat as it stands at one moment; None when it does not exist or the user may not see it."""
+    found = await storage.fetch_all(CHAT_TURNS, chat=chat_id, user=user_id)
+    if not found:
         return None
-    return _chat(found[0], await storage.fetch_all(TURNS, chat=chat_id)), roles
+    granted: str | None = found[0]["roles"]
+    roles = {AssetPermissionRole(role) for role in granted.split(",")} if granted else set()
+    if found[0]["created_by"] == user_id:
+        roles.add(AssetPermissionRole.OWNER)
+    turns = [row for row in found if row["message_id"]]  # a chat without any is a row without a message
+    running = next((_running(chat_id, turn) for turn in turns if not turn["is_completed"]), None)
+    return Found(_chat(chat_id, found[0], turns), frozenset(roles), running)
 
 
 async def list_chats(storage: Storage, user_id: UUID, offset: int, limit: int) -> list[ChatListItem]:
@@ -88,13 +130,17 @@ def _list_item(row: Row) -> ChatListItem:
     )
 
 
-def _chat(row: Row, turns: list[Row]) -> ChatWithMessages:
+def _running(chat_id: UUID, turn: Row) -> Stored:
+    return Stored(turn["message_id"], chat_id, turn["message_created_by"], turn["owner"], turn["node"])
+
+
+def _chat(chat_id: UUID, row: Row, turns: list[Row]) -> ChatWithMessages:
     return ChatWithMessages(
-        id=row["id"],
+        id=chat_id,
         title=row["title"],
         is_favorited=False,
-        message_ids=[turn["id"] for turn in turns],
-        messages={turn["id"]: _message(turn) for turn in turns},
+        message_ids=[turn["message_id"] for turn in turns],
+        messages={turn["message_id"]: _message(turn) for turn in turns},
         created_at=row["created_at"].replace(tzinfo=UTC),
         updated_at=row["updated_at"].replace(tzinfo=UTC),
         created_by=row["created_by"],
@@ -105,22 +151,21 @@ def _chat(row: Row, turns: list[Row]) -> ChatWithMessages:
 
 
 def _message(row: Row) -> ChatMessage:
-    responses = msgspec.convert(row["response_messages"], list[ResponseMessage])
-    reasoning = msgspec.convert(row["reasoning_messages"], list[ReasoningMessage])
+    responses, reasoning = RESPONSES.decode(row["response_messages"]), REASONING.decode(row["reasoning_messages"])
     request = row["request"] and ChatUserMessage(
         request=row["request"],
-        sender_id=row["created_by"],
-        sender_name=row["name"] or row["email"],
-        sender_avatar=row["avatar_url"],
+        sender_id=row["message_created_by"],
+        sender_name=row["sender_name"] or row["sender_email"],
+        sender_avatar=row["sender_avatar_url"],
     )
     return ChatMessage(
-        id=row["id"],
+        id=row["message_id"],
         request_message=request,
         response_message_ids=[response.id for response in responses],
         response_messages={response.id: response for response in responses},
         reasoning_message_ids=[step.id for step in reasoning],
         reasoning_messages={step.id: step for step in reasoning},
-        created_at=row["created_at"].replace(tzinfo=UTC),
+        created_at=row["message_created_at"].replace(tzinfo=UTC),
         final_reasoning_message=row["final_reasoning_message"],
         is_completed=row["is_completed"],
     )

@@ -13,6 +13,7 @@ import msgspec
 
 from backends.assets import find_asset, visible_assets
 from backends.chats import find_chat, linked_files
+from backends.messages import Stored
 from backends.storage import Storage
 from schemas.assets import CHAT, DASHBOARD, METRIC, Asset, AssetPermissionRole, AssetType, DashboardContent, MetricContent
 from schemas.chats import ChatWithMessages
@@ -27,6 +28,7 @@ class Context(msgspec.Struct, frozen=True):
     assets: tuple[Asset, ...] = ()
     chat: ChatWithMessages | None = None
     roles: frozenset[AssetPermissionRole] = frozenset()  # what the user may do with the chat
+    running: Stored | None = None  # the chat's unfinished message, as of the same moment
 
 
 class ContextLoader(Protocol):
@@ -62,13 +64,12 @@ async def load_chat(storage: Storage, user_id: UUID, id: UUID) -> Context:
     found = await find_chat(storage, user_id, id)
     if not found:
         raise NotFound
-    chat, roles = found
     assets: dict[UUID, Asset] = {}
     for asset_id, asset_type in await linked_files(storage, id):
         with suppress(NotFound):
             about = await KINDS[asset_type].load(storage, user_id, asset_id)
             assets |= {asset.id: asset for asset in about.assets if asset.id not in assets}
-    return Context(tuple(assets.values()), chat, frozenset(roles))
+    return Context(tuple(assets.values()), found.chat, found.roles, found.running)
 
 
 KINDS: dict[AssetType, Kind] = {

@@ -3,7 +3,6 @@
 from functools import partial
 from uuid import UUID
 
-from backends.messages import find_running
 from handlers.context import KINDS, Context
 from handlers.elsewhere import ask_for_chat, is_elsewhere
 from handlers.frames import send_ws_message
@@ -23,7 +22,7 @@ async def get_chat(services: Services, sender: Sender, request: GetChat) -> None
     broker = services.backends.broker
     answer = partial(send_ws_message, broker, sender, WsRoutes.CHATS_GET, WsEvent.GET_CHAT, method=WsSendMethod.SENDER_ONLY)
     while True:
-        chat, _ = await read_chat(services, sender.user, request.id)
+        chat, context = await read_chat(services, sender.user, request.id)
         run = services.runs.in_chat(request.id)
         if run and run.holds and run.user_id != sender.user.id:  # its stream is not the sender's
             return answer(chat)
@@ -33,7 +32,7 @@ async def get_chat(services: Services, sender: Sender, request: GetChat) -> None
             return await run.tell(answer)
         if is_settled(chat):
             return answer(chat)
-        running = await find_running(services.backends.storage, request.id) if services.nodes.shared else None
+        running = context.running
         if running and is_elsewhere(services, running):
             if running.user_id != sender.user.id:
                 return answer(chat)

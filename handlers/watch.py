@@ -118,7 +118,7 @@ async def _tell_interrupted(services: Services, orphan: Stored) -> None:
         return
     if row and found:
         user = AuthenticatedUser(user_id, row["email"], row["name"] or row["email"], row["avatar_url"], expires_at=0)
-        send_ws_message(services.backends.broker, Sender(user, None), WsRoutes.CHATS_POST, WsEvent.COMPLETE, found[0])
+        send_ws_message(services.backends.broker, Sender(user, None), WsRoutes.CHATS_POST, WsEvent.COMPLETE, found.chat)
 
 
 async def _tell_later(services: Services, orphan: Stored) -> None:
