@@ -6,8 +6,6 @@ from typing import Protocol
 from uuid import UUID
 
 from limits import parse
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
 
 
 class RateLimit(Protocol):
@@ -20,19 +18,22 @@ class RateLimit(Protocol):
 class MemoryRateLimit:
     """A window of fixed length that opens with a user's first post, counted in this process.
 
-    Fixed, because its count and its end are exact; of the strategies of `limits` it is also the one whose memory
-    storage needs no thread per user to expire.
+    Fixed, because its count and its end are exact. A window that has ended is forgotten at the next post of anybody, so there
+    are as many as users who have posted within one.
     """
 
     def __init__(self, rate: str) -> None:
-        self._rate = parse(rate)
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
+        parsed = parse(rate)
+        self._most, self._seconds = parsed.amount, parsed.get_expiry()
+        self._windows: dict[UUID, tuple[float, int]] = {}  # when it opened and how many came, in the order of opening
 
     async def hit(self, user_id: UUID) -> int | None:
-        if await self._limiter.hit(self._rate, str(user_id)):
-            return None
-        window = await self._limiter.get_window_stats(self._rate, str(user_id))
-        return max(1, math.ceil(window.reset_time - time.time()))
+        now = time.monotonic()  # and not the wall clock: set back by an hour it would lengthen a minute by it
+        while self._windows and (oldest := next(iter(self._windows.items())))[1][0] <= now - self._seconds:
+            del self._windows[oldest[0]]
+        opened, count = self._windows.get(user_id, (now, 0))
+        self._windows[user_id] = opened, count + 1
+        return None if count < self._most else max(1, math.ceil(opened + self._seconds - now))
 
 
 class Quota(Protocol):

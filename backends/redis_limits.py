@@ -5,13 +5,10 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
 from uuid import UUID
 
 import anyio
 from limits import parse
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import FixedWindowRateLimiter
 from redis.asyncio import ConnectionPool, Redis
 
 from backends.limits import MemoryQuota, MemoryRateLimit
@@ -23,12 +20,29 @@ LEASE_S, RENEW_S = 30, 10.0  # a node that dies frees its users' shares within a
 MOST_LEFT = 10_000  # members that are still to be taken out: more of them expire by themselves
 MEMBERS_A_TURN = 200
 
+# Redis keeps all times by its machine's clock. When that is set back, what was to expire soon would stay for as long as it was
+# set back by; so what has longer to live than anything is given gets what is given.
+
+# KEYS: the count. ARGV: milliseconds. Named as the version before names it, which counts the same.
+HIT = """
+local count, left = redis.call('INCR', KEYS[1]), redis.call('PTTL', KEYS[1])
+if left < 0 or left > tonumber(ARGV[1]) then
+    redis.call('PEXPIRE', KEYS[1], ARGV[1])
+    left = tonumber(ARGV[1])
+end
+return {count, left}
+"""
+
 # KEYS: the members. ARGV: id, most, seconds.
 ENTER = """
 local now = redis.call('TIME')
+local latest = now[1] + ARGV[3]
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now[1])
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. latest, '+inf')) do
+    redis.call('ZADD', KEYS[1], latest, id)
+end
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) and redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then return 0 end
-redis.call('ZADD', KEYS[1], now[1] + ARGV[3], ARGV[1])
+redis.call('ZADD', KEYS[1], latest, ARGV[1])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """
@@ -65,20 +79,17 @@ class RedisRateLimit:
     """Windows as those of MemoryRateLimit, over all nodes."""
 
     def __init__(self, pool: ConnectionPool, rate: str) -> None:
-        pooled: dict[str, Any] = {"connection_pool": pool}
-        storage = RedisStorage("async+redis://", implementation="redispy", key_prefix="threadcast:limits", **pooled)
         self._rate = parse(rate)
-        self._limiter = FixedWindowRateLimiter(storage)
+        self._hit = Redis(connection_pool=pool).register_script(HIT)
         self._here = MemoryRateLimit(rate)
         self._line = _Line()
 
     async def hit(self, user_id: UUID) -> int | None:
         if self._line.is_good:
             with self._line.asking():
-                if await self._limiter.hit(self._rate, str(user_id)):
-                    return None
-                window = await self._limiter.get_window_stats(self._rate, str(user_id))
-                return max(1, math.ceil(window.reset_time - time.time()))
+                key = f"threadcast:limits:{self._rate.key_for(str(user_id))}"
+                count, left = await self._hit(keys=[key], args=[self._rate.get_expiry() * 1000])
+                return None if count <= self._rate.amount else max(1, math.ceil(left / 1000))
         return await self._here.hit(user_id)
 
 

@@ -1,7 +1,6 @@
 """How often and how much: exactly so, each user and each connection by themselves, and a refusal costs nothing."""
 
 import json
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
@@ -12,6 +11,7 @@ import anyio.lowlevel
 import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
+from backends import limits
 from backends.limits import FrameRate, MemoryQuota, MemoryRateLimit, Quota, RateLimit
 from backends.redis_limits import RedisRateLimit, open_redis_quota
 from backends.redis_link import open_pool
@@ -99,17 +99,44 @@ async def test_a_user_has_so_many_at_once_and_room_again_when_one_leaves(kind: s
         assert not await quota.enter(ALICE, "too many", 4)
 
 
-async def test_a_user_who_stays_away_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = MemoryRateLimit("1/second")
-    await limit.hit(ALICE)
-    storage = limit._limiter.storage
-    assert len(storage.expirations) == 1  # type: ignore[attr-defined]
-    later = time.time() + 5
-    monkeypatch.setattr("time.time", lambda: later)
-    for _ in range(3):  # the sweep runs beside the next hits
-        await limit.hit(BOB)
-        await anyio.lowlevel.checkpoint()
-    assert [key for key in storage.expirations if str(ALICE) in key] == []  # type: ignore[attr-defined]
+class Times:
+    """Both clocks of a process, to be set."""
+
+    def __init__(self) -> None:
+        self.now, self.wall = 0.0, 1e9
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.wall
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> Times:
+    times = Times()
+    monkeypatch.setattr(limits, "time", times)
+    return times
+
+
+async def test_a_user_who_stays_away_is_forgotten(times: Times) -> None:
+    limit = MemoryRateLimit("1/minute")
+    for number in range(100):
+        times.now += 1
+        await limit.hit(uuid(number))
+    assert list(limit._windows) == [uuid(number) for number in range(40, 100)]
+
+
+async def test_a_window_ends_when_it_said_whatever_the_wall_clock_does(times: Times) -> None:
+    limit = MemoryRateLimit("2/minute")
+    assert [await limit.hit(ALICE) for _ in range(3)] == [None, None, 60]
+    times.wall -= 3600
+    assert await limit.hit(ALICE) == 60
+    times.now += 59.5
+    assert [await limit.hit(BOB), await limit.hit(ALICE)] == [None, 1]
+    times.now += 0.5
+    assert [await limit.hit(ALICE) for _ in range(3)] == [None, None, 60]
+    assert [await limit.hit(BOB), await limit.hit(BOB)] == [None, 60]
 
 
 async def test_a_refused_post_reaches_its_sender_only_and_writes_nothing(settings: Settings) -> None:

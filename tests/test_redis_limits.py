@@ -5,10 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
+from limits import parse
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import FixedWindowRateLimiter
 
 from backends import redis_limits
 from backends.redis_limits import RedisQuota, RedisRateLimit, open_redis_quota
@@ -96,6 +100,32 @@ async def test_a_node_that_dies_frees_its_share_and_one_that_lives_keeps_it(
                 await anyio.lowlevel.checkpoint()
         await anyio.sleep(2.5)  # longer than a lease
         assert members(redis) == 2
+
+
+async def test_after_redis_clock_was_set_back_by_an_hour_nobody_is_refused_for_an_hour(redis: RedisServer) -> None:
+    async with aclosing(open_pool(redis.url, 16, 1.0)) as pool, quota(redis.url) as things:
+        limit = RedisRateLimit(pool, "1/minute")
+        assert await limit.hit(ALICE) is None
+        count = f"threadcast:limits:LIMITER/{ALICE}/1/1/minute"
+        assert redis.command("EXPIRE", count, "3660") == b":1\r\n"
+        answer = await limit.hit(ALICE)
+        assert answer is not None
+        assert 50 < answer <= 60
+        later = int(time.time()) + 3630
+        redis.command("ZADD", f"threadcast:{{{ALICE}}}:things", str(later), "dead")
+        assert not await things.enter(ALICE, "1", 1)
+        score = redis.command("ZSCORE", f"threadcast:{{{ALICE}}}:things", "dead")
+        assert float(score.split(b"\r\n")[1]) <= later - 3590
+
+
+async def test_a_node_of_the_version_before_counts_the_same_posts(redis: RedisServer) -> None:
+    async with aclosing(open_pool(redis.url, 16, 1.0)) as pool:
+        before: Any = {"implementation": "redispy", "key_prefix": "threadcast:limits", "connection_pool": pool}
+        older, rate = FixedWindowRateLimiter(RedisStorage("async+redis://", **before)), parse("3/minute")
+        limit = RedisRateLimit(pool, "3/minute")
+        assert await older.hit(rate, str(ALICE))
+        assert [await limit.hit(ALICE), await limit.hit(ALICE)] == [None, None]
+        assert not await older.hit(rate, str(ALICE))
 
 
 async def test_who_entered_during_an_outage_counts_afterwards_and_who_left_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
