@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 import anyio
+import hypothesis
 import pytest
 from starlette.datastructures import Secret
 from websockets.asyncio.client import connect
@@ -36,6 +37,9 @@ from tests.redis import RedisServer, redis_server
 from tests.world import ALICE, WORLD
 
 BOTH = ("sqlite", "postgres")
+# Hypothesis makes up the same cases on a busy machine as on a quiet one: no example has a time limit.
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 SECRET = Secret("a secret of the tests, of at least 32 characters")
 
 

@@ -47,5 +47,5 @@ class ChatLifeOnTwo(ChatLife):
 
 test_the_life_of_a_chat_in_any_order_on_two_nodes = ChatLifeOnTwo.TestCase
 ChatLifeOnTwo.TestCase.settings = hypothesis_settings(
-    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )

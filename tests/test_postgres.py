@@ -207,11 +207,18 @@ async def test_a_burial_that_waits_for_a_lock_holds_up_no_renewal(storage: Stora
 
 
 async def test_the_loser_of_a_deadlock_is_done_again(storage: Storage, settings: Settings, other: OnPostgres) -> None:
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(storage.write, rename(2), rename(1), rename(3))
-        await blocked(settings, 1)
-        await anyio.to_thread.run_sync(other.execute, f"UPDATE users SET name = 'other' WHERE id = '{uuid(2)}'")
-        other.connection.commit()
+    other.execute("SET deadlock_timeout = '1h'")  # whoever looks for a deadlock loses it: the other must not look
+    with opened(where(settings)) as third:  # holds ours back, so that the other waits for us before we wait for the other
+        third.execute("UPDATE users SET name = 'third' WHERE id = ?", [uuid(3)])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(storage.write, rename(2), rename(3), rename(1))
+            await blocked(settings, 1)
+            async with anyio.create_task_group() as winner:
+                theirs = partial(other.execute, "UPDATE users SET name = 'other' WHERE id = ?", [uuid(2)])
+                winner.start_soon(anyio.to_thread.run_sync, theirs)
+                await blocked(settings, 2)
+                third.connection.rollback()
+            other.connection.commit()
     assert [row["name"] for row in await storage.fetch_all(select(users.c.name))] == ["ours"] * 3
 
 

@@ -18,7 +18,6 @@ from tests.world import BOARD, BOB, FOREIGN_METRIC, MISSING, REVENUE
 
 FUZZ = hypothesis.settings(
     max_examples=200,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # one server for all examples is what is wanted
 )
 
