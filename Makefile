@@ -4,10 +4,11 @@ BIN := .venv/bin
 # Optional extras of setup.cfg, such as `make install EXTRAS=openai`.
 EXTRAS ?=
 MEASURE ?=
+FILES ?=
 URL ?= ws://127.0.0.1:8000/api/v1/ws
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test node test-page test-protocol examples screenshot stress faults cluster conformance bench chat stop model clean
+.PHONY: help install run test node test-page test-protocol luck examples screenshot stress faults cluster conformance bench chat stop model clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
@@ -55,6 +56,9 @@ node:
 
 test-protocol: node $(BIN)/.installed-protocol ## hold /asyncapi.json and /openapi.json against their judges, half a minute; needs node
 	$(BIN)/python -m tests.protocol
+
+luck: $(BIN)/.installed-dev ## all tests ten times beside busy loops, hours; FILES="tests/test_page.py --times 3" for some
+	$(BIN)/python -m tests.luck $(FILES)
 
 examples: $(BIN)/.installed-dev ## record the examples of /asyncapi.json and /openapi.json anew
 	$(BIN)/python -m tests.examples
