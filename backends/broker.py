@@ -8,6 +8,7 @@ from uuid import UUID
 
 from backends.frame import Frame
 from backends.resume import ResumeLimits, ResumeLog, Resumption
+from backends.streams import Streams
 from schemas.frames import WsResponseMessage, WsSendMethod
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class Broker(Protocol):
     """Carries messages to the connections of a user, each encoded once, and notices from node to node."""
 
     heard: Callable[[bytes], None]  # called with each notice of another node; to be set by whoever wants to hear them
+    streams: Streams  # that connections here have heard begin
 
     @property
     def connected(self) -> bool:
@@ -76,6 +78,12 @@ class Broker(Protocol):
     async def flush(self) -> None:
         """Wait, for some seconds at most, until what was published here has been put here, and sent on."""
 
+    async def caught_up(self) -> bool:
+        """Wait until all has been put here that other nodes had published when this was called. False if that is not known."""
+
+    def cut_user(self, user_id: UUID) -> None:
+        """Cut the user's connections here."""
+
 
 def audience(connections: Mapping[str, T], method: WsSendMethod, sender_id: str | None) -> Iterable[T]:
     """Whom a frame is for, of a user's connections by their ids."""
@@ -100,6 +108,7 @@ class MemoryBroker:
         self._users: dict[UUID, _User] = {}
         self._gone: dict[UUID, float] = {}  # since when, the longest first
         self.heard: Callable[[bytes], None] = lambda notice: None  # there are no others
+        self.streams = Streams()
 
     @property
     def connected(self) -> bool:
@@ -107,6 +116,13 @@ class MemoryBroker:
 
     async def flush(self) -> None:
         pass
+
+    async def caught_up(self) -> bool:
+        return True
+
+    def cut_user(self, user_id: UUID) -> None:
+        for subscriber in list(self._users[user_id].subscribers.values()) if user_id in self._users else ():
+            subscriber.cut()
 
     @asynccontextmanager
     async def subscribe(self, user_id: UUID, subscriber: Subscriber, since: str | None) -> AsyncIterator[Resumption | None]:
@@ -120,6 +136,8 @@ class MemoryBroker:
             yield user.log.resume(since) if user.log and since is not None else None
         finally:
             del user.subscribers[subscriber.id]
+            if not user.subscribers:
+                self.streams.forget(str(user_id))
             if not user.subscribers and user.log:
                 self._gone[user_id] = time.monotonic()
             elif not user.subscribers:

@@ -22,6 +22,7 @@ from backends.redis_link import Command, Link, beside
 from backends.redis_log import Channels, Logs, Place, Spoken
 from backends.redis_wire import Wire
 from backends.resume import ResumeLimits, Resumption
+from backends.streams import Streams
 from schemas.frames import WsResponseMessage, WsSendMethod
 
 QUEUE_BYTES = 16 * 2**20  # that wait for Redis: half a minute of some hundred streams, once their deltas are joined
@@ -44,7 +45,8 @@ class RedisBroker:
         self._logs = Logs(self.id, self._channels.frames, limits)
         self._limits = limits
         self._bound = bound
-        self._hearing = Hearing(self.id)
+        self.streams = Streams()
+        self._hearing = Hearing(self.id, self.streams)
         self._users = self._hearing.users
         self._number = 0  # of the last frame that was published here
         self._unheard = Unheard()
@@ -68,24 +70,39 @@ class RedisBroker:
 
     async def _resume(self, key: str, user: Listeners, ear: Ear, since: str) -> Resumption:
         places: list[Place] = []
+        before: list[Spoken] = []
         answered = anyio.Event()
 
         def answer(reply: list[object] | None) -> None:
             if reply and (place := Place.of(reply)):
                 self._logs.see(place.offset)
                 places.append(place)
+                if since and place.whole:
+                    self._remember([*reversed(before), *place.entries])
                 ear.begin(place.offset, place.fence)  # at once: the next frame may be there already
                 if user.seen is None and len(user.ears) == 1:
                     user.seen = place.offset
             answered.set()
 
         ear.held = []
+        if back := self._logs.read_back(key, since):
+            self.wire.order(Order(back, lambda reply: before.extend(Spoken.read(reply or [])), READ_BYTES))
         self.wire.order(Order(self._logs.read(key, since), answer, READ_BYTES))
         await answered.wait()
         held, ear.held = ear.held, None
         if not places:  # this epoch is nobody's: from here nobody can resume
             return Resumption(uuid4().hex[:16], user.seen or 0, not since, held)
         return places[0].resumption(since, held)
+
+    def _remember(self, told: list[Spoken]) -> None:
+        """A connection that has been told these, and no more yet, is in the middle of the streams that they leave open."""
+        streams = Streams()
+        for it in told:
+            if it.method is WsSendMethod.ALL:
+                streams.hear(it.user_id, it.node, it.text, it.sender_id)
+        for stream in streams:
+            if stream.node != self.id and not stream.is_doubtful:
+                self.streams.remember(stream.user_id, stream.chat_id, stream.message_id)
 
     def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
         frame, method = Frame(message), message.send_method
@@ -111,6 +128,14 @@ class RedisBroker:
             told = self.id.encode() + b" " + notice
             self.wire.order(Order(("PUBLISH", self._channels.notices, told), size=len(told) + OVERHEAD))
         return self.connected
+
+    def cut_user(self, user_id: UUID) -> None:
+        if user := self._users.get(str(user_id)):
+            for ear in user.ears.values():
+                ear.subscriber.cut()
+
+    async def caught_up(self) -> bool:
+        return await self.wire.caught_up()
 
     async def flush(self) -> None:
         with anyio.move_on_after(FLUSH_S):

@@ -9,6 +9,7 @@ from backends.frame import Frame
 from backends.outgoing import Outgoing
 from backends.redis_link import Link
 from backends.redis_log import Logs, Place, Spoken
+from backends.streams import Streams
 from schemas.frames import WsSendMethod
 
 USERS_A_READ = 16
@@ -110,10 +111,11 @@ class Hearing:
     `late`: who came while there was no link. It is not known what they have heard elsewhere.
     """
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, streams: Streams) -> None:
         self.users: dict[str, Listeners] = {}
         self.late: set[Ear] = set()
         self._node = node
+        self._streams = streams
         self._numbers: dict[str, int] = {}
 
     def enter(self, key: str, ear: Ear, *, is_late: bool) -> Listeners:
@@ -131,6 +133,7 @@ class Hearing:
         self.late.discard(ear)
         if not user.ears:
             del self.users[key]
+            self._streams.forget(key)
         return not user.ears
 
     def kept(self) -> list[str]:
@@ -146,13 +149,21 @@ class Hearing:
         self._numbers[it.node] = it.number
         user = self.users.get(it.user_id)
         if user and it.offset > user.caught:
+            self._tell(user, it)
+
+    def _tell(self, user: Listeners, it: Spoken) -> None:
+        if it.method is not WsSendMethod.ALL or self._streams.hear(it.user_id, it.node, it.text, it.sender_id):
             user.tell(it.frame(), it, numbered_only=False)
+        else:
+            user.seen = max(user.seen or 0, it.offset)
 
     async def read_missed(self, link: Link, logs: Logs, is_same_life: bool) -> None:
         """Tell what others have said while there was no link. Who came meanwhile is cut, and whose log does not reach back.
 
         Another Redis knows nothing of before; but the nodes tell it again what they have told lately.
         """
+        if not is_same_life:
+            self._streams.miss()
         done: set[Listeners] = set()
         while batch := [(key, user) for key, user in self.users.items() if user not in done][:USERS_A_READ]:
             answers = await link.ask([logs.read_all(key, user.seen or 0) for key, user in batch])
@@ -171,5 +182,5 @@ class Hearing:
         for ear in cut:
             ear.subscriber.cut()
         for it in news:
-            user.tell(it.frame(), it, numbered_only=False)
+            self._tell(user, it)
         user.seen = user.caught = place.offset

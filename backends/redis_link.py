@@ -77,6 +77,9 @@ class Link:
         self._asking = asking
         self._listening = listening
         self._pings = 0  # since anything was heard
+        self._sent = 0  # pings, of all
+        self._ponged = 0
+        self._pong = anyio.Event()
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
         """The answers, after one round trip."""
@@ -99,9 +102,19 @@ class Link:
             self._pings = 0
             if answer[0] == b"message":
                 yield answer[1], answer[2]
+            elif answer[0] == b"pong":
+                self._ponged += 1
+                self._pong.set()
             count += 1
             if count % MESSAGES_A_TURN == 0:
                 await anyio.lowlevel.checkpoint()
+
+    async def caught_up(self) -> None:
+        """Wait until `messages` has had all that was published before this was called: Redis answers the next ping after it."""
+        number = self._sent + 1
+        while self._ponged < number:
+            self._pong = anyio.Event()
+            await self._pong.wait()
 
     async def watch(self) -> None:
         """Raises TimeoutError when nothing can be heard any more. An idle connection that is dead says nothing by itself."""
@@ -110,6 +123,7 @@ class Link:
             if self._pings >= UNANSWERED:
                 raise TimeoutError
             self._pings += 1
+            self._sent += 1
             await self._listening.send_command("PING", check_health=False)
 
 

@@ -1,7 +1,7 @@
 """What is kept of a user in Redis, as a node writes and reads it. `redis_scripts.py` says what there is."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from backends.frame import Frame, joined_frames
 from backends.outgoing import Order, Outgoing
@@ -13,6 +13,7 @@ from schemas.frames import WsSendMethod
 EPOCH = 16  # characters of one
 OFFSET = 16  # digits of one, at most
 NO_EPOCH = "-"
+READ_BACK = 16  # frames before the place of one that resumes: by default a user's runs at once, and as many again
 
 METHODS = {method.value.encode(): method for method in WsSendMethod}
 
@@ -36,6 +37,11 @@ class Spoken(NamedTuple):
         sender = None if sender_id == b"-" else sender_id.decode()
         offset = int(id.partition(b"-")[0])
         return cls(offset, node.decode(), int(number), user_id.decode(), METHODS[method], sender, text)
+
+    @classmethod
+    def read(cls, entries: "list[Any]") -> "list[Spoken]":
+        """Entries of a log, as Redis answers them."""
+        return [cls.kept(id, fields[1]) for id, fields in entries]
 
     @classmethod
     def published(cls, data: bytes) -> "Spoken":
@@ -65,8 +71,7 @@ class Place(NamedTuple):
         """None: there is none."""
         match answer:
             case [bytes(epoch), bytes(offset), int(whole), bytes(fence), list(entries)]:
-                read = [Spoken.kept(id, fields[1]) for id, fields in entries]
-                return cls(epoch.decode(), int(offset), bool(whole), int(fence), read)
+                return cls(epoch.decode(), int(offset), bool(whole), int(fence), Spoken.read(entries))
             case _:
                 return None
 
@@ -125,6 +130,13 @@ class Logs:
         if since and not (len(epoch) == EPOCH and offset.isascii() and offset.isdigit() and len(offset) <= OFFSET):
             epoch, offset = NO_EPOCH, "0"
         return self._read(user_id, epoch, offset or "0")
+
+    def read_back(self, user_id: str, since: str) -> Command | None:
+        """The last frames up to `since`, the newest first. None when it is not in the middle of anything."""
+        _, _, offset = since.rpartition(":")
+        if not (offset.isascii() and offset.isdigit() and len(offset) <= OFFSET and int(offset)):
+            return None
+        return ("XREVRANGE", self._keys(user_id)[1], f"{int(offset)}-0", "-", "COUNT", READ_BACK)
 
     def read_all(self, user_id: str, after: int) -> Command:
         """What came after this offset, of any epoch, and as much as is known. Answered with a Place, if there is one."""

@@ -21,6 +21,7 @@ from backends.redis_sent import Sent
 
 BATCH = 500  # commands in one round trip
 BATCH_BYTES = 2**20
+CAUGHT_UP_S = 3.0  # for the answer to a ping, which is sent each second
 LOOK_S = 0.1  # until it is looked again whether claims are sure
 SETTLE_S = 3.5  # for which a new link waits for that: a node renews its lease every three
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between tries to reconnect; a lost end is to be told within 5 s
@@ -74,6 +75,7 @@ class Wire:
         self._number = 0  # of the last frame that was sent
         self._wake = anyio.Event()
         self._too_slow = anyio.Event()
+        self._link: Link | None = None  # the last one that was up
 
     @property
     def is_idle(self) -> bool:
@@ -100,6 +102,15 @@ class Wire:
         """It does not keep up with us: as bad as none."""
         self._too_slow.set()
         self._lose("too slow")
+
+    async def caught_up(self) -> bool:
+        """Wait until all that was published before has been heard. False when the link is down, or goes down meanwhile."""
+        link = self._link
+        if not (self.connected and link):
+            return False
+        with anyio.move_on_after(CAUGHT_UP_S) as scope:
+            await link.caught_up()
+        return self.connected and self._link is link and not scope.cancelled_caught
 
     async def run(self) -> None:
         """Keep a link up, for ever."""
@@ -135,6 +146,7 @@ class Wire:
             self._node.dropped(losers)
         self._life = life
         self._too_slow = anyio.Event()
+        self._link = link
         self.connected = True
         self._sent.begin_with(self._node.found())
         self._wake.set()

@@ -152,7 +152,7 @@ messages = sa.Table(
     sa.Column("final_reasoning_message", sa.Text),
     sa.Column("is_completed", sa.Boolean, nullable=False),
     sa.Column("created_by", Guid, sa.ForeignKey("users.id"), nullable=False),
-    sa.Column("owner", Guid),  # the node that answers it, or has; or a closing of what nobody did
+    sa.Column("owner", Guid),  # the node that answers it, or has; or who tells the end in its place
     sa.Column("run", Guid),  # a token of the one run that answers it
     _moment("created_at"),
     _moment("updated_at"),

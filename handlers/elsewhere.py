@@ -112,6 +112,8 @@ async def follow(services: Services, sender: Sender, running: Stored) -> bool:
         while True:
             ended = services.others.end_in(running.chat_id)
             now = await find_message(services.backends.storage, running.id)
+            if question.told:
+                _remember(services, running)
             if now is None or now.node is None or (question.told and services.runs.interrupted):
                 return question.told
             if services.runs.interrupted:
@@ -129,4 +131,11 @@ async def ask_for_chat(services: Services, sender: Sender, running: Stored) -> b
         if tell_ask(services, running, question, "getChat", sender):
             with anyio.move_on_after(ASK_S):
                 await question.answered.wait()
+        if question.told:
+            _remember(services, running)
         return question.told if question.answered.is_set() else None
+
+
+def _remember(services: Services, running: Stored) -> None:
+    """The sender has been told the middle of this stream, and is to be told its end."""
+    services.backends.broker.streams.remember(running.user_id, running.chat_id, running.id)

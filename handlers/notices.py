@@ -13,6 +13,7 @@ import msgspec
 from backends.messages import Stored
 from handlers.frames import send_ws_message
 from handlers.others import Question
+from handlers.runs import Run
 from handlers.services import Sender, Services
 from schemas.chats import ChatWithMessages
 from schemas.events import WsEvent
@@ -47,9 +48,15 @@ class Answered(msgspec.Struct, tag="answered", frozen=True):
 
 
 class Ended(msgspec.Struct, tag="ended", frozen=True):
-    """To whoever waits for it: what was being answered in this chat has ended."""
+    """To whoever waits for it: what was being answered in this chat has ended.
+
+    With `failed`, the error that this node tells the user next, on all connections, is the end of this message's stream.
+    """
 
     chat_id: UUID
+    message_id: UUID | None = None
+    user_id: UUID | None = None
+    failed: bool = False
 
 
 Notice = Stop | Ask | Answered | Ended
@@ -75,6 +82,18 @@ def tell_end(services: Services, chat_id: UUID) -> None:
         _tell(services, Ended(chat_id))
 
 
+def tell_run_ended(services: Services, run: Run, lost: bool) -> None:
+    """The same of a run of this node, before its end is told. It is told here, unless the run was lost to another node."""
+    if not services.nodes.shared:
+        return
+    streams = services.backends.broker.streams
+    if lost:
+        streams.remember(run.user_id, run.chat_id, run.message_id)
+    else:
+        streams.end(run.user_id, run.message_id)
+    _tell(services, Ended(run.chat_id, run.message_id, run.user_id, failed=not lost and run.end is None))
+
+
 def hear(services: Services, data: bytes) -> None:
     """Do what another node's notice asks for. Neither waits nor raises."""
     try:
@@ -93,6 +112,8 @@ def hear(services: Services, data: bytes) -> None:
             services.others.answered(question_id, told)
         case Ended(chat_id):
             services.others.ended(chat_id)
+            if notice.failed and notice.message_id and notice.user_id:
+                services.backends.broker.streams.failing(notice.user_id, notice.message_id)
 
 
 async def _answer(services: Services, ask: Ask) -> None:

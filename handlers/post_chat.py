@@ -17,7 +17,7 @@ from handlers.elsewhere import MessageTaken, Patience, is_elsewhere
 from handlers.finish_chat import LeaseLost, finish_chat
 from handlers.get_chat import read_chat
 from handlers.initialize_chat import editable_chat, initialize_chat
-from handlers.notices import tell_end
+from handlers.notices import tell_run_ended
 from handlers.open_asset import open_asset
 from handlers.run_agent import run_agent, send_all
 from handlers.runs import INTERRUPTED, Channel, Run
@@ -120,16 +120,18 @@ async def _look_up(
     bind_contextvars(chat=str(run.chat_id))
     async with services.runs.turn(run):
         context, transcript = await initialize_chat(services, run, request, user, patience)
+        lost = False
         try:
             run.end = await _run(services, run, request, context, transcript)
             return Ran(run.end)
         except LeaseLost:
+            lost = True
             _ended(services, "lost")
             with suppress(Exception):  # only a post that came over HTTP wants it
                 run.end, _ = await read_chat(services, user, run.chat_id)
             return Closed(run.end)
         finally:
-            tell_end(services, run.chat_id)
+            tell_run_ended(services, run, lost)
 
 
 async def _run(
@@ -137,6 +139,8 @@ async def _run(
 ) -> ChatWithMessages:
     await send_all(run.tx, transcript, [(transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT)])
     run.begin(transcript)
+    if services.nodes.shared:
+        services.backends.broker.streams.begin(run.user_id, run.chat_id, run.message_id)
     files = context.assets[:1] if request.asset_id else ()
     try:
         has_ended = await _answer(services, run, transcript, request, context)

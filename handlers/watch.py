@@ -10,15 +10,13 @@ import anyio
 from anyio.abc import TaskGroup
 
 from backends import nodes
-from backends.accounts import find_user
-from backends.chats import find_chat
 from backends.messages import Stored, find_message, finish_orphans
 from handlers.frames import send_ws_message
 from handlers.notices import hear, tell_end
 from handlers.services import Sender, Services
+from handlers.untold import find_chat_of, tell_untold
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes
-from schemas.users import AuthenticatedUser
 
 LEAVE_S = 3.0  # for saying that this node goes
 LOOKS = 10  # for a closing whose answer was lost: by then the database has done or ended what it was asked
@@ -34,6 +32,7 @@ async def enter(services: Services, essential: TaskGroup) -> None:
         services.backends.broker.heard = partial(hear, services)
         essential.start_soon(_keep_lease, services)
         essential.start_soon(_keep_watch, services)
+        essential.start_soon(_keep_ends_told, services)
 
 
 async def leave(services: Services) -> None:
@@ -66,6 +65,11 @@ async def _keep_watch(services: Services) -> None:
         await close_orphans(services)
 
     await _every(look, "the other nodes could not be looked at")
+
+
+async def _keep_ends_told(services: Services) -> None:
+    """Look for ends that were stored and not told, for ever."""
+    await _every(partial(tell_untold, services), "streams without an end could not be looked up")
 
 
 async def close_orphans(services: Services, chat_id: UUID | None = None) -> int:
@@ -109,16 +113,16 @@ async def _tell_closed(services: Services, me: UUID, orphan: Stored) -> None:
 
 
 async def _tell_interrupted(services: Services, orphan: Stored) -> None:
-    storage, user_id = services.backends.storage, orphan.user_id
     try:
-        row, found = await find_user(storage, user_id), await find_chat(storage, user_id, orphan.chat_id)
+        stored = await find_chat_of(services, orphan.user_id, orphan.chat_id)
     except Exception:  # it is closed, so nobody else will tell it
         logger.warning("the end of message %s is told later", orphan.id, exc_info=True)
         services.tasks.start_soon(_tell_later, services, orphan)
         return
-    if row and found:
-        user = AuthenticatedUser(user_id, row["email"], row["name"] or row["email"], row["avatar_url"], expires_at=0)
-        send_ws_message(services.backends.broker, Sender(user, None), WsRoutes.CHATS_POST, WsEvent.COMPLETE, found.chat)
+    if stored:
+        user, chat = stored
+        services.backends.broker.streams.end(orphan.user_id, orphan.id)
+        send_ws_message(services.backends.broker, Sender(user, None), WsRoutes.CHATS_POST, WsEvent.COMPLETE, chat)
 
 
 async def _tell_later(services: Services, orphan: Stored) -> None:

@@ -11,6 +11,7 @@ from tests import nodes
 from tests.befallen import befallen, killed
 from tests.mishaps import MISHAPS
 from tests.stress import SEED, Scenario, play
+from tests.untold import killed_untold, restarted_untold
 
 FAULTS: dict[str, Scenario] = {
     "cut, and on at either node": partial(nodes.moving, users=10, cuts=20, seed=SEED),
@@ -18,6 +19,8 @@ FAULTS: dict[str, Scenario] = {
     "one limit over both": partial(nodes.limited, posts=20),
     "rolling restart under load": partial(nodes.rolled, users=10, posts=8),
     "kill -9 of a node": partial(killed, users=20, within=25),
+    "killed between its commit and telling": partial(killed_untold, users=20, within=25),
+    "restarted while Redis is away": partial(restarted_untold, users=20, within=15),
     **{
         f"{what} for {seconds} s": partial(befallen, users=10, fault=partial(fault, seconds=seconds), whole=whole)
         for seconds in (1, 30)

@@ -19,7 +19,7 @@ from backends.agent import Agent
 from backends.broker import Claim, MemoryBroker
 from backends.resume import ResumeLimits
 from backends.storage import Change, Row, Storage
-from schemas.frames import WsResponseMessage
+from schemas.frames import WsResponseMessage, WsSendMethod, encode
 from settings import Settings
 from tests.client import Client, Frame, fold, is_end, unsettled
 from tests.conftest import House, open_house
@@ -43,7 +43,18 @@ class LinkedBroker(MemoryBroker):
     def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
         super().publish(user_id, message, sender_id)
         said = deepcopy(message)
-        self._send(lambda peer: MemoryBroker.publish(peer, user_id, said, sender_id))
+
+        def deliver(peer: LinkedBroker) -> None:
+            if claim is None or claim.is_sure:
+                peer._hear(str(id(self)), user_id, said, sender_id)
+
+        self._send(deliver)
+
+    def _hear(self, node: str, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
+        is_here = user_id in self._users and self._users[user_id].subscribers
+        is_for_all = message.send_method is WsSendMethod.ALL
+        if not (is_here and is_for_all) or self.streams.hear(str(user_id), node, encode(message), sender_id):
+            MemoryBroker.publish(self, user_id, message, sender_id)
 
     def tell(self, notice: bytes) -> bool:
         if self.cut:

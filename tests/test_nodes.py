@@ -15,6 +15,7 @@ from tests.client import fold, is_end, unsettled
 from tests.cluster import cluster
 from tests.crowd import LONGEST_S, crowd, opened, post
 from tests.mishaps import MISHAPS
+from tests.untold import killed_untold, restarted_untold
 
 pytestmark = pytest.mark.timeout(120)  # a node is taken for dead after ten seconds, not sooner
 
@@ -72,6 +73,16 @@ async def test_workers_share_a_port_their_users_and_a_stop(tmp_path: Path) -> No
 
 async def test_a_killed_nodes_runs_are_closed_and_told_by_the_other(tmp_path: Path) -> None:
     await killed(tmp_path, users=4, within=25)
+
+
+async def test_an_end_that_a_node_had_stored_and_not_told_when_it_was_killed_is_told_by_the_other(tmp_path: Path) -> None:
+    await killed_untold(tmp_path, users=3, within=25)
+
+
+async def test_an_end_that_a_node_told_while_redis_was_away_before_it_was_restarted_is_told_by_the_other(
+    tmp_path: Path,
+) -> None:
+    await restarted_untold(tmp_path, users=3, within=15)
 
 
 @pytest.mark.parametrize("name", MISHAPS)

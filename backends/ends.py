@@ -1,0 +1,63 @@
+"""Ends of messages as the database has them, for nodes that tell an end in the place of the node that stored it.
+
+The owner of a finished message is who tells its end. Whoever tells it instead becomes the owner first: of several nodes one
+does, and a node that comes back after all sees that the end is not its own to tell any more.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID, uuid4
+
+from sqlalchemy import bindparam, or_, select, update
+
+from backends.messages import owned, unfinished
+from backends.storage import Storage
+from backends.tables import messages, nodes
+
+AT_ONCE = 64  # messages that one query is about: ends that are overdue are few
+
+RUNNING = select(messages.c.id, messages.c.chat_id, messages.c.created_by).where(unfinished)
+ENDS = (
+    select(messages.c.id, messages.c.owner, messages.c.is_completed, nodes.c.id.label("node"))
+    .join(nodes, nodes.c.id == messages.c.owner, isouter=True)
+    .where(or_(*(messages.c.id == bindparam(f"id{number}") for number in range(AT_ONCE))))
+)
+TAKE_OVER = update(messages).where(messages.c.id == bindparam("message"), ~unfinished, owned)
+
+
+class Running(NamedTuple):
+    """What is being answered now, by all nodes: message ids, and each chat with the user whose message it is."""
+
+    messages: set[UUID]
+    chats: set[tuple[UUID, UUID]]
+
+
+class End(NamedTuple):
+    """Whose message it is, whether that is a node that lives, and whether the message is finished."""
+
+    owner: UUID | None
+    is_alive: bool
+    is_stored: bool
+
+
+async def find_all_running(storage: Storage) -> Running:
+    """Few messages are ever unfinished, and an index has those."""
+    found = await storage.fetch_all(RUNNING)
+    return Running({row["id"] for row in found}, {(row["chat_id"], row["created_by"]) for row in found})
+
+
+async def find_ends(storage: Storage, message_ids: Sequence[UUID]) -> dict[UUID, End]:
+    """Of those messages that there still are."""
+    ends: dict[UUID, End] = {}
+    for start in range(0, len(message_ids), AT_ONCE):
+        some = message_ids[start : start + AT_ONCE]
+        wanted = {f"id{number}": some[min(number, len(some) - 1)] for number in range(AT_ONCE)}
+        for row in await storage.fetch_all(ENDS, **wanted):
+            ends[row["id"]] = End(row["owner"], row["node"] is not None, row["is_completed"])
+    return ends
+
+
+async def take_over(storage: Storage, message_id: UUID, owner: UUID | None) -> bool:
+    """Become who tells the end of this message. False when its owner is another one by now."""
+    taken = uuid4()  # and no node's id, nor a run's: a run that comes back sees that its end is not its own any more
+    return await storage.write(only_if=(TAKE_OVER, {"message": message_id, "of": owner, "owner": taken, "run": taken}))

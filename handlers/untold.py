@@ -1,0 +1,88 @@
+"""The ends of streams that are stored and were not told here: looked up, and told by one of the nodes.
+
+What keeps an end from being told twice: its owner is given the time that a frame takes, or until it is seen to be dead; all
+that the other nodes have published is heard first; and of the nodes that would tell it then, one becomes the message's owner.
+"""
+
+import logging
+from uuid import UUID
+
+from backends.accounts import find_user
+from backends.chats import find_chat
+from backends.ends import End, Running, find_all_running, find_ends, take_over
+from backends.streams import STORED_END, Stream, Streams
+from handlers.frames import send_ws_message
+from handlers.services import Sender, Services
+from schemas.chats import ChatWithMessages
+from schemas.events import WsEvent
+from schemas.frames import WsRoutes
+from schemas.users import AuthenticatedUser
+
+# Looks at an end, one each `nodes.RENEW_S`: for whoever closes a dead node's run tells it in that time.
+LOOKS = 2
+# The same for the end of a node that lives, when the Redis has been lost that may have been told it: that node tells the next
+# Redis what it has told in its last seconds, as soon as it reaches it. 60 s with the pauses between tries.
+LOOKS_AT_LIVING = 20
+
+logger = logging.getLogger("threadcast")
+
+
+async def tell_untold(services: Services) -> None:
+    """Tell the stored ends of the streams that have fallen silent here. To be called at intervals."""
+    streams, storage = services.backends.broker.streams, services.backends.storage
+    silent = streams.silent()
+    if not silent:
+        return
+    running = await find_all_running(storage)
+    ended = [stream for stream in silent if not _goes_on(stream, running)]
+    ends = await find_ends(storage, [UUID(stream.message_id) for stream in ended]) if ended else {}
+    overdue = [stream for stream in ended if _is_overdue(streams, stream, ends.get(UUID(stream.message_id)), running)]
+    if overdue and await services.backends.broker.caught_up():
+        for stream in overdue:
+            if stream in streams:  # still
+                await _tell(services, stream, UUID(stream.user_id), UUID(stream.message_id))
+
+
+def _goes_on(stream: Stream, running: Running) -> bool:
+    if UUID(stream.message_id) not in running.messages:
+        return False
+    stream.looks = 0
+    return True
+
+
+def _is_overdue(streams: Streams, stream: Stream, end: End | None, running: Running) -> bool:
+    """Whether the stream has an end, and whoever is to tell it does not."""
+    user_id = UUID(stream.user_id)
+    if end is None:  # discarded: whoever did so has told the chat as it is without the message
+        streams.end(user_id, UUID(stream.message_id))
+    if end is None or not end.is_stored:
+        return False
+    stream.looks = stream.looks + 1 if stream.looks and stream.owner == end.owner else 1
+    stream.owner = end.owner
+    if (UUID(stream.chat_id), user_id) in running.chats:  # another stream is changing the chat, which would be told without it
+        return False
+    return stream.looks >= LOOKS_AT_LIVING and stream.has_gap if end.is_alive else stream.looks >= LOOKS
+
+
+async def _tell(services: Services, stream: Stream, user_id: UUID, message_id: UUID) -> None:
+    broker = services.backends.broker
+    stored = None if stream.is_doubtful else await find_chat_of(services, user_id, UUID(stream.chat_id))
+    if stored is None:
+        logger.warning("an end cannot be told: connections are closed", extra={"answer": stream.message_id})
+        broker.streams.end(user_id, message_id)
+        broker.cut_user(user_id)
+    elif await take_over(services.backends.storage, message_id, stream.owner):
+        logger.warning("the end of another node's run is told", extra={"answer": stream.message_id})
+        user, chat = stored
+        broker.streams.end(user_id, message_id)
+        sender = Sender(user, STORED_END + stream.message_id)
+        send_ws_message(broker, sender, WsRoutes.CHATS_POST, WsEvent.COMPLETE, chat)
+
+
+async def find_chat_of(services: Services, user_id: UUID, chat_id: UUID) -> tuple[AuthenticatedUser, ChatWithMessages] | None:
+    """The user, and the chat as it is stored. None: it is not the user's to see any more."""
+    storage = services.backends.storage
+    row, found = await find_user(storage, user_id), await find_chat(storage, user_id, chat_id)
+    if not (row and found):
+        return None
+    return AuthenticatedUser(user_id, row["email"], row["name"] or row["email"], row["avatar_url"], expires_at=0), found.chat
