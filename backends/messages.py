@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from backends.storage import Change, Row, Storage
 from backends.tables import chats, messages, messages_to_files, nodes
@@ -29,6 +29,10 @@ UPDATE_CHAT = update(chats).where(chats.c.id == bindparam("chat"))
 UPDATE_CHAT_SEEN = UPDATE_CHAT.where(chats.c.updated_at == bindparam("seen"))
 NAME_CHAT = UPDATE_CHAT.where(chats.c.title == "")
 UPDATE_MESSAGE = update(messages).where(messages.c.id == bindparam("message"))
+PLACE = select(messages.c.position).where(messages.c.id == bindparam("message")).scalar_subquery()
+after = messages.c.chat_id == bindparam("chat"), messages.c.position > PLACE
+DISCARD_LINKS_AFTER = delete(messages_to_files).where(messages_to_files.c.message_id.in_(select(messages.c.id).where(*after)))
+DISCARD_AFTER = delete(messages).where(*after)
 owned = messages.c.owner.is_not_distinct_from(bindparam("of", type_=messages.c.owner.type))
 FINISH = UPDATE_MESSAGE.where(unfinished, owned)
 
@@ -88,9 +92,14 @@ async def add_message(
 async def replace_message(
     storage: Storage, chat: ChatWithMessages, message: ChatMessage, owner: UUID, seen: datetime | None
 ) -> bool:
-    """Discard what was answered to a message, and store what it asks now. False when the chat has been updated since."""
+    """Discard what was answered to a message and all that came after it, and store what it asks now.
+
+    False, and nothing is changed, when the chat has been updated since it was `seen` with that time.
+    """
     again = {"message": message.id, "owner": owner, **_unanswered(message)}
-    return await storage.write((UPDATE_MESSAGE, again), only_if=_touch(chat, seen))
+    place = {"chat": chat.id, "message": message.id}
+    discard = (DISCARD_LINKS_AFTER, place), (DISCARD_AFTER, place)
+    return await storage.write(*discard, (UPDATE_MESSAGE, again), only_if=_touch(chat, seen))
 
 
 async def finish_message(

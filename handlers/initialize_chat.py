@@ -6,13 +6,13 @@ from uuid import UUID
 from backends.messages import add_message, create_chat, replace_message
 from backends.storage import Conflict
 from handlers.context import KINDS, Context
-from handlers.elsewhere import Patience
+from handlers.elsewhere import MessageTaken, Patience
 from handlers.gate import RESTARTING
 from handlers.get_chat import is_settled, read_chat
 from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
-from schemas.assets import EDITING_ROLES
+from schemas.assets import CHAT, EDITING_ROLES
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages
 from schemas.errors import ServiceUnavailable, Unauthorized
 from schemas.requests import ChatCreateNewChat
@@ -24,20 +24,23 @@ async def initialize_chat(
 ) -> tuple[Context, Transcript]:
     """Store an unanswered message: the first of a new chat, a new one of the context's chat, or one of its own again.
 
-    While another node answers in the chat this waits. Raises MessageTaken when another node has stored the message itself.
+    While another node answers in the chat this waits. Raises MessageTaken when another node has stored the message itself,
+    and it is not to be replaced.
     """
     while True:
         ended = services.others.end_in(run.chat_id)
         context = await _load_context(services, request, user)
         if run.lease.lost:
             raise ServiceUnavailable(RESTARTING)
+        if request.once and context.chat and run.message_id in context.chat.messages:
+            raise MessageTaken
         if context.chat and not is_settled(context.chat):
             await patience.wait_for_turn(ended)
             continue
         run.holds = True
         try:
-            if transcript := await _store(services, run, request, user, context):
-                return context, transcript
+            if stored := await _store(services, run, request, user, context):
+                return stored
             run.holds = False
             patience.lose()
         except Conflict as conflict:
@@ -63,25 +66,37 @@ async def _load_context(services: Services, request: ChatCreateNewChat, user: Au
 
 async def _store(
     services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context
-) -> Transcript | None:
+) -> tuple[Context, Transcript] | None:
     """None when another node has been faster: what was loaded is not how the chat stands."""
     storage, owner = services.backends.storage, run.lease.id
     message = _message(run.message_id, request, user)
     if context.chat is None:
         chat = _chat(run.chat_id, user, message, title="" if request.prompt else f"View {context.assets[0].name}")
         await create_chat(storage, chat, message, user, owner)
-        return Transcript(chat, message)
+        return context, Transcript(chat, message)
     chat = context.chat
     seen = chat.updated_at if services.nodes.shared else None  # alone, a run has the chat for itself
     chat.updated_at = message.created_at
     if before := chat.messages.get(message.id):
         message.created_at = before.created_at
+        discarded = _discard_after(chat, message.id)
         stored = await replace_message(storage, chat, message, owner, seen)
+        if stored and discarded:  # the chat is no longer about what only those were about
+            context = await KINDS[CHAT].load(storage, user.id, chat.id)
     else:
         chat.message_ids.append(message.id)
         stored = await add_message(storage, chat, message, user, owner, seen)
     chat.messages[message.id] = message
-    return Transcript(chat, message) if stored else None
+    return (context, Transcript(chat, message)) if stored else None
+
+
+def _discard_after(chat: ChatWithMessages, message_id: UUID) -> list[UUID]:
+    """Take out the messages that answered something that is no longer said, and return their ids."""
+    end = chat.message_ids.index(message_id) + 1
+    chat.message_ids, discarded = chat.message_ids[:end], chat.message_ids[end:]
+    for id in discarded:
+        del chat.messages[id]
+    return discarded
 
 
 def _message(id: UUID, request: ChatCreateNewChat, user: AuthenticatedUser) -> ChatMessage:

@@ -26,7 +26,7 @@ from handlers.transcript import Transcript
 from handlers.validate import validate
 from schemas.assets import Asset
 from schemas.chats import ChatWithMessages
-from schemas.errors import NotFound, TooManyRequests
+from schemas.errors import NotFound, ServiceUnavailable, TooManyRequests
 from schemas.events import ThreadEvent
 from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
@@ -88,11 +88,13 @@ async def post_chat_handler(
             if other.begun.is_set():
                 raise NotFound
             await other.begun.wait()  # a retry that is being looked up: it is of no chat yet, and will be no run
-        elif request.chat_id:  # to be replaced
+        elif request.chat_id and not request.once:  # to be replaced
             other.stop()
             await other.ended.wait()
         else:
             await other.begun.wait()
+            if other.refused:
+                raise ServiceUnavailable(other.refused)
             if other.transcript and not other.ended.is_set():
                 return Joined(other)
     with services.runs.entered(run):
@@ -108,9 +110,10 @@ async def _look_up(
     if request.message_id and (stored := await find_message(services.backends.storage, run.message_id)):
         if stored.user_id != user.id or request.chat_id not in (None, stored.chat_id):
             raise NotFound
-        if not request.chat_id and is_elsewhere(services, stored):
+        is_retry = request.once or not request.chat_id
+        if is_retry and is_elsewhere(services, stored):
             return JoinedElsewhere(stored)
-        if not request.chat_id:
+        if is_retry:
             chat, _ = await read_chat(services, user, stored.chat_id)
             return Replayed(chat)
         if is_elsewhere(services, stored):

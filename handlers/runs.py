@@ -50,6 +50,7 @@ class Run:
     transcript: Transcript | None = None
     end: ChatWithMessages | None = None  # of a run that ended well
     stopped_as: str = STOPPED
+    refused: str | None = None  # the reason, when it was stopped before its turn came
     stopping: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _waiting: anyio.CancelScope | None = None
 
@@ -88,7 +89,8 @@ class Run:
             with anyio.move_on_after(seconds) as self._waiting:
                 await elsewhere.wait()
         if self.stopping.done():
-            raise ServiceUnavailable(RESTARTING if self.stopped_as == INTERRUPTED else "stopped before its turn came")
+            self.refused = RESTARTING if self.stopped_as == INTERRUPTED else "stopped before its turn came"
+            raise ServiceUnavailable(self.refused)
 
 
 def _nothing() -> None:

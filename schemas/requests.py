@@ -25,6 +25,9 @@ class ChatCreateNewChat(msgspec.Struct, frozen=True):
     message_id: (
         Annotated[UUID, msgspec.Meta(description="The new message's id, which makes the post safe to send again.")] | None
     ) = None
+    once: Annotated[
+        bool, msgspec.Meta(description="A message that exists is never replaced: the post is then a retry of its own.")
+    ] = False
     asset_id: Annotated[UUID, msgspec.Meta(description="What the chat is about.")] | None = None
     asset_type: AssetType | None = None
     metric_id: Annotated[UUID, msgspec.Meta(description="Older clients' asset_id of a metric.")] | None = None

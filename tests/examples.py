@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anyio
 
@@ -33,7 +34,8 @@ async def answered(record: Record, settings: Settings) -> None:
             asset: dict[str, object] = {"prompt": "What is this?", "asset_id": str(BOARD), "asset_type": "dashboard"}
             await it.ask("/chats/post", "postThread", asset, id="c-1")
             chat = (await it.hear("complete"))["payload"]["id"]
-            await it.ask("/chats/post", "postThread", {"prompt": "And why?", "chat_id": chat}, id="c-2")
+            follow_up: dict[str, object] = {"prompt": "And why?", "chat_id": chat, "message_id": str(uuid4()), "once": True}
+            await it.ask("/chats/post", "postThread", follow_up, id="c-2")
             await it.hear("complete")
             await it.ask("/chats/get", "getChat", {"id": chat}, id="c-3")
             await it.hear("getChat")

@@ -55,6 +55,7 @@ class Run:
         self.message_id = message_id
         self.chat_id = ""
         self.waits_for: Run | None = None
+        self.is_discarded = False
 
 
 class ChatLife(RuleBasedStateMachine):
@@ -132,7 +133,14 @@ class ChatLife(RuleBasedStateMachine):
     def idle(self) -> list[Run]:
         """The ended runs whose chat nobody is answering in, the last of each message."""
         busy = {run.chat_id for run in [*self.held, *self.waiting]}
-        return list({run.message_id: run for run in self.runs if run.chat_id not in busy}.values())
+        kept = [run for run in self.runs if not run.is_discarded and run.chat_id not in busy]
+        return list({run.message_id: run for run in kept}.values())
+
+    def discard_after(self, message_id: str, chat_id: str) -> None:
+        """A message of the chat is replaced: what came after it, in the order in which messages were first stored, is gone."""
+        order = list(dict.fromkeys(run.message_id for run in self.runs if run.chat_id == chat_id))
+        for run in self.runs:
+            run.is_discarded |= run.chat_id == chat_id and run.message_id in order[order.index(message_id) + 1 :]
 
     @rule()
     def post(self) -> None:
@@ -173,19 +181,21 @@ class ChatLife(RuleBasedStateMachine):
         assert "and ends" not in str(message)
 
     @precondition(lambda self: self.idle())
-    @rule(data=st.data())
-    def retry_what_is_finished(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), once=st.booleans())
+    def retry_what_is_finished(self, data: st.DataObject, once: bool) -> None:
         run = data.draw(st.sampled_from(self.idle()))
-        label = self.say(self.alice, {"prompt": run.prompt, "message_id": run.message_id})
+        rest = {"chat_id": run.chat_id, "once": True} if once else {}
+        label = self.say(self.alice, {"prompt": run.prompt, "message_id": run.message_id, **rest})
         frame = self.hear("complete", label)
         assert frame["send_method"] == "SenderOnly"
         assert as_stored(frame["payload"]) == stored_chat(self.house.database, run.chat_id)
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data())
-    def retry_what_runs(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), once=st.booleans())
+    def retry_what_runs(self, data: st.DataObject, once: bool) -> None:
         run = data.draw(st.sampled_from(self.held))
-        frame = self.hear("initializeChat", self.say(self.alice, {"prompt": run.prompt, "message_id": run.message_id}))
+        rest = {"chat_id": run.chat_id, "once": True} if once else {}
+        frame = self.hear("initializeChat", self.say(self.alice, {"prompt": run.prompt, "message_id": run.message_id, **rest}))
         assert frame["send_method"] == "SenderOnly"
         assert f"{run.prompt} begins" in str(frame["payload"]["messages"][run.message_id])
 
@@ -194,6 +204,7 @@ class ChatLife(RuleBasedStateMachine):
     def replace(self, data: st.DataObject) -> None:
         before = data.draw(st.sampled_from(self.idle()))
         self.is_held(self.begin(chat_id=before.chat_id, message_id=before.message_id))
+        self.discard_after(before.message_id, before.chat_id)
 
     @precondition(lambda self: len(self.held) > len(self.waiting))
     @rule(data=st.data())
@@ -210,6 +221,8 @@ class ChatLife(RuleBasedStateMachine):
     def get_each(self) -> None:
         for chat_id in {run.chat_id for run in self.runs}:
             chat = self.hear("getChat", self.say(self.alice, {"id": chat_id}, "/chats/get"))["payload"]
+            kept = [run.message_id for run in self.runs if run.chat_id == chat_id and not run.is_discarded]
+            assert chat["message_ids"] == list(dict.fromkeys(kept))
             answering = {run.message_id: run for run in self.held if run.chat_id == chat_id}
             assert {id for id, message in chat["messages"].items() if not message["is_completed"]} == set(answering)
             for id, run in answering.items():

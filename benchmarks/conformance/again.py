@@ -2,12 +2,12 @@
 
 from uuid import uuid4
 
-from benchmarks.conformance.assets import BOB, DASHBOARD, HIDDEN, METRIC
+from benchmarks.conformance.assets import ALICE, BOB, DASHBOARD, HIDDEN, METRIC
 from benchmarks.conformance.requests import expect_error_at
 from benchmarks.conformance.room import LONG_PROMPT, Room, in_the_middle
 from benchmarks.conformance.rule import Rule, expect, expect_equal
 from benchmarks.conformance.telling import expect_adds_up
-from benchmarks.conformance.wire import EVENTS, POST, Heard, Line
+from benchmarks.conformance.wire import EVENTS, GET, POST, Heard, Line, Payload
 
 
 async def chosen_id(room: Room) -> None:
@@ -32,9 +32,15 @@ async def finished(room: Room) -> None:
 
 
 async def running(room: Room) -> None:
+    await joined(room, ALICE, {})
+
+
+async def joined(room: Room, user: str, where: Payload) -> None:
+    """A post, there, and while it is being answered the same again."""
+
     async def attempt() -> bool:
-        post = {"prompt": LONG_PROMPT, "message_id": str(uuid4())}
-        async with room.open() as line, room.open() as late:
+        post = {"prompt": LONG_PROMPT, "message_id": str(uuid4()), **where}
+        async with room.open(user) as line, room.open(user) as late:
             await line.ask(post, id="first")
             stream = [await line.hear()]
             await late.ask(post, id="again")
@@ -86,9 +92,48 @@ async def replaced_in_place(room: Room) -> None:
         (first,), second = chat["message_ids"], str(uuid4())
         after = await line.chat({"prompt": "And? In one word.", "chat_id": chat["id"], "message_id": second})
         end = await line.chat({"prompt": "Again, in one word.", "chat_id": chat["id"], "message_id": first})
+        got = await line.answer({"id": chat["id"]}, GET)
     expect_equal(after["message_ids"], [first, second], "the messages")
-    expect_equal(end["message_ids"], [first, second], "the messages after the first was replaced")
-    expect(end["messages"][second] == after["messages"][second], "the other message has changed")
+    expect_equal(end["message_ids"], [first], "the messages after the first was replaced")
+    expect_equal(list(end["messages"]), [first], "what there is of them")
+    expect(got.payload == end, f"then /chats/get has {got}")
+
+
+async def replaced_later(room: Room) -> None:
+    async with room.open(BOB) as line:
+        chat = await line.chat({"metric_id": HIDDEN})
+        (first,), second = chat["message_ids"], str(uuid4())
+        await line.chat({"prompt": "And? In one word.", "chat_id": chat["id"], "message_id": second})
+        end = await line.chat({"prompt": "Again, in one word.", "chat_id": chat["id"], "message_id": second})
+    expect_equal(end["message_ids"], [first, second], "the messages after the second was replaced")
+    expect(end["messages"][first] == chat["messages"][first], "the first message has changed")
+
+
+async def once_finished(room: Room) -> None:
+    async with room.open(BOB) as line:
+        chat, id = await line.chat({"metric_id": HIDDEN}), str(uuid4())
+        post = {"prompt": "And? In one word.", "chat_id": chat["id"], "message_id": id, "once": True}
+        end = await line.chat(post)
+        expect_equal(end["message_ids"], [*chat["message_ids"], id], "the messages after a new message_id was posted once")
+        for payload in (post, {**post, "prompt": "Anything else"}, {**post, "chat_id": None}):
+            again = await line.answer(payload, id="again")
+            expect_equal((again.event, again.label), ("complete", "again"), "the answer to the same again")
+            expect_equal(again.frame.get("send_method"), "SenderOnly", "its send_method")
+            expect(again.payload == end, f"its chat is not what it was: {again}")
+            await line.expect_nothing()
+
+
+async def once_running(room: Room) -> None:
+    async with room.open(BOB) as line:
+        chat = await line.chat({"metric_id": HIDDEN})
+    await joined(room, BOB, {"chat_id": chat["id"], "once": True})
+
+
+async def once_elsewhere(room: Room) -> None:
+    async with room.open(BOB) as line:
+        chat, other = await line.chat({"metric_id": HIDDEN}), await line.chat({"metric_id": HIDDEN})
+        post = {"prompt": "Hi", "message_id": chat["message_ids"][0], "chat_id": other["id"], "once": True}
+        expect_error_at(await line.answer(post), POST, EVENTS[POST], "NOT_FOUND")
 
 
 async def somebody_elses(room: Room) -> None:
@@ -109,6 +154,10 @@ RULES = [
     Rule("4.17", "A retry of a finished message is answered by its complete alone, and to its sender alone.", finished),
     Rule("4.18", "A retry of a running message gets an initializeChat to itself, and then the stream goes on.", running),
     Rule("4.19", "A message_id with its chat_id: the answer is discarded and the prompt is run anew.", replaced),
-    Rule("4.20", "A replaced message stays in its place, and the others stay as they are.", replaced_in_place),
+    Rule("4.20", "A replaced message stays where it is, and what came after it is discarded.", replaced_in_place),
     Rule("4.21", "A message_id of somebody else's is NOT_FOUND.", somebody_elses),
+    Rule("4.22", "What came before a replaced message stays as it is.", replaced_later),
+    Rule("4.23", "With once, a follow-up that is finished is answered by its complete alone.", once_finished),
+    Rule("4.24", "With once, a follow-up that is running is joined.", once_running),
+    Rule("4.25", "With once, a message_id of another chat is NOT_FOUND.", once_elsewhere),
 ]
