@@ -582,24 +582,32 @@ def test_an_address_with_another_token_is_taken_by_a_page_that_is_open(browser: 
         assert "two" not in page.url
 
 
-def test_a_follow_up_that_is_there_after_a_gap_is_not_answered_a_second_time(browser: Browser) -> None:
+def test_follow_ups_are_sent_again_after_a_gap_and_never_replace_what_is_there(browser: Browser) -> None:
+    first = a_message(MESSAGE, "one", done=True)
     with faked(browser) as (page, fake):
-        fake.say("complete", a_chat(CHAT, a_message(MESSAGE, "one", done=True)))
+        fake.say("complete", a_chat(CHAT, first))
         expect(page.locator("article")).to_have_count(1)
         ask(page, "Two?")
-        post = fake.wait_for("/chats/post")
         ask(page, "Three?")
-        fake.wait_for("/chats/post", 2)
-        got = len(fake.requests("/chats/get"))
+        sent = [fake.wait_for("/chats/post", number) for number in (1, 2)]
         fake.cut(recovers=False)
-        fake.until(lambda: len(fake.requests("/chats/get")) > got)
-        ask(page, "Four?")
-        second = a_message(UUID(post["payload"]["message_id"]), "two", done=True)
-        fake.say("getChat", a_chat(CHAT, a_message(MESSAGE, "one", done=True), second), "/chats/get")
-        fake.wait_for("/chats/post", 4)
-        assert [each["payload"]["prompt"] for each in fake.requests("/chats/post")] == ["Two?", "Three?", "Three?", "Four?"]
-        assert fake.requests("/chats/post")[1]["payload"] == fake.requests("/chats/post")[2]["payload"]
+        again = [fake.wait_for("/chats/post", number) for number in (3, 4)]
+        assert [(each["id"], each["payload"]) for each in again] == [(each["id"], each["payload"]) for each in sent]
+        assert {each["payload"]["once"] for each in sent} == {True}
+        two, three = (UUID(each["payload"]["message_id"]) for each in sent)
+        chat = a_chat(CHAT, first, a_message(two, "two", done=True))
+        fake.say("getChat", chat, "/chats/get")
         fake.until(lambda: page.locator("#messages p.text").all_text_contents() == ["one", "two"])
+        expect(page.locator("article .foot")).to_contain_text(["Reasoned", "Reasoned", "sent"])
+        fake.say("complete", chat, label=again[0]["id"], send_method="SenderOnly")
+        whole = a_chat(CHAT, first, a_message(two, "two", done=True), a_message(three))
+        fake.say("initializeChat", whole, label=again[1]["id"], send_method="SenderOnly")
+        expect(page.locator("article .foot")).to_contain_text(["Reasoned", "Reasoned", "answering"])
+        page.get_by_role("button", name="Run again").first.click()
+        replacement = fake.wait_for("/chats/post", 5)["payload"]
+        assert replacement == {"chat_id": str(CHAT), "message_id": str(MESSAGE), "prompt": "Q"}
+        fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
+        expect(page.locator("article")).to_have_count(1)
 
 
 def test_a_post_that_is_refused_out_of_sight_says_so(browser: Browser) -> None:

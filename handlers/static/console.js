@@ -319,16 +319,12 @@ const link = new Link({
     got.clear();
     pages = 1;
     if (recovered) return;
-    for (const post of posts.values()) post.isUnsure = Boolean(post.payload.chat_id && post.isSent && !post.isAgain && !post.error);
     chats.doubt();
   },
   live() {
     if (view.chat && chats.lacks(view.chat) && !got.has(view.chat)) get(view.chat);
     if (!$("token-dialog").open && document.activeElement === document.body) $("prompt").focus();
-    for (const post of posts.values()) { // what was lost on its way; the server knows what it has
-      if (post.isUnsure) get(post.payload.chat_id); // it would be answered a second time
-      else if (!post.error) submit(post);
-    }
+    for (const post of posts.values()) if (!post.error) submit(post); // lost on its way, or not: the server knows what it has
     draw();
   },
 });
@@ -347,10 +343,7 @@ function hear(frame, text) {
     if (view.chat === unknown) get(unknown);
     else if (isIdle()) show(unknown); // a tab that was opened while this was being answered
   }
-  if (frame.event === "getChat") {
-    got.delete(frame.payload.id);
-    resolve(frame.payload);
-  }
+  if (frame.event === "getChat") got.delete(frame.payload.id);
   if (frame.event === "getChatsList") $("more-chats").hidden = frame.payload.length < PAGE_SIZE || chats.listed.size === MOST_LISTED;
   draw();
 }
@@ -358,16 +351,6 @@ function hear(frame, text) {
 /** Whether nobody has done anything here yet, so that what other tabs do may be shown. */
 function isIdle() {
   return view.follows && !view.chat && !view.post && !$("prompt").value && !$("asset").value;
-}
-
-/** The chat is known: so is whether the posts that may have been lost are in it. */
-function resolve(chat) {
-  for (const post of posts.values()) {
-    if (!post.isUnsure || post.payload.chat_id !== chat.id) continue;
-    post.isUnsure = false;
-    if (!post.isAgain && post.payload.message_id in chat.messages) posts.delete(post.label);
-    else submit(post);
-  }
 }
 
 function refused(frame, post) {
@@ -382,9 +365,6 @@ function refused(frame, post) {
   if (frame.event === "postThread" && frame.send_method === "All") { // a stream had begun; which one the frame does not say
     chats.doubt();
     if (view.chat) get(view.chat);
-  }
-  if (frame.event === "getChat") { // then the server is to say what it has
-    for (const each of posts.values()) if (each.isUnsure) submit(Object.assign(each, { isUnsure: false }));
   }
   const message_id = post?.payload.message_id;
   for (const chat of chats.whole.values()) {
@@ -410,18 +390,13 @@ function show(id, anew = false) {
   draw();
 }
 
-/** Post, now or when there is a connection, and after those of the same chat that went before. */
+/** Post, now or when there is a connection. */
 function submit(post) {
-  for (const before of posts.values()) {
-    if (before === post) break;
-    if (before.isUnsure && before.payload.chat_id === post.payload.chat_id) return void (post.isUnsure = true);
-  }
   if (link.live && link.send("/chats/post", post.payload, post.label)) post.isSent = true;
 }
 
 function post(payload, text) {
   const label = link.label(), made = { label, payload: { ...payload, message_id: payload.message_id ?? uuid() }, text, error: null };
-  made.isAgain = made.payload.message_id in (chats.whole.get(payload.chat_id)?.messages ?? {});
   posts.set(label, made);
   requests.begin(label, text.slice(0, 60), performance.now());
   $("request").dataset.follow = label;
@@ -497,7 +472,7 @@ function drawChat() {
   drawChat.chat = view.chat;
   setText($("title"), chat?.title || (view.chat ? "untitled" : "New chat"));
   box.ariaBusy = String(Boolean(running));
-  const replaced = new Set(waiting.filter((post) => !post.error).map((post) => post.payload.message_id));
+  const replaced = new Set(waiting.filter((post) => !post.error && !post.payload.once).map((post) => post.payload.message_id));
   keyed(box, [...messages, ...waiting.filter((post) => !(post.payload.message_id in (chat?.messages ?? {})))],
     (it) => it.id ?? it.label, makeMessage, (node, it) => drawMessage(node, it, chat, replaced.has(it.id)));
   if (atEnd) box.scrollTop = box.scrollHeight;
@@ -727,7 +702,7 @@ $("composer").addEventListener("submit", (event) => {
   if (!prompt && !asset_type) return void ($("notice").textContent = "Type a prompt, or pick an asset.");
   if (chosen && !asset_id) return void ($("notice").textContent = "An asset is a type and an id, such as metric:33333333-…");
   const about = asset_type ? { asset_type, asset_id } : view.chat ? { chat_id: view.chat } : {};
-  post({ ...about, ...(prompt && { prompt }) }, prompt || `Open ${$("asset").selectedOptions[0].textContent}`);
+  post({ ...about, ...(prompt && { prompt }), once: true }, prompt || `Open ${$("asset").selectedOptions[0].textContent}`);
   $("prompt").value = $("asset").value = "";
   $("other-asset").hidden = true;
 });
