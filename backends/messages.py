@@ -1,7 +1,8 @@
 """Messages on their way from asked to answered, in the database. Each function that writes is one transaction.
 
-A message has an owner: the node that answers it. The end of an answer is stored only while the message is unfinished and still
-its owner's, so of any number who would end it exactly one does.
+A message has an owner: the node that answers it, and the run in which it does. What becomes of an answer is stored only while
+the message is unfinished and still that owner's, so of any number who would end it exactly one does. A run that replaces
+another one is another owner, also on the same node.
 """
 
 from collections.abc import AsyncGenerator, Callable, Container, Sequence
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
 
 from backends.storage import Change, Row, Storage
 from backends.tables import chats, messages, messages_to_files, nodes
@@ -33,14 +34,18 @@ PLACE = select(messages.c.position).where(messages.c.id == bindparam("message"))
 after = messages.c.chat_id == bindparam("chat"), messages.c.position > PLACE
 DISCARD_LINKS_AFTER = delete(messages_to_files).where(messages_to_files.c.message_id.in_(select(messages.c.id).where(*after)))
 DISCARD_AFTER = delete(messages).where(*after)
-owned = messages.c.owner.is_not_distinct_from(bindparam("of", type_=messages.c.owner.type))
-FINISH = UPDATE_MESSAGE.where(unfinished, owned)
+owned = and_(
+    messages.c.owner.is_not_distinct_from(bindparam("of_node", type_=messages.c.owner.type)),
+    messages.c.run.is_not_distinct_from(bindparam("of_run", type_=messages.c.run.type)),
+)
+UPDATE_UNFINISHED = UPDATE_MESSAGE.where(unfinished, owned)
 
 WITH_NODE = select(
     messages.c.id,
     messages.c.chat_id,
     messages.c.created_by,
     messages.c.owner,
+    messages.c.run,
     messages.c.request,
     messages.c.is_completed,
     nodes.c.id.label("node"),
@@ -51,13 +56,20 @@ ORPHANS = WITH_NODE.where(unfinished, or_(nodes.c.id.is_(None), messages.c.owner
 ORPHANS_OF_CHAT = ORPHANS.where(messages.c.chat_id == bindparam("chat"))
 
 
+class Owner(NamedTuple):
+    """A node by its lease's id, and the token of one run of it. Nodes of the version before have no such tokens."""
+
+    node: UUID | None
+    run: UUID | None
+
+
 class Stored(NamedTuple):
     """Whose message it is, and the living node that answers it: None when it is finished, or nobody answers it any more."""
 
     id: UUID
     chat_id: UUID
     user_id: UUID
-    owner: UUID | None
+    owner: Owner
     node: UUID | None
 
 
@@ -66,7 +78,7 @@ Unsure = Callable[[Stored, UUID], object]
 
 
 async def create_chat(
-    storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser, owner: UUID
+    storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser, owner: Owner
 ) -> None:
     """Store a new chat with its first message. Raises Conflict when there is such a message."""
     row = {
@@ -80,7 +92,7 @@ async def create_chat(
 
 
 async def add_message(
-    storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser, owner: UUID, seen: datetime | None
+    storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser, owner: Owner, seen: datetime | None
 ) -> bool:
     """Store a new message of a chat that exists. Raises Conflict when there is one.
 
@@ -90,30 +102,37 @@ async def add_message(
 
 
 async def replace_message(
-    storage: Storage, chat: ChatWithMessages, message: ChatMessage, owner: UUID, seen: datetime | None
+    storage: Storage, chat: ChatWithMessages, message: ChatMessage, owner: Owner, seen: datetime | None
 ) -> bool:
     """Discard what was answered to a message and all that came after it, and store what it asks now.
 
     False, and nothing is changed, when the chat has been updated since it was `seen` with that time.
     """
-    again = {"message": message.id, "owner": owner, **_unanswered(message)}
+    again = {"message": message.id, **_owned_by(owner), **_unanswered(message)}
     place = {"chat": chat.id, "message": message.id}
     discard = (DISCARD_LINKS_AFTER, place), (DISCARD_AFTER, place)
     return await storage.write(*discard, (UPDATE_MESSAGE, again), only_if=_touch(chat, seen))
 
 
+async def checkpoint_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage, owner: Owner) -> bool:
+    """Store what was answered so far, and the title when there is one, so that no end of the process can lose it.
+
+    False, and nothing is stored, when the message is not the owner's to answer any more.
+    """
+    answer = _answered(message, owner) | {"updated_at": datetime.now(UTC)}
+    title = [(NAME_CHAT, {"chat": chat.id, "title": chat.title})] if chat.title else []
+    return await storage.write(*title, only_if=(UPDATE_UNFINISHED, answer))
+
+
 async def finish_message(
-    storage: Storage, chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset], owner: UUID
+    storage: Storage, chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset], owner: Owner
 ) -> bool:
     """Store what was answered, as finished, the title, and the assets that the message is about.
 
     False, and nothing is stored, when the message is not the owner's to finish any more.
     """
     answer = {
-        "message": message.id,
-        "of": owner,
-        "response_messages": [message.response_messages[id] for id in message.response_message_ids],
-        "reasoning_messages": [message.reasoning_messages[id] for id in message.reasoning_message_ids],
+        **_answered(message, owner),
         "final_reasoning_message": message.final_reasoning_message,
         "is_completed": True,
         "updated_at": chat.updated_at,
@@ -128,7 +147,9 @@ async def finish_message(
         }
         for file in files
     ]
-    return await storage.write((UPDATE_CHAT, title), *((INSERT_LINK, link) for link in links), only_if=(FINISH, answer))
+    return await storage.write(
+        (UPDATE_CHAT, title), *((INSERT_LINK, link) for link in links), only_if=(UPDATE_UNFINISHED, answer)
+    )
 
 
 async def finish_orphans(
@@ -152,7 +173,8 @@ async def _interrupt(storage: Storage, row: Row, unsure: Unsure) -> bool:
     closing = uuid4()
     end = {
         "message": row["id"],
-        "of": row["owner"],
+        "of_node": row["owner"],
+        "of_run": row["run"],
         "owner": closing,  # so that an owner who comes back sees that it was not itself, and we that it was this time
         "is_completed": True,
         "final_reasoning_message": "Interrupted",
@@ -160,7 +182,7 @@ async def _interrupt(storage: Storage, row: Row, unsure: Unsure) -> bool:
     }
     title = {"chat": row["chat_id"], "title": title_from(row["request"])}
     try:
-        return await storage.write((NAME_CHAT, title), only_if=(FINISH, end))
+        return await storage.write((NAME_CHAT, title), only_if=(UPDATE_UNFINISHED, end))
     except Exception:
         unsure(_stored(row), closing)
         raise
@@ -183,12 +205,26 @@ def title_from(request: str | None) -> str:
 
 def _stored(row: Row) -> Stored:
     node = None if row["is_completed"] else row["node"]
-    return Stored(row["id"], row["chat_id"], row["created_by"], row["owner"], node)
+    return Stored(row["id"], row["chat_id"], row["created_by"], Owner(row["owner"], row["run"]), node)
 
 
-def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser, owner: UUID) -> Change:
-    row = {"id": message.id, "chat_id": chat_id, "created_by": user.id, "created_at": message.created_at, "owner": owner}
-    return INSERT_MESSAGE, {"chat": chat_id, **row, **_unanswered(message)}
+def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser, owner: Owner) -> Change:
+    row = {"id": message.id, "chat_id": chat_id, "created_by": user.id, "created_at": message.created_at}
+    return INSERT_MESSAGE, {"chat": chat_id, **row, **_owned_by(owner), **_unanswered(message)}
+
+
+def _owned_by(owner: Owner) -> dict[str, Any]:
+    return {"owner": owner.node, "run": owner.run}
+
+
+def _answered(message: ChatMessage, owner: Owner) -> dict[str, Any]:
+    return {
+        "message": message.id,
+        "of_node": owner.node,
+        "of_run": owner.run,
+        "response_messages": [message.response_messages[id] for id in message.response_message_ids],
+        "reasoning_messages": [message.reasoning_messages[id] for id in message.reasoning_message_ids],
+    }
 
 
 def _unanswered(message: ChatMessage) -> dict[str, Any]:

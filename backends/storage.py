@@ -33,6 +33,16 @@ QUEUE = 1000  # units of work; beyond that writers wait for the disk, which is w
 BATCH = 200  # units of work in one transaction: bounds how long the first waits for the last
 BUSY_TIMEOUT_MS = 5_000  # for `load` and `token`, which write from another process
 WRITE_TIMEOUT_S = 30.0  # a disk that takes longer is an outage, and the client is told so
+# The primary result codes, sqlite.org/rescode.html, of what ends by itself or by somebody who makes room.
+OUTAGES = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
 
 
 class Storage(Protocol):
@@ -65,7 +75,11 @@ class Conflict(Exception):
     """A row is there already that has to be the only one of its kind, or another is not there that has to be."""
 
 
-class DatabaseBusy(Exception):
+class DatabaseAway(Exception):
+    """The database cannot do this now, and perhaps later: it is locked, full, or not there. The cause says more."""
+
+
+class DatabaseBusy(DatabaseAway):
     """Another process has held the write lock for too long."""
 
 
@@ -94,9 +108,12 @@ class SQLiteStorage:
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         guard = None if only_if is None else _bound(only_if)
         work = Work([_bound(change) for change in changes], guard, asyncio.get_running_loop().create_future())
-        with anyio.fail_after(WRITE_TIMEOUT_S):
-            await self._send.send(work)
-            return await work.written
+        try:
+            with anyio.fail_after(WRITE_TIMEOUT_S):
+                await self._send.send(work)
+                return await work.written
+        except TimeoutError:
+            raise DatabaseAway("the database has not stored this in time") from None
 
     def close(self) -> None:
         """Take no more work. What is queued is still committed."""
@@ -145,6 +162,8 @@ class SQLiteStorage:
                 self._writer.execute("ROLLBACK")
             if isinstance(error, sqlite3.IntegrityError):
                 raise Conflict from error
+            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in OUTAGES:
+                raise DatabaseAway from error
             raise
         return written
 

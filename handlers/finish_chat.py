@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 import anyio
 
 from backends.messages import find_message, finish_message
-from backends.nodes import Lease
-from backends.storage import Conflict, ping
+from backends.storage import Conflict, DatabaseAway
+from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
 from schemas.assets import Asset
 from schemas.chats import ChatWithMessages
+from schemas.errors import ServiceUnavailable
 
-PING_S = 2.0
-PAUSE_S = 0.5  # between looks whether the database is back
-TRIES = 3  # of a database that answers and yet does not store this
+PAUSE_S = 0.5  # between tries: soon enough for whoever waits for the end, and seldom enough for a database in trouble
+TRIES = 3  # of a database that is there and yet does not store this
 
 logger = logging.getLogger("threadcast")
 
@@ -24,39 +24,41 @@ class LeaseLost(Exception):
     """Another node took this one for dead, and has closed the run."""
 
 
-async def finish_chat(services: Services, lease: Lease, transcript: Transcript, files: tuple[Asset, ...]) -> ChatWithMessages:
-    """Store the message as it now stands and as finished. Raises LeaseLost when it is not ours to finish any more.
+class EndNotStored(ServiceUnavailable):
+    """The server stops while the database does not take the end of an answer. It stays unfinished, as it was stored last."""
 
-    Where another node would close the run if this one told an error and left it, an outage of the database is waited for.
+    def __init__(self) -> None:
+        super().__init__("the server stopped before the end of this answer could be stored, get the chat for what there is")
+
+
+async def finish_chat(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...]) -> ChatWithMessages:
+    """Store the message as it now stands and as finished, however long the database is locked, full or away.
+
+    Raises LeaseLost when the message is not this run's to finish any more, EndNotStored when the server stops before that, and
+    what the database says when it is there and does not store this.
     """
     chat, message = transcript.chat, transcript.message
     chat.updated_at = datetime.now(UTC)
-    left = TRIES if services.nodes.shared else 1
+    left, is_first = TRIES, True
     while True:
         try:
-            if not await finish_message(services.backends.storage, chat, message, files, lease.id):
+            if not await finish_message(services.backends.storage, chat, message, files, run.owner):
                 stored = await find_message(services.backends.storage, message.id)
-                if stored is None or stored.owner != lease.id:
+                if stored is None or stored.owner != run.owner:
                     raise LeaseLost
                 # Or else an earlier try has done it, and only its answer was lost.
             message.is_completed = True
             return transcript.snapshot()
         except (LeaseLost, Conflict):
             raise
-        except Exception:
-            left -= 1
-            if not left or services.runs.interrupted:
+        except Exception as error:
+            is_outage = isinstance(error, DatabaseAway | OSError)
+            left -= not is_outage
+            if not left:
                 raise
-            logger.warning("the end of message %s could not be stored, and is tried again", message.id, exc_info=True)
-            await _outlast(services)
-
-
-async def _outlast(services: Services) -> None:
-    """Wait until the database answers, or the server is to stop."""
-    while not services.runs.interrupted:
-        await anyio.sleep(PAUSE_S)
-        try:
-            with anyio.fail_after(PING_S):
-                return await ping(services.backends.storage)
-        except Exception:
-            logger.debug("the database is still away")
+            if services.runs.interrupted:
+                raise EndNotStored from error
+            if is_first:
+                logger.warning("the end of message %s could not be stored, and is tried again", message.id, exc_info=True)
+            is_first = False
+            await anyio.sleep(PAUSE_S)

@@ -68,7 +68,7 @@ async def _store(
     services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context
 ) -> tuple[Context, Transcript] | None:
     """None when another node has been faster: what was loaded is not how the chat stands."""
-    storage, owner = services.backends.storage, run.lease.id
+    storage, owner = services.backends.storage, run.owner
     message = _message(run.message_id, request, user)
     if context.chat is None:
         chat = _chat(run.chat_id, user, message, title="" if request.prompt else f"View {context.assets[0].name}")

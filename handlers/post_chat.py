@@ -12,9 +12,10 @@ from backends.agent import AgentTask
 from backends.logs import bind_contextvars
 from backends.messages import Stored, find_message
 from backends.nodes import Lease
+from handlers.checkpoints import checkpointed
 from handlers.context import Context
 from handlers.elsewhere import MessageTaken, Patience, is_elsewhere
-from handlers.finish_chat import LeaseLost, finish_chat
+from handlers.finish_chat import EndNotStored, LeaseLost, finish_chat
 from handlers.get_chat import read_chat
 from handlers.initialize_chat import editable_chat, initialize_chat
 from handlers.notices import tell_run_ended
@@ -150,10 +151,13 @@ async def _run(
         if not has_ended:
             transcript.message.final_reasoning_message = run.stopped_as
         await send_all(run.tx, transcript, transcript.close())
-        chat = await finish_chat(services, run.lease, transcript, files)
+        chat = await finish_chat(services, run, transcript, files)
         _ended(services, "Completed" if has_ended else run.stopped_as)
         return chat
     except LeaseLost:
+        raise
+    except EndNotStored:
+        _ended(services, INTERRUPTED)
         raise
     except Exception:
         await _keep(services, run, transcript, files, "Failed")
@@ -175,8 +179,9 @@ async def _answer(services: Services, run: Run, transcript: Transcript, request:
     ids = transcript.chat.message_ids
     history = tuple(transcript.chat.messages[id] for id in ids[: ids.index(run.message_id)])
     task = AgentTask(request.prompt, context.assets, history)
-    if not await run_agent(services, run, task, transcript):
-        return False
+    with checkpointed(services, run, transcript) as checkpoints:
+        if not await run_agent(services, run, task, transcript, checkpoints):
+            return False
     transcript.message.final_reasoning_message = f"Reasoned for {round(time.monotonic() - started)} seconds"
     return True
 
@@ -187,11 +192,11 @@ async def _keep(services: Services, run: Run, transcript: Transcript, files: tup
     for _ in transcript.close():  # nobody is told
         pass
     try:
-        await finish_chat(services, run.lease, transcript, files)
+        await finish_chat(services, run, transcript, files)
     except LeaseLost:
         raise
     except Exception:
-        logger.exception("message %s stays unfinished until its chat is read", transcript.message.id)
+        logger.exception("message %s stays unfinished until somebody posts in its chat", transcript.message.id)
     _ended(services, why)
 
 

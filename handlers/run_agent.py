@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 
 from backends.agent import AgentTask, AssetsFound, TitleChunk, TitleEnd
+from handlers.checkpoints import Checkpoints
 from handlers.runs import AgentsTask, Channel, Run
 from handlers.services import Services, Timeouts
 from handlers.transcript import Item, Transcript
@@ -33,7 +34,7 @@ class AgentFailed(Exception):
     """The agent raised what no Exception is. The cause is what it raised."""
 
 
-async def run_agent(services: Services, run: Run, task: AgentTask, transcript: Transcript) -> bool:
+async def run_agent(services: Services, run: Run, task: AgentTask, transcript: Transcript, checkpoints: Checkpoints) -> bool:
     """Let the agent answer until it ends or the run is stopped. True when the agent came to its own end.
 
     Raises what the agent raises, AgentFailed, TimeoutError, or ServiceUnavailable. The run does without a title that fails.
@@ -49,6 +50,7 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
                 if not isinstance(event, AssetsFound):  # what an agent looked up is no token yet
                     clock.came()
                 await send_all(run.tx, transcript, transcript.apply(event), clock.stopped)
+                checkpoints.grew()
 
     failure: Exception | None = None
     has_ended = False

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import anyio
 from anyio.streams.memory import MemoryObjectSendStream
 
 from backends.limits import Quota
+from backends.messages import Owner
 from backends.nodes import Lease
 from handlers.gate import RESTARTING
 from handlers.transcript import Item, Transcript
@@ -44,6 +45,7 @@ class Run:
     chat_id: UUID
     tx: Channel  # what is put here is sent in the stream's order
     lease: Lease  # under which it is answered
+    id: UUID = field(default_factory=uuid4)  # tells it from every other run, also of the same message
     holds: bool = False  # its message is, or is about to be, stored as the one that is being answered
     begun: anyio.Event = field(default_factory=anyio.Event)  # set with `transcript`, or when there will never be one
     ended: anyio.Event = field(default_factory=anyio.Event)
@@ -53,6 +55,11 @@ class Run:
     refused: str | None = None  # the reason, when it was stopped before its turn came
     stopping: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _waiting: anyio.CancelScope | None = None
+
+    @property
+    def owner(self) -> Owner:
+        """As whose its message is stored."""
+        return Owner(self.lease.id, self.id)
 
     def begin(self, transcript: Transcript) -> None:
         """To be called when the beginning of the stream has been put into the channel, without awaiting in between."""

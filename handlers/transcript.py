@@ -43,6 +43,7 @@ class Transcript:
         self.chat = chat
         self.message = message
         self.wants_title = not chat.title  # until it has one
+        self.size = 0  # bytes of UTF-8 that the agent has said
         self._thinking: tuple[TextReasoning, list[str]] | None = None
         self._answering: tuple[TextResponse, list[str]] | None = None
         self._ahead = self._holds = 0
@@ -85,13 +86,7 @@ class Transcript:
 
     def snapshot(self) -> ChatWithMessages:
         """The chat as it stands, apart from what comes: what is open has its text so far."""
-        message = replace(
-            self.message,
-            response_message_ids=list(self.message.response_message_ids),
-            response_messages=dict(self.message.response_messages),
-            reasoning_message_ids=list(self.message.reasoning_message_ids),
-            reasoning_messages=dict(self.message.reasoning_messages),
-        )
+        message = self._copied()
         if self._answering:
             part, pieces = self._answering
             message.response_messages[part.id] = replace(part, message="".join(pieces))
@@ -99,6 +94,26 @@ class Transcript:
             step, pieces = self._thinking
             message.reasoning_messages[step.id] = replace(step, message="".join(pieces))
         return replace(self.chat, messages={**self.chat.messages, message.id: message})
+
+    def ended(self) -> ChatMessage:
+        """The message as it would be if nothing more came: every part is closed."""
+        message = self._copied()
+        if self._answering:
+            part, pieces = self._answering
+            message.response_messages[part.id] = _whole_answer(part, pieces)
+        if self._thinking:
+            step, pieces = self._thinking
+            message.reasoning_messages[step.id] = _whole_thought(step, pieces)
+        return message
+
+    def _copied(self) -> ChatMessage:
+        return replace(
+            self.message,
+            response_message_ids=list(self.message.response_message_ids),
+            response_messages=dict(self.message.response_messages),
+            reasoning_message_ids=list(self.message.reasoning_message_ids),
+            reasoning_messages=dict(self.message.reasoning_messages),
+        )
 
     def apply(self, event: AgentEvent) -> Iterator[Item]:
         """What clients are to be told of the event. Each item is kept when it is taken and not before.
@@ -141,7 +156,7 @@ class Transcript:
             self._answering = part, []
             self.add_response(part, "in_progress")
         part, pieces = self._answering
-        pieces.append(text)
+        self._take(pieces, text)
         return self._response_frame(TextResponse(part.id, None, text, False), "in_progress")
 
     def _think(self, title: str, text: str) -> Item:
@@ -150,20 +165,24 @@ class Transcript:
             self._thinking = step, []
             self.add_reasoning(step, "in_progress")
         step, pieces = self._thinking
-        pieces.append(text)
+        self._take(pieces, text)
         return self._reasoning_frame(TextReasoning(step.id, title, None, None, text, "loading"), "in_progress")
+
+    def _take(self, pieces: list[str], text: str) -> None:
+        pieces.append(text)
+        self.size += len(text) if text.isascii() else len(text.encode(errors="replace"))
 
     def _end_thinking(self) -> Iterator[Item]:
         if self._thinking:
             step, pieces = self._thinking
             self._thinking = None
-            yield self.add_reasoning(replace(step, message="".join(pieces), status="completed"), "completed")
+            yield self.add_reasoning(_whole_thought(step, pieces), "completed")
 
     def _end_answering(self) -> Iterator[Item]:
         if self._answering:
             part, pieces = self._answering
             self._answering = None
-            yield self.add_response(replace(part, message="".join(pieces), is_final_message=True), "completed")
+            yield self.add_response(_whole_answer(part, pieces), "completed")
 
     def _end_title(self, whole: str) -> Item:
         request = self.message.request_message
@@ -182,6 +201,14 @@ class Transcript:
     def _reasoning_frame(self, step: ReasoningMessage, progress: Progress) -> Item:
         frame = GeneratingReasoningMessage(step, self.chat.id, self.message.id, progress)
         return frame, ThreadEvent.GENERATING_REASONING_MESSAGE
+
+
+def _whole_answer(part: TextResponse, pieces: list[str]) -> TextResponse:
+    return replace(part, message="".join(pieces), is_final_message=True)
+
+
+def _whole_thought(step: TextReasoning, pieces: list[str]) -> TextReasoning:
+    return replace(step, message="".join(pieces), status="completed")
 
 
 def _pills(found: AssetsFound) -> PillsReasoning:

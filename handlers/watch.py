@@ -95,7 +95,7 @@ async def _find_out(services: Services, me: UUID, orphan: Stored, closing: UUID)
     while looks < LOOKS:
         with suppress(Exception):  # away, which does not count
             now = await find_message(services.backends.storage, orphan.id)
-            if now and now.owner == closing:
+            if now and now.owner.node == closing:
                 break
             looks += 1
         await anyio.sleep(nodes.RENEW_S)
@@ -106,8 +106,8 @@ async def _find_out(services: Services, me: UUID, orphan: Stored, closing: UUID)
 
 async def _tell_closed(services: Services, me: UUID, orphan: Stored) -> None:
     tell_end(services, orphan.chat_id)
-    if services.nodes.shared and orphan.owner != me:
-        logger.warning("a dead node's run was closed", extra={"answer": str(orphan.id), "node": str(orphan.owner)})
+    if services.nodes.shared and orphan.owner.node != me:
+        logger.warning("a dead node's run was closed", extra={"answer": str(orphan.id), "node": str(orphan.owner.node)})
         services.backends.metrics.runs_ended.labels("interrupted").inc()
         await _tell_interrupted(services, orphan)
 

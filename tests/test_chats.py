@@ -10,7 +10,7 @@ from sqlalchemy import Select, delete, insert, update
 
 from backends import open_storage
 from backends.chats import find_chat
-from backends.messages import Stored, create_chat, finish_message, finish_orphans
+from backends.messages import Owner, Stored, create_chat, finish_message, finish_orphans
 from backends.storage import Change, Row, Storage
 from backends.tables import asset_permissions, chats, nodes
 from handlers.load_file import load_file
@@ -47,7 +47,7 @@ async def unfinished(storage: Storage, number: int, title: str = "") -> ChatWith
     chat = ChatWithMessages(
         uuid(1000 + number), title, False, [message.id], {message.id: message}, NOW, NOW, ALICE, ALICE, "Alice", None
     )
-    await create_chat(storage, chat, message, USER, ME)
+    await create_chat(storage, chat, message, USER, Owner(ME, None))
     return chat
 
 
@@ -55,7 +55,7 @@ async def answer(storage: Storage, chat: ChatWithMessages) -> None:
     (message,) = chat.messages.values()
     part = TextResponse(uuid(5), "The answer", None, True)
     message.response_message_ids, message.response_messages = [part.id], {part.id: part}
-    assert await finish_message(storage, chat, message, (), ME)
+    assert await finish_message(storage, chat, message, (), Owner(ME, None))
 
 
 async def message_of(storage: Storage, chat: ChatWithMessages) -> ChatMessage:
