@@ -37,7 +37,7 @@ from backends.hosting import Server
 from backends.limits import FrameRate
 from backends.logs import bind_contextvars
 from backends.nodes import Nodes
-from backends.storage import sole_server
+from backends.storage import Probe, sole_server
 from backends.workers import serve_together, sockets_on
 from handlers.asyncapi import WS_PATH
 from handlers.connection import TOKEN_EXPIRED, TOO_MANY, Connection
@@ -184,6 +184,7 @@ def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
         posts=Gate(),
         runs=Runs(settings.max_runs_per_user, backends.run_quota),
         nodes=Nodes(backends.storage, backends.shared),
+        probe=Probe(backends.storage),
         others=Others(),
     )
 

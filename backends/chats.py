@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Text, and_, bindparam, case, func, literal_column, or_, select, type_coerce
 
-from backends.messages import Stored, unfinished
+from backends.messages import Owner, Stored, unfinished
 from backends.rights import granted_to
 from backends.storage import Row, Storage
 from backends.tables import asset_permissions, assets, chats, messages, messages_to_files, nodes, users
@@ -53,6 +53,7 @@ CHAT_TURNS = (
         messages.c.final_reasoning_message,
         messages.c.is_completed,
         case((unfinished, messages.c.owner)).label("owner"),
+        case((unfinished, messages.c.run)).label("run"),
         *(column.label(f"sender_{column.key}") for column in (sender.c.name, sender.c.email, sender.c.avatar_url)),
         nodes.c.id.label("node"),
     )
@@ -131,7 +132,8 @@ def _list_item(row: Row) -> ChatListItem:
 
 
 def _running(chat_id: UUID, turn: Row) -> Stored:
-    return Stored(turn["message_id"], chat_id, turn["message_created_by"], turn["owner"], turn["node"])
+    owner = Owner(turn["owner"], turn["run"])
+    return Stored(turn["message_id"], chat_id, turn["message_created_by"], owner, turn["node"])
 
 
 def _chat(chat_id: UUID, row: Row, turns: list[Row]) -> ChatWithMessages:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, or_, select, update
 
-from backends.messages import owned, unfinished
+from backends.messages import Owner, owned, unfinished
 from backends.storage import Storage
 from backends.tables import messages, nodes
 
@@ -18,7 +18,7 @@ AT_ONCE = 64  # messages that one query is about: ends that are overdue are few
 
 RUNNING = select(messages.c.id, messages.c.chat_id, messages.c.created_by).where(unfinished)
 ENDS = (
-    select(messages.c.id, messages.c.owner, messages.c.is_completed, nodes.c.id.label("node"))
+    select(messages.c.id, messages.c.owner, messages.c.run, messages.c.is_completed, nodes.c.id.label("node"))
     .join(nodes, nodes.c.id == messages.c.owner, isouter=True)
     .where(or_(*(messages.c.id == bindparam(f"id{number}") for number in range(AT_ONCE))))
 )
@@ -35,7 +35,7 @@ class Running(NamedTuple):
 class End(NamedTuple):
     """Whose message it is, whether that is a node that lives, and whether the message is finished."""
 
-    owner: UUID | None
+    owner: Owner
     is_alive: bool
     is_stored: bool
 
@@ -53,11 +53,12 @@ async def find_ends(storage: Storage, message_ids: Sequence[UUID]) -> dict[UUID,
         some = message_ids[start : start + AT_ONCE]
         wanted = {f"id{number}": some[min(number, len(some) - 1)] for number in range(AT_ONCE)}
         for row in await storage.fetch_all(ENDS, **wanted):
-            ends[row["id"]] = End(row["owner"], row["node"] is not None, row["is_completed"])
+            ends[row["id"]] = End(Owner(row["owner"], row["run"]), row["node"] is not None, row["is_completed"])
     return ends
 
 
-async def take_over(storage: Storage, message_id: UUID, owner: UUID | None) -> bool:
+async def take_over(storage: Storage, message_id: UUID, owner: Owner) -> bool:
     """Become who tells the end of this message. False when its owner is another one by now."""
     taken = uuid4()  # and no node's id, nor a run's: a run that comes back sees that its end is not its own any more
-    return await storage.write(only_if=(TAKE_OVER, {"message": message_id, "of": owner, "owner": taken, "run": taken}))
+    values = {"message": message_id, "of_node": owner.node, "of_run": owner.run, "owner": taken, "run": taken}
+    return await storage.write(only_if=(TAKE_OVER, values))

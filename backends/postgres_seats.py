@@ -15,7 +15,7 @@ import anyio
 import asyncpg
 import databases
 
-from backends.storage import Committed, Conflict
+from backends.storage import Committed, Conflict, DatabaseAway
 
 T = TypeVar("T")
 Bound = tuple[str, Sequence[Any]]
@@ -25,11 +25,11 @@ TIMEOUT_S = 10.0  # for a read or a write, its turn and a database that restarts
 RETRY_S = 0.2  # between attempts of one task to connect
 CLOSE_S = 1.0  # when all is closed, for what nobody waits for any more
 
+# The SQLSTATEs and their classes, appendix A of PostgreSQL's manual, of what ends by itself or by somebody who makes room:
+# connections, read-only transactions, rollbacks, resources, locks, operators, the system.
+OUTAGES = ("08", "25006", "40", "53", "55P03", "57", "58")
+
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-
-
-class DatabaseAway(Exception):
-    """It has not answered in time. The cause, where there is one, is what happened at the last attempt."""
 
 
 class Asked(Generic[T]):
@@ -167,8 +167,12 @@ async def _is_alive(connection: Connection) -> bool:
 
 
 def _told(error: Exception) -> Exception:
-    if not isinstance(error, asyncpg.IntegrityConstraintViolationError):
+    told: Exception
+    if isinstance(error, asyncpg.IntegrityConstraintViolationError):
+        told = Conflict()
+    elif isinstance(error, OSError) or getattr(error, "sqlstate", "").startswith(OUTAGES):
+        told = DatabaseAway("the database cannot do this now")
+    else:
         return error
-    conflict = Conflict()
-    conflict.__cause__ = error
-    return conflict
+    told.__cause__ = error
+    return told

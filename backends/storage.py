@@ -8,6 +8,7 @@ All of them are held: `databases` by itself opens a connection, in a new thread,
 import asyncio
 import fcntl
 import itertools
+import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -20,9 +21,10 @@ import aiosqlite
 import anyio
 import anyio.to_thread
 import databases
-from sqlalchemy import Executable, Select, literal, select
+from sqlalchemy import Executable, Select, select, update
 
 from backends.statements import SQLITE, prepared_for
+from backends.tables import probes
 
 Row = Mapping[str, Any]
 Change = Executable | tuple[Executable, Mapping[str, Any]]
@@ -62,12 +64,6 @@ class Storage(Protocol):
         """
 
 
-async def ping(storage: Storage) -> None:
-    """Raises what keeps the database from answering."""
-    await storage.fetch_all(PING)
-
-
-PING = select(literal(1))
 Committed = Callable[[int, float], None]  # called after each commit with how many units of work it had, and the seconds it took
 
 
@@ -81,6 +77,35 @@ class DatabaseAway(Exception):
 
 class DatabaseBusy(DatabaseAway):
     """Another process has held the write lock for too long."""
+
+
+PROBE_S = 1.0  # for which an answer holds: whoever asks needs no token, and each question would be a write
+READ_PROBE = select(probes)
+WRITE_PROBE = update(probes).values(writes=probes.c.writes + 1)
+
+
+class Probe:
+    """Tries whether the database answers and takes writes: one that is locked, full or read-only may only answer."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._asking = anyio.Lock()
+        self._asked = -math.inf
+        self._trouble: Exception | None = None
+
+    async def try_it(self) -> None:
+        """Raises DatabaseAway when the database does not answer, or takes no writes."""
+        async with self._asking:
+            if time.monotonic() - self._asked >= PROBE_S:
+                self._asked, self._trouble = time.monotonic(), TimeoutError()  # when whoever asks gives up
+                try:
+                    await self._storage.fetch_all(READ_PROBE)
+                    await self._storage.write(WRITE_PROBE)
+                    self._trouble = None
+                except Exception as error:
+                    self._trouble = error
+        if self._trouble:
+            raise DatabaseAway("the database does not answer, or takes no writes") from self._trouble
 
 
 class Work(NamedTuple):

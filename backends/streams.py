@@ -11,6 +11,8 @@ from uuid import UUID
 
 import msgspec
 
+from backends.messages import Owner
+
 MOST_PER_USER = 100  # open streams of one user: above it the oldest is given up; a user may have 8 runs by default
 MOST_ENDED = 10_000  # ends that are remembered: 1 MB, and minutes of a busy node; a second end comes within a lease
 
@@ -69,7 +71,7 @@ class Stream:
         self.is_failing = False  # its node has said that it ends with an error
         self.is_doubtful = False  # an error was heard that may have been its end
         self.has_gap = False  # another Redis has taken the place of the one by which it was heard
-        self.owner: UUID | None = None  # of the message, when it was last seen to have ended
+        self.owner = Owner(None, None)  # of the message, when it was last seen to have ended
         self.looks = 0  # for how many looks in a row it has been stored as ended, under that owner
 
 

@@ -3,11 +3,13 @@
 from functools import partial
 from uuid import UUID
 
+from backends.messages import title_from
 from handlers.context import KINDS, Context
 from handlers.elsewhere import ask_for_chat, is_elsewhere
 from handlers.frames import send_ws_message
+from handlers.runs import INTERRUPTED
 from handlers.services import Sender, Services
-from handlers.watch import close_orphans
+from handlers.watch import close_soon, is_orphan
 from schemas.assets import CHAT
 from schemas.chats import ChatWithMessages
 from schemas.errors import NotFound
@@ -47,19 +49,31 @@ async def get_chat(services: Services, sender: Sender, request: GetChat) -> None
 async def read_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> tuple[ChatWithMessages, Context]:
     """The chat from the database, and what else there is to know of it. Raises NotFound.
 
-    Messages that nobody answers any more are finished as they stand.
+    Reading needs no write, so a chat can be read while the database takes none. A message that nobody answers any more is shown
+    as what it is about to be, interrupted; a task closes it.
     """
-    found = await _load(services, user, chat_id)
-    if not is_settled(found[0]) and await close_orphans(services, chat_id):
-        return await _load(services, user, chat_id)
-    return found
+    context = await load_chat(services, user, chat_id)
+    if is_orphan(services, context.running):
+        context = await load_chat(services, user, chat_id)  # its run may have stored its end, and left, between the two
+    chat = chat_of(context)
+    if context.running and is_orphan(services, context.running):
+        message = chat.messages[context.running.id]
+        message.is_completed, message.final_reasoning_message = True, INTERRUPTED
+        chat.title = chat.title or title_from(message.request_message.request if message.request_message else None)
+        close_soon(services, chat_id)
+    return chat, context
 
 
-async def _load(services: Services, user: AuthenticatedUser, chat_id: UUID) -> tuple[ChatWithMessages, Context]:
-    context = await KINDS[CHAT].load(services.backends.storage, user.id, chat_id)
+async def load_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
+    """The chat as it is stored. Raises NotFound."""
+    return await KINDS[CHAT].load(services.backends.storage, user.id, chat_id)
+
+
+def chat_of(context: Context) -> ChatWithMessages:
+    """The chat that was loaded. Raises NotFound when it was something else."""
     if context.chat is None:
         raise NotFound
-    return context.chat, context
+    return context.chat
 
 
 def is_settled(chat: ChatWithMessages) -> bool:

@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from backends.metrics import CONTENT_TYPE
-from backends.storage import ping
 from handlers.http import json_response
 from handlers.services import Services
 from schemas.health import Alive, NotReady, Ready
@@ -23,7 +22,7 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Whether to send it traffic: 503 while it drains, or when its database does not answer.
+    """Whether to send it traffic: 503 while it drains, or when its database does not answer or takes no writes.
 
     Without its broker it serves on, so it is ready then, too: else all nodes would be taken away at once.
     """
@@ -32,9 +31,9 @@ async def readyz(request: Request) -> Response:
         return json_response(NotReady("draining"), 503)
     try:
         with anyio.fail_after(DATABASE_S):
-            await ping(services.backends.storage)
+            await services.probe.try_it()
     except Exception:
-        logger.warning("the database does not answer", exc_info=True)
+        logger.warning("the database does not take writes", exc_info=True)
         return json_response(NotReady("the database does not answer"), 503)
     return json_response(Ready("ready", "connected" if services.backends.broker.connected else "disconnected"))
 

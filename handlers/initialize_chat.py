@@ -8,10 +8,11 @@ from backends.storage import Conflict
 from handlers.context import KINDS, Context
 from handlers.elsewhere import MessageTaken, Patience
 from handlers.gate import RESTARTING
-from handlers.get_chat import is_settled, read_chat
+from handlers.get_chat import is_settled, load_chat
 from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
+from handlers.watch import close_orphans, is_orphan
 from schemas.assets import CHAT, EDITING_ROLES
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages
 from schemas.errors import ServiceUnavailable, Unauthorized
@@ -50,7 +51,7 @@ async def initialize_chat(
 
 async def editable_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
     """The chat, and what it is about. Raises NotFound, or Unauthorized."""
-    _, context = await read_chat(services, user, chat_id)
+    context = await load_chat(services, user, chat_id)
     if not context.roles & EDITING_ROLES:
         raise Unauthorized("you may view this chat, but not post in it")
     return context
@@ -60,7 +61,10 @@ async def _load_context(services: Services, request: ChatCreateNewChat, user: Au
     if request.asset_id and request.asset_type:
         return await KINDS[request.asset_type].load(services.backends.storage, user.id, request.asset_id)
     if request.chat_id:
-        return await editable_chat(services, user, request.chat_id)
+        context = await editable_chat(services, user, request.chat_id)
+        if is_orphan(services, context.running) and await close_orphans(services, request.chat_id):
+            return await editable_chat(services, user, request.chat_id)
+        return context
     return Context()
 
 

@@ -56,7 +56,7 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
     has_ended = False
     async with anyio.create_task_group() as tasks:
         if transcript.wants_title:
-            tasks.start_soon(_make_title, services, run, task, transcript)
+            tasks.start_soon(_make_title, services, run, task, transcript, checkpoints)
         try:
             has_ended = await supervised(services, answer, run.stopping)
         except Exception as error:  # raised below: the group would wrap it
@@ -68,7 +68,7 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
     return has_ended
 
 
-async def _make_title(services: Services, run: Run, task: AgentTask, transcript: Transcript) -> None:
+async def _make_title(services: Services, run: Run, task: AgentTask, transcript: Transcript, checkpoints: Checkpoints) -> None:
     title = ""
 
     async def make(clock: Clock) -> None:
@@ -89,6 +89,7 @@ async def _make_title(services: Services, run: Run, task: AgentTask, transcript:
             logger.warning("message %s gets its first words for a title", transcript.message.id, exc_info=True)
             title = ""
         await send_all(run.tx, transcript, transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
+        checkpoints.grew()
 
 
 class Clock:

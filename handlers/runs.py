@@ -114,6 +114,7 @@ class Runs:
         self._most_per_user = most_per_user
         self._quota = quota
         self.interrupted = False  # nothing is to begin any more
+        self.closing: set[UUID] = set()  # chats whose orphans are being closed
         self.left_behind: set[AgentsTask] = set()  # agents' tasks that did not heed their cancellation
         self._runs: dict[UUID, Run] = {}
         self._in_chat: dict[UUID, Run] = {}

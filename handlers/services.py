@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from backends import Backends
 from backends.nodes import Nodes
+from backends.storage import Probe
 from handlers.connections import Connections
 from handlers.gate import Gate
 from handlers.others import Others
@@ -38,6 +39,7 @@ class Services:
     posts: Gate  # each is inside from its arrival until its stream has been sent
     runs: Runs
     nodes: Nodes  # this one among those that share the database
+    probe: Probe  # of the database
     others: Others  # what it waits to hear from them
 
 

@@ -43,7 +43,7 @@ class Transcript:
         self.chat = chat
         self.message = message
         self.wants_title = not chat.title  # until it has one
-        self.size = 0  # bytes of UTF-8 that the agent has said
+        self.size = 0  # about how many bytes have been told: it grows with all that is
         self._thinking: tuple[TextReasoning, list[str]] | None = None
         self._answering: tuple[TextResponse, list[str]] | None = None
         self._ahead = self._holds = 0
@@ -141,6 +141,7 @@ class Transcript:
         if part.id not in self.message.response_messages:
             self.message.response_message_ids.append(part.id)
         self.message.response_messages[part.id] = part
+        self.size += 1
         return self._response_frame(part, progress)
 
     def add_reasoning(self, step: ReasoningMessage, progress: Progress) -> Item:
@@ -148,6 +149,7 @@ class Transcript:
         if step.id not in self.message.reasoning_messages:
             self.message.reasoning_message_ids.append(step.id)
         self.message.reasoning_messages[step.id] = step
+        self.size += 1
         return self._reasoning_frame(step, progress)
 
     def _answer(self, text: str) -> Item:
@@ -187,6 +189,7 @@ class Transcript:
     def _end_title(self, whole: str) -> Item:
         request = self.message.request_message
         self.wants_title = False
+        self.size += 1
         self.chat.title = storable(whole) or title_from(request.request if request else None)
         return self._title_frame(self.chat.title, None, "completed")
 

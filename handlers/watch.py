@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from backends import nodes
 from backends.messages import Stored, find_message, finish_orphans
+from backends.storage import DatabaseAway
 from handlers.frames import send_ws_message
 from handlers.notices import hear, tell_end
 from handlers.services import Sender, Services
@@ -27,7 +28,11 @@ logger = logging.getLogger("threadcast")
 async def enter(services: Services, essential: TaskGroup) -> None:
     """Become one of the nodes. Runs that dead nodes have left are closed before this one begins."""
     await services.nodes.enter()
-    await close_orphans(services)
+    try:
+        await close_orphans(services)
+    except DatabaseAway:  # it can be read, or `enter` would have failed
+        logger.warning("what dead nodes have left is closed later", exc_info=True)
+        essential.start_soon(_close_later, services)
     if services.nodes.shared:
         services.backends.broker.heard = partial(hear, services)
         essential.start_soon(_keep_lease, services)
@@ -70,6 +75,29 @@ async def _keep_watch(services: Services) -> None:
 async def _keep_ends_told(services: Services) -> None:
     """Look for ends that were stored and not told, for ever."""
     await _every(partial(tell_untold, services), "streams without an end could not be looked up")
+
+
+def is_orphan(services: Services, unfinished: Stored | None) -> bool:
+    """Whether this is a message that nobody answers any more."""
+    if unfinished is None or unfinished.id in services.runs:
+        return False
+    return unfinished.node in (None, services.nodes.lease.id)
+
+
+def close_soon(services: Services, chat_id: UUID) -> None:
+    """Have the orphans of a chat closed, if the database takes it now. Else the next post in the chat does it, or the watch."""
+    if chat_id not in services.runs.closing:
+        services.runs.closing.add(chat_id)
+        services.tasks.start_soon(_try_to_close, services, chat_id)
+
+
+async def _try_to_close(services: Services, chat_id: UUID) -> None:
+    try:
+        await close_orphans(services, chat_id)
+    except Exception:
+        logger.warning("a message that nobody answers is closed later", exc_info=True)
+    finally:
+        services.runs.closing.discard(chat_id)
 
 
 async def close_orphans(services: Services, chat_id: UUID | None = None) -> int:
@@ -128,6 +156,15 @@ async def _tell_interrupted(services: Services, orphan: Stored) -> None:
 async def _tell_later(services: Services, orphan: Stored) -> None:
     await anyio.sleep(nodes.RENEW_S)
     await _tell_interrupted(services, orphan)
+
+
+async def _close_later(services: Services) -> None:
+    left = True
+    while left:
+        await anyio.sleep(nodes.RENEW_S)
+        with suppress(DatabaseAway):
+            await close_orphans(services)
+            left = False
 
 
 async def _every(step: Callable[[], Awaitable[None]], failure: str) -> None:

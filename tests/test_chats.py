@@ -25,6 +25,7 @@ ENGINES = BOTH
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ME = uuid(900)
+OWNER = Owner(ME, None)
 USER = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, 0)
 
 
@@ -39,7 +40,7 @@ def unsure(orphan: Stored, closing: UUID) -> None:
     raise AssertionError("the database has said all")
 
 
-async def unfinished(storage: Storage, number: int, title: str = "") -> ChatWithMessages:
+async def unfinished(storage: Storage, number: int, title: str = "", owner: Owner = OWNER) -> ChatWithMessages:
     """A stored chat whose one message nobody has answered."""
     message = ChatMessage(
         uuid(number), ChatUserMessage("What is it?", ALICE, "Alice", None), [], {}, [], {}, NOW, None, is_completed=False
@@ -47,7 +48,7 @@ async def unfinished(storage: Storage, number: int, title: str = "") -> ChatWith
     chat = ChatWithMessages(
         uuid(1000 + number), title, False, [message.id], {message.id: message}, NOW, NOW, ALICE, ALICE, "Alice", None
     )
-    await create_chat(storage, chat, message, USER, Owner(ME, None))
+    await create_chat(storage, chat, message, USER, owner)
     return chat
 
 
@@ -55,7 +56,7 @@ async def answer(storage: Storage, chat: ChatWithMessages) -> None:
     (message,) = chat.messages.values()
     part = TextResponse(uuid(5), "The answer", None, True)
     message.response_message_ids, message.response_messages = [part.id], {part.id: part}
-    assert await finish_message(storage, chat, message, (), Owner(ME, None))
+    assert await finish_message(storage, chat, message, (), OWNER)
 
 
 async def message_of(storage: Storage, chat: ChatWithMessages) -> ChatMessage:
@@ -145,7 +146,7 @@ async def test_a_chat_comes_with_who_answers_in_it(storage: Storage) -> None:
             await storage.write(change)
         found = await find_chat(storage, ALICE, chat.id)
         assert found
-        assert found.running == Stored(uuid(1), chat.id, ALICE, ME, node)
+        assert found.running == Stored(uuid(1), chat.id, ALICE, OWNER, node)
     await answer(storage, chat)
     found = await find_chat(storage, ALICE, chat.id)
     assert found

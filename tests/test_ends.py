@@ -8,7 +8,7 @@ import pytest
 
 from backends import open_storage
 from backends.ends import AT_ONCE, End, find_all_running, find_ends, take_over
-from backends.messages import create_chat, finish_message
+from backends.messages import Owner, create_chat, finish_message
 from backends.nodes import Nodes
 from backends.storage import Storage
 from handlers.load_file import load_file
@@ -21,7 +21,7 @@ from tests.world import ALICE, MISSING, WORLD, uuid
 
 ENGINES = BOTH
 USER = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, expires_at=0)
-DEAD = uuid(900)
+DEAD = Owner(uuid(900), None)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def storage(settings: Settings) -> AsyncIterator[Storage]:
         yield opened
 
 
-async def asked(storage: Storage, number: int, owner: UUID) -> tuple[ChatWithMessages, ChatMessage]:
+async def asked(storage: Storage, number: int, owner: Owner) -> tuple[ChatWithMessages, ChatMessage]:
     message = ChatMessage(uuid(number), None, [], {}, [], {}, NOW, None, False)
     chat = ChatWithMessages(
         uuid(number + 1000), "", False, [message.id], {message.id: message}, NOW, NOW, ALICE, ALICE, "Alice", None
@@ -40,7 +40,7 @@ async def asked(storage: Storage, number: int, owner: UUID) -> tuple[ChatWithMes
     return chat, message
 
 
-async def answered(storage: Storage, number: int, owner: UUID) -> UUID:
+async def answered(storage: Storage, number: int, owner: Owner) -> UUID:
     chat, message = await asked(storage, number, owner)
     assert await finish_message(storage, chat, message, (), owner)
     return message.id
@@ -49,11 +49,12 @@ async def answered(storage: Storage, number: int, owner: UUID) -> UUID:
 async def test_an_end_has_its_owner_and_whether_that_one_lives(storage: Storage) -> None:
     living = Nodes(storage, shared=True)
     await living.enter()
-    chat, going_on = await asked(storage, 1, living.lease.id)
-    of_living, of_dead = await answered(storage, 2, living.lease.id), await answered(storage, 3, DEAD)
+    me = Owner(living.lease.id, None)
+    chat, going_on = await asked(storage, 1, me)
+    of_living, of_dead = await answered(storage, 2, me), await answered(storage, 3, DEAD)
     assert await find_ends(storage, [going_on.id, of_living, of_dead, MISSING]) == {
-        going_on.id: End(living.lease.id, True, False),
-        of_living: End(living.lease.id, True, True),
+        going_on.id: End(me, True, False),
+        of_living: End(me, True, True),
         of_dead: End(DEAD, False, True),
     }
     running = await find_all_running(storage)

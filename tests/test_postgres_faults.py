@@ -14,8 +14,7 @@ import pytest
 
 from backends import open_storage, postgres_seats
 from backends.postgres import CONNECT_S, SESSION, WRITERS
-from backends.postgres_seats import DatabaseAway
-from backends.storage import Conflict, Storage
+from backends.storage import Conflict, DatabaseAway, Storage
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import TIMEOUT_S

@@ -11,7 +11,7 @@ from sqlalchemy import Insert, bindparam, column, delete, insert, select, table,
 
 from backends import open_storage
 from backends.metrics import Metrics
-from backends.storage import Conflict, Storage, ping
+from backends.storage import Conflict, Probe, Storage
 from backends.tables import assets, chats, team_members, users
 from schemas.assets import METRIC
 from settings import Settings
@@ -165,5 +165,5 @@ async def test_each_write_is_measured(settings: Settings) -> None:
     async with open_storage(settings, metrics) as storage:
         await storage.write(user(1))
         assert not await storage.write(user(2), only_if=update(users).where(users.c.id == uuid(3)).values(name="x"))
-        await ping(storage)
+        await Probe(storage).try_it()
     assert b"threadcast_commit_seconds_count 0" not in metrics.text()

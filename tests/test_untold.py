@@ -10,6 +10,7 @@ from websockets.asyncio.client import connect
 
 from backends.agent import AgentEvent, AgentTask
 from backends.ends import take_over
+from backends.messages import Owner
 from backends.storage import Storage
 from settings import Settings
 from tests.agents import HeldAgent
@@ -328,7 +329,7 @@ async def test_an_end_is_told_although_the_answer_to_taking_it_over_is_lost(
 ) -> None:
     failures = [OSError("away"), OSError("away again")]
 
-    async def take_over_unheard(storage: Storage, message_id: UUID, owner: UUID | None) -> bool:
+    async def take_over_unheard(storage: Storage, message_id: UUID, owner: Owner) -> bool:
         done = await take_over(storage, message_id, owner)
         if done and failures:
             raise failures.pop()
