@@ -11,7 +11,7 @@ from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
 
-LATEST_S = 0.8  # after the first words that are not stored; with the commit that makes a second
+LATEST_S = 0.5  # after the first words that are not stored: with a commit on a busy machine that makes a second
 MANY_BYTES = 8192  # of words that are not stored: then it is done sooner
 SOONEST_S = 0.2  # after the checkpoint before
 SHARE = 20  # a checkpoint of a long answer takes long: at most this fraction of the time goes into them

@@ -15,7 +15,7 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
-from tests import churn, deaths, storms
+from tests import churn, deaths, outages, storms
 from tests.crowd import Figures
 
 SEED = 20_261_121
@@ -24,6 +24,10 @@ SCENARIOS: dict[str, Scenario] = {
     "recovery storm": partial(storms.recovery, users=50, clients=200, cuts=20, words=1500, delay_ms=20, seed=SEED),
     "slow reader": partial(storms.slow_reader, connections=10, words=20_000, outbox_bytes=2**20),
     "kill -9": partial(deaths.kills, times=20, seed=SEED),
+    "kill -9 of long answers": partial(outages.kept, users=20, seconds=20),
+    "SQLite locked at the end": partial(outages.unwritable, trouble=outages.locked, users=20, seconds=15),
+    "disk full at the end": partial(outages.unwritable, trouble=outages.full, users=20, seconds=15),
+    "unruly agents": outages.unruly,
     "SIGTERM": partial(deaths.stopped, runs=100, drain_seconds=5),
     "churn": partial(churn.churn, connects=20_000, refusals=5_000),
 }

@@ -2,8 +2,11 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
-from tests import churn, deaths, storms
+import pytest
+
+from tests import churn, deaths, outages, storms
 
 SEED = 7
 
@@ -20,6 +23,15 @@ async def test_one_slow_reader_costs_the_others_nothing_and_is_gone(tmp_path: Pa
 async def test_after_kills_mid_stream_each_run_has_one_end_and_the_database_tells_it(tmp_path: Path) -> None:
     figures = await deaths.kills(tmp_path, times=3, seed=SEED)
     assert figures["runs"] == 15
+
+
+async def test_after_a_kill_at_most_a_second_of_what_was_told_is_missing(tmp_path: Path) -> None:
+    await outages.kept(tmp_path, users=3, seconds=3)
+
+
+@pytest.mark.parametrize("trouble", [outages.locked, outages.full])
+async def test_answers_that_end_while_the_database_takes_no_writes_are_stored_whole(tmp_path: Path, trouble: Any) -> None:
+    await outages.unwritable(tmp_path, trouble, users=4, seconds=1)
 
 
 async def test_a_stop_with_many_runs_tells_all_and_loses_nothing(tmp_path: Path) -> None:
