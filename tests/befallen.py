@@ -20,6 +20,7 @@ from tests.nodes import PACE
 from tests.program import Program
 
 CAUGHT_UP_S = 5.0  # after a fault has ended
+A_SECOND = 1.0  # of what was told may be missing after a kill
 
 
 class Tab:
@@ -46,6 +47,14 @@ class Tab:
     def ends(self, message_id: str) -> list[Frame]:
         """The ends of this message that it has seen."""
         return [frame for frame in self.frames if is_end(frame) and message_id in str(frame["payload"] or frame["error"])]
+
+    def answer(self, message_id: str) -> str:
+        """Its text: as the end has it, or else as the frames so far add up to it."""
+        for frame in self.ends(message_id):
+            parts = frame["payload"]["messages"][message_id]["response_messages"].values()
+            return "".join(part["message"] for part in parts)
+        parts = [(frame["payload"] or {}).get("response_message") or {} for frame in self.stream(message_id)]
+        return "".join(part.get("message_chunk") or "" for part in parts)
 
     def stream(self, message_id: str) -> list[Frame]:
         """All of this message's."""
@@ -145,13 +154,18 @@ async def befallen(
 
 
 async def killed(folder: Path, users: int, within: float) -> Figures:
-    """`kill -9` of one node in the middle of streams: the other closes them, once, and tells those who are connected to it."""
+    """`kill -9` of one node in the middle of streams: the other closes them, once, and tells those who are connected to it.
+
+    All that was told a second before the kill is in the end that they are told.
+    """
     with cluster(folder) as made, made.node(**PACE) as a, made.node(**PACE) as b:
         scenes = [Scene(user, a, b) for user in crowd(folder, users, **made.settings)]
         async with anyio.create_task_group() as tasks:
             for scene in scenes:
                 tasks.start_soon(scene.play)
             await until(lambda: all(scene.has_begun for scene in scenes))
+            told = {scene.message_id: scene.tabs[1].answer(scene.message_id) for scene in scenes}
+            await anyio.sleep(A_SECOND)
             a.stop(signal.SIGKILL)
             began = time.monotonic()
             for scene in scenes:
@@ -164,6 +178,8 @@ async def killed(folder: Path, users: int, within: float) -> Figures:
                     assert json.loads(await connection.recv())["event"] == "complete", "it was run twice"
             tasks.cancel_scope.cancel()
         ends = [scene.check(made, whole=False) for scene in scenes]
+        for scene in scenes:
+            assert scene.tabs[0].answer(scene.message_id).startswith(told[scene.message_id]), "what was told is not kept"
         assert rows(made.database, UNFINISHED) == []
         assert ends == ["interrupted"] * users
         assert b.stop() == 0
