@@ -50,7 +50,8 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
                 if not isinstance(event, AssetsFound):  # what an agent looked up is no token yet
                     clock.came()
                 await send_all(run.tx, transcript, transcript.apply(event), clock.stopped)
-                checkpoints.grew()
+                if transcript.size >= checkpoints.due:  # compared here, since a call for each word would be seen in its rate
+                    checkpoints.grew()
 
     failure: Exception | None = None
     has_ended = False
@@ -89,7 +90,8 @@ async def _make_title(services: Services, run: Run, task: AgentTask, transcript:
             logger.warning("message %s gets its first words for a title", transcript.message.id, exc_info=True)
             title = ""
         await send_all(run.tx, transcript, transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
-        checkpoints.grew()
+        if transcript.size >= checkpoints.due:
+            checkpoints.grew()
 
 
 class Clock:

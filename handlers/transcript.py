@@ -43,7 +43,7 @@ class Transcript:
         self.chat = chat
         self.message = message
         self.wants_title = not chat.title  # until it has one
-        self.size = 0  # about how many bytes have been told: it grows with all that is
+        self.size = 0  # about how many characters have been told: it grows with all that is
         self._thinking: tuple[TextReasoning, list[str]] | None = None
         self._answering: tuple[TextResponse, list[str]] | None = None
         self._ahead = self._holds = 0
@@ -158,7 +158,8 @@ class Transcript:
             self._answering = part, []
             self.add_response(part, "in_progress")
         part, pieces = self._answering
-        self._take(pieces, text)
+        pieces.append(text)
+        self.size += len(text)
         return self._response_frame(TextResponse(part.id, None, text, False), "in_progress")
 
     def _think(self, title: str, text: str) -> Item:
@@ -167,12 +168,9 @@ class Transcript:
             self._thinking = step, []
             self.add_reasoning(step, "in_progress")
         step, pieces = self._thinking
-        self._take(pieces, text)
-        return self._reasoning_frame(TextReasoning(step.id, title, None, None, text, "loading"), "in_progress")
-
-    def _take(self, pieces: list[str], text: str) -> None:
         pieces.append(text)
-        self.size += len(text) if text.isascii() else len(text.encode(errors="replace"))
+        self.size += len(text)
+        return self._reasoning_frame(TextReasoning(step.id, title, None, None, text, "loading"), "in_progress")
 
     def _end_thinking(self) -> Iterator[Item]:
         if self._thinking:

@@ -11,7 +11,7 @@ import pytest
 from backends.agent import AgentEvent, AgentTask, ReasoningChunk, ResponseChunk
 from backends.messages import Owner, checkpoint_message, find_message, finish_message, finish_orphans, replace_message
 from backends.storage import Storage
-from handlers.checkpoints import MANY_BYTES
+from handlers.checkpoints import MANY
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.conftest import BOTH, open_house
@@ -74,9 +74,9 @@ async def test_what_is_told_is_stored_while_the_run_goes_on_with_all_its_parts_c
         assert next(iter(end["messages"].values()))["final_reasoning_message"].startswith("Reasoned")
 
 
-async def test_many_bytes_are_stored_sooner(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_characters_are_stored_sooner(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("handlers.checkpoints.LATEST_S", 1000.0)
-    agent = Talkative("One ", "x" * MANY_BYTES)
+    agent = Talkative("One ", "x" * MANY)
     async with open_house(settings, agent) as house, house.connect() as client:
         await client.send({"prompt": "Go"})
         await until(lambda: any(texts(row) for row in rows(house.database, SAID)))
