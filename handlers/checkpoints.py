@@ -11,6 +11,7 @@ from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
 
+LATEST_AGAIN_S = 2.0  # after one that failed: the database is in trouble
 LATEST_S = 0.5  # after the first words that are not stored: with a commit on a busy machine that makes a second
 MANY = 8192  # characters that are not stored: then it is done sooner
 SOONEST_S = 0.2  # after the checkpoint before
@@ -28,6 +29,7 @@ class Checkpoints:
         self._transcript = transcript
         self._stored = 0  # of the transcript's size
         self._timer: asyncio.TimerHandle | None = None  # set while there is more than that, until it is being stored
+        self._has_failed = False  # the last one
         self._has_ended = False
         self._soonest = 0.0  # by the loop's clock
         self._loop = asyncio.get_running_loop()
@@ -38,7 +40,7 @@ class Checkpoints:
         now = self._loop.time()
         if self._timer is None:
             self.due = self._stored + MANY
-            self._timer = self._loop.call_at(now + LATEST_S, self._begin)
+            self._timer = self._loop.call_at(now + (LATEST_AGAIN_S if self._has_failed else LATEST_S), self._begin)
         else:
             self.due = math.inf
             if (sooner := max(now, self._soonest)) < self._timer.when():
@@ -60,11 +62,13 @@ class Checkpoints:
         chat, message, owner = self._transcript.chat, self._transcript.ended(), self._run.owner
         try:
             await checkpoint_message(self._services.backends.storage, chat, message, owner)
-            self._stored = size
+            self._stored, self._has_failed = size, False
         except Exception:  # the next one has all of this, too, and so has the end
-            logger.warning("message %s could not be stored so far", message.id, exc_info=True)
+            if not self._has_failed:
+                logger.warning("message %s could not be stored so far", message.id, exc_info=True)
+            self._has_failed = True
         took = self._loop.time() - began
-        self._soonest = began + max(SOONEST_S, took * SHARE)
+        self._soonest = math.inf if self._has_failed else began + max(SOONEST_S, took * SHARE)
         if not self._has_ended:
             self.due = self._stored + 1
             if self._transcript.size >= self.due:

@@ -14,7 +14,7 @@ from schemas.assets import Asset
 from schemas.chats import ChatWithMessages
 from schemas.errors import ServiceUnavailable
 
-PAUSE_S = 0.5  # between tries: soon enough for whoever waits for the end, and seldom enough for a database in trouble
+PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0  # between tries: many ends may wait, and each is to be told soon after the outage
 TRIES = 3  # of a database that is there and yet does not store this
 
 logger = logging.getLogger("threadcast")
@@ -39,7 +39,7 @@ async def finish_chat(services: Services, run: Run, transcript: Transcript, file
     """
     chat, message = transcript.chat, transcript.message
     chat.updated_at = datetime.now(UTC)
-    left, is_first = TRIES, True
+    left, pause = TRIES, PAUSE_S
     while True:
         try:
             if not await finish_message(services.backends.storage, chat, message, files, run.owner):
@@ -58,7 +58,7 @@ async def finish_chat(services: Services, run: Run, transcript: Transcript, file
                 raise
             if services.runs.interrupted:
                 raise EndNotStored from error
-            if is_first:
+            if pause == PAUSE_S:  # the first one tells enough
                 logger.warning("the end of message %s could not be stored, and is tried again", message.id, exc_info=True)
-            is_first = False
-            await anyio.sleep(PAUSE_S)
+            await anyio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)

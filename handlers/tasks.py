@@ -8,7 +8,7 @@ from typing import TypeVarTuple
 
 import anyio
 
-LAST_WORDS_S = 5.0  # for what cancelled tasks still store: longer than `post_chat.SAVE_TIMEOUT_S`
+LAST_WORDS_S = 5.5  # for what cancelled tasks still store: `run_agent.LET_GO_S` and `post_chat.SAVE_TIMEOUT_S`, and a little
 
 Arguments = TypeVarTuple("Arguments")
 

@@ -95,7 +95,7 @@ async def _try_to_close(services: Services, chat_id: UUID) -> None:
     try:
         await close_orphans(services, chat_id)
     except Exception:
-        logger.warning("a message that nobody answers is closed later", exc_info=True)
+        logger.debug("a message that nobody answers is closed later", exc_info=True)  # as often as clients read it
     finally:
         services.runs.closing.discard(chat_id)
 

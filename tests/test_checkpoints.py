@@ -56,6 +56,7 @@ def texts(row: dict[str, Any]) -> list[str]:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("handlers.checkpoints.LATEST_S", 0.01)
+    monkeypatch.setattr("handlers.checkpoints.LATEST_AGAIN_S", 0.01)
 
 
 async def test_what_is_told_is_stored_while_the_run_goes_on_with_all_its_parts_closed(settings: Settings, soon: None) -> None:

@@ -19,7 +19,7 @@ from backends.metrics import Metrics
 from backends.postgres import CONNECT_S
 from backends.postgres_seats import CLOSE_S
 from handlers.draining import FLUSH_S, INTERRUPT_S
-from handlers.post_chat import SAVE_TIMEOUT_S
+from handlers.tasks import LAST_WORDS_S
 from handlers.watch import LEAVE_S
 from server import create_app, main
 from settings import PREFIX, Settings, load_settings
@@ -31,7 +31,7 @@ from tests.test_server import world
 DEFAULTS = load_settings({})
 STOPPED_S = (  # after the drain, at the latest, where neither PostgreSQL nor Redis answers any more
     (INTERRUPT_S + FLUSH_S + redis.FLUSH_S + FLUSH_S)  # `drain`
-    + (SHUTDOWN_GRACE_S + SAVE_TIMEOUT_S + LEAVE_S)  # uvicorn, the runs that are left, `leave`
+    + (SHUTDOWN_GRACE_S + LAST_WORDS_S + LEAVE_S)  # uvicorn, the runs that are left, `leave`
     + (redis.FLUSH_S + CLOSE_S + CONNECT_S)  # what was opened is closed
 )
 DRAINED_S = DEFAULTS.drain_seconds + STOPPED_S
