@@ -33,7 +33,7 @@ from starlette.websockets import WebSocket
 from backends import Backends, migrate, open_backends, open_storage
 from backends.accounts import add_api_key, find_user_by_email
 from backends.auth import API, PERSON, issue_token
-from backends.hosting import Server
+from backends.hosting import LINE, Server
 from backends.limits import FrameRate
 from backends.logs import bind_contextvars
 from backends.nodes import Nodes
@@ -51,6 +51,7 @@ from handlers.gate import Gate
 from handlers.http import authenticate, refusal
 from handlers.load_file import LoadError, load_file
 from handlers.others import Others
+from handlers.outboxes import Outboxes
 from handlers.paths import PATHS
 from handlers.receive import receive
 from handlers.runs import Runs
@@ -88,11 +89,12 @@ class Socket(WebSocketEndpoint):
         since = websocket.query_params.get("since")
         async with AsyncExitStack() as stack:
             try:
+                user = await authenticate(services, websocket)
                 self.connection = Connection(
-                    await authenticate(services, websocket),
+                    user,
                     FrameRate(services.frames_per_second),
                     metrics.traffic,
-                    outbox_bytes=services.outbox_bytes,
+                    services.connections.outboxes.share_of(user.id),
                     joins=services.flush_seconds > 0,
                     numbered=since is not None,
                 )
@@ -124,7 +126,7 @@ class Socket(WebSocketEndpoint):
     async def on_connect(self, websocket: WebSocket) -> None:
         with suppress(OSError):  # it has gone already, as will be heard at once
             await websocket.accept()
-        self.tasks.start_soon(self.connection.write, websocket)
+        self.tasks.start_soon(self.connection.write, websocket, self.scope["extensions"][LINE][LINE])
         self.expire()
 
     async def on_receive(self, websocket: WebSocket, data: Any) -> None:
@@ -176,10 +178,14 @@ def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
         Timeouts(settings.first_token_seconds, settings.between_tokens_seconds, settings.run_seconds),
         version=VERSION,
         flush_seconds=settings.flush_ms / 1000,
-        outbox_bytes=settings.outbox_bytes,
         max_frame_bytes=settings.max_frame_bytes,
         frames_per_second=settings.frames_per_second,
-        connections=Connections(settings.max_connections, settings.max_connections_per_user, backends.connection_quota),
+        connections=Connections(
+            settings.max_connections,
+            settings.max_connections_per_user,
+            backends.connection_quota,
+            Outboxes(settings.outbox_bytes, settings.outbox_bytes_per_user, settings.outbox_bytes_in_all),
+        ),
         requests=Gate(),
         posts=Gate(),
         runs=Runs(settings.max_runs_per_user, backends.run_quota),

@@ -17,6 +17,7 @@ VERSION = "0.1.0"
 
 PREFIX = "THREADCAST_"
 BYTES = "a whole number of bytes from 1024 to 1073741824"
+MANY_BYTES = "a whole number of bytes from 1024 to 1099511627776"
 COUNT = "a whole number from 1 to 1000000"
 SECONDS = "a whole number of seconds from 1 to 3600"
 MIN_SECRET_CHARACTERS = 32  # 256 bits of key for HS256, RFC 7518 section 3.2
@@ -50,6 +51,8 @@ class Settings:
     context_chars: int
     flush_ms: int
     outbox_bytes: int
+    outbox_bytes_per_user: int
+    outbox_bytes_in_all: int
     resume_entries: int
     resume_bytes: int
     resume_seconds: int
@@ -181,6 +184,10 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ),
         flush_ms=read("FLUSH_MS", "10", _integer(0, 1000), "a whole number of milliseconds from 0 to 1000"),
         outbox_bytes=read("OUTBOX_BYTES", "1048576", _integer(1024, 2**30), BYTES),
+        # Twenty connections as far behind as they may be, and the end of an answer of 20 MB twice: as a text and in its chat.
+        outbox_bytes_per_user=read("OUTBOX_BYTES_PER_USER", "67108864", _integer(1024, 2**30), BYTES),
+        # A quarter of a container of 1 GiB.
+        outbox_bytes_in_all=read("OUTBOX_BYTES_IN_ALL", "268435456", _integer(1024, 2**40), MANY_BYTES),
         resume_entries=read("RESUME_ENTRIES", "1000", _integer(1, 1_000_000), COUNT),
         resume_bytes=read("RESUME_BYTES", "1048576", _integer(1024, 2**30), BYTES),
         resume_seconds=read("RESUME_SECONDS", "120", _integer(1, 86_400), "a whole number of seconds from 1 to 86400"),

@@ -10,59 +10,69 @@ from backends.joining import chunk_of, delta_key, join
 from schemas.events import Container
 from schemas.frames import WsResponseMessage, decode, encode
 
+# From this size on a frame keeps its bytes only, since what they were made of takes as much again, and is joined with no
+# other: joining copies all of the text so far with every delta.
+LARGE_BYTES = 2**16
+
 
 class Frame:
     """A message with the place that it has among all of its user's.
 
     `first` and `offset` are the numbers of the first and the last frame that it stands for: more than one when it was joined.
-    `size` is what its text has in bytes.
+    `size` is what its text has in bytes. `holders` counts the outboxes that hold it: its bytes are shared by all of them.
     """
 
-    __slots__ = ("_message", "_text", "first", "offset", "size")
+    __slots__ = ("_data", "_message", "first", "holders", "offset", "size")
 
     def __init__(self, message: WsResponseMessage | None, first: int = 0, offset: int = 0, size: int | None = None) -> None:
         self._message = message
+        self._data: bytes | None = None
         self.first = first
         self.offset = offset
-        self._text: str | None = None
+        self.holders = 0
         self.size = len(self._encode()) if size is None else size
 
     @classmethod
-    def of_text(cls, text: bytes, offset: int) -> "Frame":
-        """One that was encoded elsewhere. It is decoded when somebody asks for its message."""
-        frame = cls(None, offset, offset, len(text))
-        frame._text = text.decode()
+    def of_data(cls, data: bytes, offset: int) -> "Frame":
+        """A frame that was encoded elsewhere. It is decoded when somebody asks for its message."""
+        frame = cls(None, offset, offset, len(data))
+        frame._data = data
         return frame
 
     @property
     def message(self) -> WsResponseMessage:
-        """What is sent."""
-        if self._message is None:
-            self._message = decode(self._text or "")
-        return self._message
+        """The message. Of a large frame, or of one that came encoded, the payload is raw unless it is a delta."""
+        if self._message is not None:
+            return self._message
+        message = decode(self.data)
+        if self.size < LARGE_BYTES:
+            self._message = message
+        return message
 
     @property
-    def text(self) -> str:
-        """As it is sent."""
-        return self._text if self._text is not None else self._encode().decode()
+    def data(self) -> bytes:
+        """The frame's text as it is sent, in UTF-8."""
+        return self._data if self._data is not None else self._encode()
 
     @property
-    def numbered(self) -> str:
-        """As it is sent to a connection that can resume: with its number, if it has one, as one more last key."""
-        if not self.offset:
-            return self.text
-        return f'{self.text[:-1]},"offset":{self.offset}}}'
+    def number(self) -> bytes:
+        """The end of the text for a connection that can resume, in place of its last byte: the number as one more last key."""
+        return b',"offset":%d}' % self.offset if self.offset else b""
 
     def _encode(self) -> bytes:
-        encoded = encode(self.message)
-        self._text = encoded.decode()
-        return encoded
+        self._data = encode(self.message)
+        if len(self._data) >= LARGE_BYTES:
+            self._message = None
+        return self._data
 
 
 def frame_key(frame: Frame) -> Hashable | None:
     """Equal for frames that can be joined when they are adjacent; None for others."""
-    key = delta_key(frame.message.payload)
-    return key and (frame.message.request_id, key)
+    if frame.size >= LARGE_BYTES:
+        return None
+    message = frame.message
+    key = delta_key(message.payload)
+    return key and (message.request_id, key)
 
 
 def joined_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -78,7 +88,8 @@ def join_frames(frames: list[Frame]) -> Frame:
     """One frame for adjacent ones of the same key."""
     if len(frames) == 1:
         return frames[0]
-    payload = join([cast(Container, frame.message.payload) for frame in frames])
-    message = replace(frames[-1].message, payload=payload)
-    grown = sum(len(encode(chunk_of(frame.message.payload))) - len('""') for frame in frames[1:])
+    messages = [frame.message for frame in frames]
+    payload = join([cast(Container, message.payload) for message in messages])
+    message = replace(messages[-1], payload=payload)
+    grown = sum(len(encode(chunk_of(message.payload))) - len('""') for message in messages[1:])
     return Frame(message, frames[0].first, frames[-1].offset, frames[0].size + grown)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import struct
 from collections.abc import Awaitable, Callable, Mapping
 from types import FrameType
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import anyio
 import uvicorn
 from starlette.types import ASGIApp, Message
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from backends.logs import log_config
@@ -21,6 +25,9 @@ CLOSE_GRACE_S = 3.0
 # Pings, pongs and fragments too short to be of use: each costs us as much as a frame, and the client next to nothing.
 TRIFLES_PER_SECOND = 1024
 USEFUL_FRAGMENT_BYTES = 64
+# From this size on a text frame is handed to the transport in parts, uncopied, so that connections share its bytes.
+SHARED_BYTES = 2**14
+LINE = "threadcast.line"  # the extension of a WebSocket's scope that has its `Protocol`, to send frames by
 # For open requests at a shutdown, after which they are cancelled. Runs are not requests: they have been drained before.
 SHUTDOWN_GRACE_S = 5
 
@@ -40,14 +47,53 @@ class Connection(ServerProtocol):
 
 
 class Protocol(WebSocketsSansIOProtocol):
-    """Closes also a connection whose peer has stopped reading: uvicorn's own would wait for its buffer to drain, for ever."""
+    """Closes also a connection whose peer has stopped reading: uvicorn's own would wait for its buffer to drain, for ever.
+
+    As the scope's extension LINE it sends text frames that are encoded already, without the layers of ASGI and without a copy.
+    """
 
     def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
         self._abort: asyncio.TimerHandle | None = None
+        self._lost: Callable[[], None] = lambda: None
         self._second = 0  # the one in which `_trifles` were counted
         self._trifles = 0
         self.conn = Connection(max_size=config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
+
+    @property
+    def unsent(self) -> int:
+        """Bytes in the transport that the peer has not taken yet."""
+        return int(self.transport.get_write_buffer_size())
+
+    def send_text(self, data: bytes, end: bytes = b"") -> bool:
+        """Send a text frame: `data`, with `end`, if there is one, in place of its last byte. Whether there is room for more.
+
+        Raises OSError when the peer is gone or the connection is being closed.
+        """
+        if self.conn.state is not State.OPEN or self.disconnected:
+            raise ClientDisconnected
+        size = len(data) + len(end) - 1 if end else len(data)
+        if size < SHARED_BYTES:
+            self.transport.write(_head(size) + (data[:-1] + end if end else data))
+        else:
+            self.transport.writelines((_head(size), memoryview(data)[:-1], end) if end else (_head(size), data))
+        return self.writable.is_set()
+
+    async def drained(self) -> None:
+        """Wait until there is room for more, or the peer is gone."""
+        await self.writable.wait()
+
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        """Call this once the connection is lost, with all that is unsent. Takes one callback."""
+        if self.disconnected:
+            callback()
+        else:
+            self._lost = callback
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if not self.close_sent:  # else it was no upgrade, and has no scope
+            self.scope["extensions"][LINE] = {LINE: self}
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if message["type"] == "websocket.close":
@@ -77,6 +123,7 @@ class Protocol(WebSocketsSansIOProtocol):
         # uvicorn's own says 1005, which is a close frame without a code. Unread if there was any close frame.
         self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
         super().connection_lost(exc)
+        self._lost()
         if self._abort is not None:
             self._abort.cancel()
 
@@ -187,6 +234,13 @@ class Server(uvicorn.Server):
             asyncio.get_running_loop().call_soon_threadsafe(self._hurry.set)
         self.should_exit = True
         self._captured_signals.append(sig)
+
+
+def _head(size: int) -> bytes:
+    """Of an unmasked text frame, RFC 6455 section 5.2."""
+    if size < 126:
+        return bytes((0x81, size))
+    return struct.pack("!BBH", 0x81, 126, size) if size < 2**16 else struct.pack("!BBQ", 0x81, 127, size)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

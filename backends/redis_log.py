@@ -51,7 +51,7 @@ class Spoken(NamedTuple):
 
     def frame(self) -> Frame:
         """To be put, numbered."""
-        return Frame.of_text(self.text, self.offset)
+        return Frame.of_data(self.text, self.offset)
 
 
 class Place(NamedTuple):
@@ -119,7 +119,7 @@ class Logs:
         """Number a frame, keep it unless it is for one connection only, and publish it. `until`: by Redis' clock."""
         user_id, method, number = outgoing.user_id, outgoing.method, outgoing.number
         head = f"{self._node} {number} {user_id} {method.value} {outgoing.sender_id or '-'}\n"
-        blob = head + outgoing.frame.text
+        blob = head.encode() + outgoing.frame.data
         kept = () if method is WsSendMethod.SENDER_ONLY else (self._limits.entries, self._limits.size)
         told = (self._node, self.floor, self._seconds, number, blob, self._channel, until)
         return ("EVALSHA", SPEAK_SHA, 3, *self._keys(user_id), *told, *kept)

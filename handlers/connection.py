@@ -1,12 +1,13 @@
 """One socket's way out: an outbox that anybody may fill, and the one task that empties it.
 
 Concurrent sends on one socket can overtake each other, and a slow reader would hold up whoever waits for it. So nobody but
-`write` sends, and `put` never waits.
+`write` sends, and `put` never waits. A frame counts as waiting until the transport has room for the next one.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 from uuid import uuid4
 
 import anyio
@@ -15,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from backends.frame import Frame, frame_key, join_frames
 from backends.limits import FrameRate
 from backends.metrics import Traffic
+from handlers.outboxes import BEHIND_BYTES, LOOKS, Share
 from schemas.users import AuthenticatedUser
 
 RESTARTING = (1012, "the server is restarting")
@@ -25,66 +27,119 @@ TOO_MANY = (4029, "too many connections")
 GONE = (1006, "")  # never sent: the peer went away first
 
 
+class Line(Protocol):
+    """The transport of a socket, which takes whatever it is given and says when that is enough."""
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that the peer has not taken yet."""
+
+    def send_text(self, data: bytes, end: bytes = b"") -> bool:
+        """Send a text frame: `data`, with `end`, if there is one, in place of its last byte. Whether there is room for more.
+
+        The bytes are not copied if they are many. Raises OSError when the peer is gone.
+        """
+
+    async def drained(self) -> None:
+        """Wait until there is room for more, or the peer is gone."""
+
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        """Call this once the connection is lost, with all that is unsent. Takes one callback."""
+
+
 class Connection:
     """An open WebSocket of one user, as the broker's subscriber."""
 
     def __init__(
-        self, user: AuthenticatedUser, rate: FrameRate, traffic: Traffic, *, outbox_bytes: int, joins: bool, numbered: bool
+        self, user: AuthenticatedUser, rate: FrameRate, traffic: Traffic, share: Share, *, joins: bool, numbered: bool
     ) -> None:
         self.id = uuid4().hex
         self.user = user
         self.rate = rate  # of what it sends us
-        self.waiting = 0  # bytes, of all frames in the outbox
+        self.share = share
+        self.waiting = 0  # bytes, of all frames in the outbox and of the one that is being sent
         self._traffic = traffic
         self._joins = joins
-        self._bound = outbox_bytes
         self._numbered = numbered
         self._frames: deque[Frame] = deque()
+        self._current: Frame | None = None  # what the transport has no room behind yet
+        self._line: Line | None = None
+        self._unsent = 0  # bytes in the transport at the last look
+        self._looks = 0  # since the peer was seen to take anything
         self._idle: asyncio.Future[None] | None = None  # what the writer waits for: an Event costs a fifth of a sent frame
         self._sending = anyio.CancelScope()
         self._closing: tuple[int, str] | None = None
         self._closing_when_sent: tuple[int, str] | None = None
 
-    def put(self, frame: Frame) -> None:
-        """Queue a frame; a delta is joined with one that waits right before it.
+    @property
+    def behind(self) -> int:
+        """Bytes that wait behind the frame that is being sent, or is the next to be."""
+        first = self._current or (self._frames[0] if self._frames else None)
+        return self.waiting - first.size if first else 0
 
-        Past the bound the connection is closed: it is behind by more than it will ever read. A frame may be larger than the
-        bound by itself, when nothing waits before it: else a long chat could not be sent at all.
-        """
+    def put(self, frame: Frame) -> None:
+        """Queue a frame; a delta is joined with one that waits right before it. Closes when that is too much."""
         if self._closing:
             return
-        was_waiting = bool(self._frames)
-        self._append(frame)
-        if was_waiting and self.waiting > self._bound:
-            self.close(TOO_SLOW)
+        if self._joins and self._frames and (key := frame_key(frame)) and key == frame_key(self._frames[-1]):
+            before = self._frames.pop()
+            self.waiting -= before.size
+            self.share.release(before)
+            frame = join_frames([before, frame])
+            self._traffic.joined += 1
+        self._frames.append(frame)
+        self.waiting += frame.size
+        self._wake()
+        if self.waiting >= BEHIND_BYTES:
+            self.share.outboxes.watch(self)
+        self.share.hold(frame)
+        if self._looks >= LOOKS:
+            self._judge()
 
     def cut(self) -> None:
         """Close: what the connection should have heard is lost."""
         self.close(FRAMES_LOST)
 
     def go_on(self, frames: Iterable[Frame]) -> None:
-        """Queue what the connection has missed, however much the log has kept of it. To be called before any `put`."""
+        """Queue what the connection has missed. To be called before any `put`."""
         for frame in frames:
-            self._append(frame)
+            self.put(frame)
 
-    def _append(self, frame: Frame) -> None:
-        if self._joins and self._frames and (key := frame_key(frame)) and key == frame_key(self._frames[-1]):
-            before = self._frames.pop()
-            self.waiting -= before.size
-            frame = join_frames([before, frame])
-            self._traffic.joined += 1
-        self._frames.append(frame)
-        self.waiting += frame.size
-        self._wake()
+    def look(self) -> None:
+        """See whether the peer has taken anything since the last look, and close when it is too slow.
+
+        While a frame is being sent no other gets into the transport, so less in it means that the peer has taken some.
+        """
+        unsent = self._line.unsent if self._line and self._current else 0
+        self._looks = self._looks + 1 if unsent >= self._unsent > 0 else 0
+        self._unsent = unsent
+        self._judge()
+
+    def _judge(self) -> None:
+        if self._looks >= LOOKS and self.behind > self.share.outboxes.each:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Close: the peer reads too slowly."""
+        self.close(TOO_SLOW)
 
     def close(self, why: tuple[int, str]) -> None:
         """Close as soon as possible with this code and reason; what was not sent yet is dropped. Only the first call counts."""
         if self._closing is None:
             self._closing = why
-            self._frames.clear()
-            self.waiting = 0
+            self._forget()
             self._wake()
             self._sending.cancel()  # the writer may be stuck in a send that will never end
+
+    def _forget(self) -> None:
+        for frame in self._frames:
+            self.share.release(frame)
+        if self._current and self._line:
+            self.share.leave(self._current, self._line.when_lost)
+        self._frames.clear()
+        self._current = None
+        self.waiting = 0
+        self.share.outboxes.forget(self)
 
     def close_when_sent(self, why: tuple[int, str]) -> None:
         """Close with this code and reason once all that is queued has been sent, if it ever is."""
@@ -95,8 +150,9 @@ class Connection:
         if self._idle and not self._idle.done():
             self._idle.set_result(None)
 
-    async def write(self, websocket: WebSocket) -> None:
+    async def write(self, websocket: WebSocket, line: Line) -> None:
         """Send what is queued until the connection is closed by either side."""
+        self._line = line
         try:
             with self._sending:
                 while not self._closing:
@@ -104,15 +160,18 @@ class Connection:
                         self._idle = asyncio.get_running_loop().create_future()
                         await self._idle
                     while self._frames:
-                        frame = self._frames.popleft()
+                        self._current = frame = self._frames.popleft()
+                        if not line.send_text(frame.data, frame.number if self._numbered else b""):
+                            await line.drained()
+                            self._unsent = self._looks = 0
+                        self._current = None
                         self.waiting -= frame.size
-                        text = frame.numbered if self._numbered else frame.text
-                        await websocket.send_text(text)
+                        self.share.release(frame)
                         self._traffic.frames += 1
                         self._traffic.bytes += frame.size
                     if self._closing_when_sent:
                         self.close(self._closing_when_sent)
             if self._closing:
                 await websocket.close(*self._closing)
-        except (WebSocketDisconnect, RuntimeError):  # the peer is gone: Starlette says so in one way, uvicorn in the other
+        except (WebSocketDisconnect, OSError, RuntimeError):  # the peer is gone: Starlette, uvicorn and we each say so in a way
             self.close(GONE)

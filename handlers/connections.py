@@ -4,8 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from backends.limits import Quota
-from handlers.connection import Connection
+from handlers.connection import GONE, Connection
 from handlers.gate import Gate
+from handlers.outboxes import Outboxes
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
 RETRY_S = 10  # a guess: what a client should wait for others to leave
@@ -28,8 +29,9 @@ class TooManyConnections(TooManyRequests):
 class Connections:
     """At most `most` in all, and `most_per_user` of one user, over all processes that share the quota."""
 
-    def __init__(self, most: int, most_per_user: int, quota: Quota) -> None:
+    def __init__(self, most: int, most_per_user: int, quota: Quota, outboxes: Outboxes) -> None:
         self.gate = Gate()
+        self.outboxes = outboxes
         self._most = most
         self._most_per_user = most_per_user
         self._open: set[Connection] = set()
@@ -41,11 +43,6 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._open)
 
-    @property
-    def outbox_bytes(self) -> int:
-        """What waits in all their outboxes."""
-        return sum(connection.waiting for connection in self._open)
-
     @asynccontextmanager
     async def entered(self, connection: Connection) -> AsyncIterator[None]:
         """The connection is one of them until the block ends. Raises ServiceUnavailable, or TooManyConnections."""
@@ -54,6 +51,7 @@ class Connections:
             if len(self._open) >= self._most:
                 raise ServerFull
             self._open.add(connection)  # before anything is awaited: others count it
+            connection.share.members.add(connection)
             try:
                 if not await self._quota.enter(user_id, connection.id, self._most_per_user):
                     raise TooManyConnections
@@ -62,4 +60,6 @@ class Connections:
                 finally:
                     self._quota.leave(user_id, connection.id)
             finally:
+                connection.close(GONE)  # what still waits for it waits no more
+                connection.share.members.remove(connection)
                 self._open.remove(connection)

@@ -5,9 +5,10 @@ from msgspec import UNSET
 from backends.broker import Broker, Claim
 from backends.frame import Frame
 from backends.resume import Resumption
-from handlers.services import Sender
-from schemas.chats import ChatListItem
-from schemas.errors import WsError
+from handlers.errors import describe
+from handlers.services import Sender, Services
+from schemas.chats import ChatListItem, ChatWithMessages
+from schemas.errors import ThreadcastError, WsError
 from schemas.events import Container, GoingAway, Resumed, WsEvent
 from schemas.frames import SentBy, WsResponseMessage, WsRoutes, WsSendMethod
 
@@ -23,6 +24,23 @@ def send_ws_message(
 ) -> None:
     """Send an answer to the sender's user, by default to all of their connections."""
     _send(broker, sender, WsResponseMessage(route, event, payload, _sent_by(sender), None, method), claim)
+
+
+def send_chat(
+    services: Services, sender: Sender, route: WsRoutes, asked: WsEvent, event: WsEvent, chat: ChatWithMessages
+) -> None:
+    """Send the chat to the sender alone, or refuse what was `asked` while too much waits for the user's connections.
+
+    For an answer in a stream's order: it cannot wait for room as others do.
+    """
+    broker = services.backends.broker
+    try:
+        services.connections.outboxes.check(sender.user.id)
+    except ThreadcastError as error:
+        services.backends.metrics.refused(error)
+        send_error_message(broker, sender, route, asked, describe(error))
+    else:
+        send_ws_message(broker, sender, route, event, chat, WsSendMethod.SENDER_ONLY)
 
 
 def send_error_message(

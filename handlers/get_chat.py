@@ -6,7 +6,7 @@ from uuid import UUID
 from backends.messages import title_from
 from handlers.context import KINDS, Context
 from handlers.elsewhere import ask_for_chat, is_elsewhere
-from handlers.frames import send_ws_message
+from handlers.frames import send_chat, send_ws_message
 from handlers.runs import INTERRUPTED
 from handlers.services import Sender, Services
 from handlers.watch import close_soon, is_orphan
@@ -20,7 +20,15 @@ from schemas.users import AuthenticatedUser
 
 
 async def get_chat(services: Services, sender: Sender, request: GetChat) -> None:
-    """Answer the sender with the chat: if it is being answered, in the stream's order, so that nothing is missed or doubled."""
+    """Answer the sender with the chat: if it is being answered, in the stream's order, so that nothing is missed or doubled.
+
+    Raises NotFound, or TooManyRequests or ServiceUnavailable when what waits for the user's connections leaves no room for it.
+    """
+    async with services.connections.outboxes.room(sender.user.id):
+        await _answer(services, sender, request)
+
+
+async def _answer(services: Services, sender: Sender, request: GetChat) -> None:
     broker = services.backends.broker
     answer = partial(send_ws_message, broker, sender, WsRoutes.CHATS_GET, WsEvent.GET_CHAT, method=WsSendMethod.SENDER_ONLY)
     while True:
@@ -31,7 +39,7 @@ async def get_chat(services: Services, sender: Sender, request: GetChat) -> None
         if run and run.transcript and not run.lease.is_sure:  # of such a run nothing may be told
             return answer(chat)
         if run and run.transcript:
-            return await run.tell(answer)
+            return await run.tell(partial(send_chat, services, sender, WsRoutes.CHATS_GET, WsEvent.GET_CHAT, WsEvent.GET_CHAT))
         if is_settled(chat):
             return answer(chat)
         running = context.running

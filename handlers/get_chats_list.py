@@ -11,7 +11,8 @@ from schemas.requests import GetChatsList
 async def get_chats_list(services: Services, sender: Sender, request: GetChatsList) -> None:
     """Answer the sender with one page, the newest chat first. A page past the last is empty."""
     offset = request.page_token * request.page_size
-    chats = await list_chats(services.backends.storage, sender.user.id, offset, request.page_size)
-    send_ws_message(
-        services.backends.broker, sender, WsRoutes.CHATS_LIST, WsEvent.GET_CHATS_LIST, chats, WsSendMethod.SENDER_ONLY
-    )
+    async with services.connections.outboxes.room(sender.user.id):
+        chats = await list_chats(services.backends.storage, sender.user.id, offset, request.page_size)
+        send_ws_message(
+            services.backends.broker, sender, WsRoutes.CHATS_LIST, WsEvent.GET_CHATS_LIST, chats, WsSendMethod.SENDER_ONLY
+        )

@@ -45,7 +45,7 @@ async def metrics(request: Request) -> Response:
     # What is counted elsewhere is only looked at here.
     measured.connections.set(len(services.connections))
     measured.broker_connected.set(services.backends.broker.connected)
-    measured.outbox_bytes.set(services.connections.outbox_bytes)
+    measured.outbox_bytes.set(services.connections.outboxes.bytes + services.connections.outboxes.leaving)
     measured.runs.labels("running").set(services.runs.running)
     measured.runs.labels("left_behind").set(len(services.runs.left_behind))
     measured.runs.labels("waiting").set(len(services.runs) - services.runs.running)

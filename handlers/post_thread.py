@@ -11,7 +11,7 @@ from backends.nodes import Lease
 from handlers.elsewhere import follow
 from handlers.errors import describe
 from handlers.flushing import in_flushes
-from handlers.frames import send_error_message, send_ws_message
+from handlers.frames import send_chat, send_error_message, send_ws_message
 from handlers.get_chat import read_chat
 from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
 from handlers.runs import Channel, Passenger
@@ -106,4 +106,4 @@ async def _stream(services: Services, sender: Sender, lease: Lease, rx: MemoryOb
 
 def _tell_sender(services: Services, sender: Sender, event: ThreadEvent, chat: ChatWithMessages) -> None:
     """Answer a retry: the sender's other connections have it already."""
-    send_ws_message(services.backends.broker, sender, ROUTE, WS_EVENTS[event], chat, WsSendMethod.SENDER_ONLY)
+    send_chat(services, sender, ROUTE, WsEvent.POST_THREAD, WS_EVENTS[event], chat)

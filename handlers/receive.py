@@ -76,6 +76,7 @@ async def _handle(services: Services, sender: Sender, route: Route, path: WsRout
         with services.requests.entered():
             await route.handler(services, sender, payload)
     except Exception as error:
+        services.backends.metrics.refused(error)
         send_error_message(services.backends.broker, sender, path, route.event, describe(error))
 
 

@@ -31,7 +31,6 @@ class Services:
     timeouts: Timeouts
     version: str  # of the program, as its documents say
     flush_seconds: float  # for which deltas are gathered to be joined; 0: each is a frame of its own
-    outbox_bytes: int  # that may wait for a connection that does not read
     max_frame_bytes: int  # and of a body over HTTP
     frames_per_second: int  # that one connection may send
     connections: Connections

@@ -15,7 +15,7 @@ import anyio
 from rich.console import Console
 from rich.table import Table
 
-from tests import churn, deaths, outages, storms
+from tests import churn, deaths, outages, readers, storms
 from tests.crowd import Figures
 
 SEED = 20_261_121
@@ -23,6 +23,9 @@ Scenario = Callable[[Path], Awaitable[Figures]]
 SCENARIOS: dict[str, Scenario] = {
     "recovery storm": partial(storms.recovery, users=50, clients=200, cuts=20, words=1500, delay_ms=20, seed=SEED),
     "slow reader": partial(storms.slow_reader, connections=10, words=20_000, outbox_bytes=2**20),
+    "large chat": partial(readers.large_chat, posts=32, prompt_bytes=31_000, words=5),
+    "large answer": partial(readers.large_chat, posts=1, prompt_bytes=100, words=160_000),
+    "nobody reads": partial(readers.unread, connections=20, gets=3, posts=9, words=150_000),
     "kill -9": partial(deaths.kills, times=20, seed=SEED),
     "kill -9 of long answers": partial(outages.kept, users=20, seconds=20),
     "SQLite locked at the end": partial(outages.unwritable, trouble=outages.locked, users=20, seconds=15),

@@ -10,21 +10,12 @@ import pytest
 
 from backends.agent import ResponseChunk
 from backends.broker import MemoryBroker
-from backends.frame import Frame
-from backends.limits import FrameRate
-from backends.metrics import Traffic
-from handlers.connection import TOO_SLOW, Connection
-from schemas.chats import TextResponse
-from schemas.errors import WsError, WsErrorCode
-from schemas.events import GeneratingResponseMessage, WsEvent
-from schemas.frames import SentBy, WsResponseMessage, WsSendMethod
-from schemas.users import AuthenticatedUser
 from settings import Settings
 from tests.agents import ScriptedAgent
 from tests.client import TIMEOUT_S, Client, untitled
 from tests.conftest import HeldFetch, House, open_house
 from tests.database import rows
-from tests.world import ALICE, REVENUE, uuid
+from tests.world import REVENUE
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -131,65 +122,6 @@ async def test_a_reader_too_slow_is_closed_and_the_others_lose_nothing(settings:
             slow.socket.transport.resume_reading()
             assert await slow.close_code() == 4008
         await until(lambda: server_tasks(house) == 1)
-
-
-def frame(size: int) -> Frame:
-    """A frame of exactly so many bytes that cannot be joined."""
-    error = WsError(WsErrorCode.BAD_REQUEST, "")
-    message = WsResponseMessage("/", "error", None, SentBy(ALICE, "Alice"), error, WsSendMethod.ALL)
-    message.error = WsError(WsErrorCode.BAD_REQUEST, "x" * (size - Frame(message).size))
-    return Frame(message)
-
-
-def outbox(bound: int) -> Connection:
-    user = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, 0)
-    return Connection(user, FrameRate(1), Traffic(), outbox_bytes=bound, joins=True, numbered=False)
-
-
-def delta(text: str) -> Frame:
-    payload = GeneratingResponseMessage(TextResponse(uuid(4), None, text, False), uuid(5), uuid(6), "in_progress")
-    sent_by = SentBy(ALICE, "Alice")
-    return Frame(
-        WsResponseMessage("/chats/post", WsEvent.GENERATING_RESPONSE_MESSAGE, payload, sent_by, None, WsSendMethod.ALL)
-    )
-
-
-async def test_an_outbox_takes_one_frame_of_any_size_but_never_more_than_its_bound_behind_it() -> None:
-    connection = outbox(2000)
-    connection.put(frame(4000))
-    assert connection._closing is None
-    connection.put(frame(400))
-    assert connection._closing == TOO_SLOW
-    assert not connection._frames
-    assert connection.waiting == 0
-
-
-async def test_an_outbox_exactly_full_is_still_good() -> None:
-    connection = outbox(2000)
-    connection.put(frame(1000))
-    connection.put(frame(1000))
-    assert connection._closing is None
-    connection.put(frame(400))
-    assert connection._closing == TOO_SLOW
-
-
-async def test_what_waits_of_one_text_is_one_frame_and_counts_by_its_characters() -> None:
-    connection = outbox(2000)
-    for _ in range(300):
-        connection.put(delta("ö\n"))  # four bytes each, as JSON
-    (waiting,) = connection._frames
-    assert waiting.message == delta("ö\n" * 300).message
-    assert connection.waiting == waiting.size == delta("ö\n" * 300).size
-    for _ in range(300):
-        connection.put(delta("ö\n"))
-    assert connection._closing == TOO_SLOW
-
-
-async def test_what_waits_is_not_joined_across_another_frame() -> None:
-    connection = outbox(10_000)
-    for each in (delta("a"), delta("b"), frame(400), delta("c")):
-        connection.put(each)
-    assert [waiting.size for waiting in connection._frames] == [delta("ab").size, 400, delta("c").size]
 
 
 async def test_a_token_that_ends_closes_the_socket_and_not_the_run(settings: Settings) -> None:

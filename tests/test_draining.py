@@ -182,7 +182,7 @@ async def test_what_still_waits_for_a_connection_is_sent_before_it_is_closed(set
         late.socket.transport.pause_reading()
         for _ in range(10):
             assert (await good.post(prompt="Go"))[-1]["event"] == "complete"
-        assert house.services.connections.outbox_bytes > 0
+        assert house.services.connections.outboxes.bytes > 0
         house.server.should_exit = True
         assert await good.close_code() == 1012
         late.socket.transport.resume_reading()

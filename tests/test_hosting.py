@@ -34,9 +34,12 @@ def closes(house: House, code: int) -> float | None:
 
 
 async def fill(house: House, client: Client) -> None:
-    """Post until some connection of the user takes no more."""
-    while not house.services.connections.outbox_bytes:
+    """Post until some connection of the user, not the one that posts, takes no more."""
+    stuck = False
+    while not stuck:
         await client.post(prompt="Go")
+        await until(lambda: sorted(each.waiting for each in house.services.connections)[0] == 0)  # the one that posts
+        stuck = house.services.connections.outboxes.bytes > 0
 
 
 async def assert_freed(house: House) -> None:

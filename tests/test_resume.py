@@ -38,7 +38,7 @@ def told(frames: list[Frame]) -> dict[str, str]:
     """The texts that a client has after these frames."""
     texts: dict[str, str] = {}
     for frame in frames:
-        part = json.loads(frame.text)["payload"]["response_message"]
+        part = json.loads(frame.data)["payload"]["response_message"]
         texts[part["id"]] = texts.get(part["id"], "") + part["message_chunk"]
     return texts
 

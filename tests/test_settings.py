@@ -34,6 +34,8 @@ def test_the_defaults_are_those_of_the_readme() -> None:
         context_chars=100_000,
         flush_ms=10,
         outbox_bytes=1_048_576,
+        outbox_bytes_per_user=67_108_864,
+        outbox_bytes_in_all=268_435_456,
         resume_entries=1000,
         resume_bytes=1_048_576,
         resume_seconds=120,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests import churn, deaths, outages, storms
+from tests import churn, deaths, outages, readers, storms
 
 SEED = 7
 
@@ -18,6 +18,15 @@ async def test_clients_that_are_cut_again_and_again_have_no_gap_and_nothing_twic
 
 async def test_one_slow_reader_costs_the_others_nothing_and_is_gone(tmp_path: Path) -> None:
     await storms.slow_reader(tmp_path, connections=4, words=5_000, outbox_bytes=200_000)
+
+
+async def test_a_reader_that_reads_is_not_too_slow_for_a_chat_of_any_size(tmp_path: Path) -> None:
+    await readers.large_chat(tmp_path, posts=8, prompt_bytes=31_000, words=10_000, OUTBOX_BYTES="100000")
+
+
+async def test_what_is_asked_for_and_not_read_takes_little_memory(tmp_path: Path) -> None:
+    small = {"OUTBOX_BYTES_PER_USER": str(2**24), "PING_SECONDS": "3", "PONG_SECONDS": "3"}
+    await readers.unread(tmp_path, connections=10, gets=4, posts=4, words=70_000, **small)
 
 
 async def test_after_kills_mid_stream_each_run_has_one_end_and_the_database_tells_it(tmp_path: Path) -> None:

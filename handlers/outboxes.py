@@ -1,0 +1,191 @@
+"""How much may wait for readers, in bytes, and whose connection is closed when it is too much.
+
+A connection is judged by its progress and never by the size of a frame: one that takes what it is given is not too slow. Past
+`each` behind the frame that is being sent, a connection is closed once its peer has taken nothing for LOOKS looks. That alone
+would let many connections, or many frames on their way to a slow one, take all memory. So what waits is also summed up for each
+user and for the process, a frame that waits for several connections once, since they share its bytes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Protocol
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import anyio
+
+from backends.frame import Frame
+from schemas.errors import ServiceUnavailable, TooManyRequests
+
+LOOK_S = 0.25  # between looks at the connections that are behind
+LOOKS = 4  # counted and not timed, so that a busy moment of our own is not taken for one of the reader's
+BEHIND_BYTES = 2**14  # from which on a connection is looked at: a fast one has less, unless a frame is larger
+ANSWERS = 2  # chats, or lists of chats, that are read for one user at once: each is in memory several times while it is
+WAIT_S = 5.0  # for which such a request waits for any of the user's connections to read any of what waits
+RETRY_S = 5  # a guess: what a client should wait then for others to read, or to be closed
+
+
+class Outbox(Protocol):
+    """What waits for one connection."""
+
+    @property
+    def waiting(self) -> int:
+        """Bytes, with those that are being sent."""
+
+    @property
+    def behind(self) -> int:
+        """The same without the frame that is being sent."""
+
+    def look(self) -> None:
+        """See whether the peer has taken anything since the last look, and close when it is too slow."""
+
+    def give_up(self) -> None:
+        """Close it as too slow. From here on nothing waits for it."""
+
+
+class TooMuchWaits(TooManyRequests):
+    """An answer to this user would wait behind what they do not read."""
+
+    def __init__(self) -> None:
+        super().__init__("outboxes", f"too much waits for your connections already, retry in {RETRY_S} seconds")
+
+
+class ServerBehind(ServiceUnavailable):
+    limit = "outboxes"
+
+    def __init__(self) -> None:
+        super().__init__(f"too much waits for slow connections, retry in {RETRY_S} seconds")
+
+
+class Share:
+    """What waits for one user's connections, and which these are.
+
+    `leaving`: bytes in the transports of connections that have been closed, and are not gone yet.
+    """
+
+    def __init__(self, outboxes: "Outboxes") -> None:
+        self.bytes = self.leaving = 0
+        self.members: set[Outbox] = set()
+        self.turns = anyio.Semaphore(ANSWERS)
+        self.outboxes = outboxes
+        self.eased: anyio.Event | None = None  # set when something large has been read, for whoever waits for that
+        self.is_stuck = False  # somebody has waited for that in vain, and it has not happened since
+
+    def hold(self, frame: Frame) -> None:
+        """One more outbox has the frame. May close connections, also the one that has just been given the frame."""
+        frame.holders += 1
+        if frame.holders == 1:
+            self.bytes += frame.size
+            self.outboxes.bytes += frame.size
+            if self.outboxes.is_over(self):
+                self.outboxes.relieve(self)
+
+    def release(self, frame: Frame) -> None:
+        """One outbox less has it."""
+        frame.holders -= 1
+        if not frame.holders:
+            self.bytes -= frame.size
+            self.outboxes.bytes -= frame.size
+            if self.eased and frame.size >= BEHIND_BYTES:
+                self.eased.set()
+                self.eased, self.is_stuck = None, False
+
+    def leave(self, frame: Frame, when_lost: Callable[[Callable[[], None]], None]) -> None:
+        """One outbox less has it, but its transport does until the connection is lost."""
+        if frame.holders == 1:
+            self._add_leaving(frame.size)
+            when_lost(partial(self._add_leaving, -frame.size))
+        self.release(frame)
+
+    def _add_leaving(self, size: int) -> None:
+        self.leaving += size
+        self.outboxes.leaving += size
+
+
+class Outboxes:
+    """The shares of all users, and the connections that are behind."""
+
+    def __init__(self, each: int, per_user: int, in_all: int) -> None:
+        self.bytes = self.leaving = 0
+        self.each = each
+        self._per_user = per_user
+        self._for_answers = per_user // 4
+        self._in_all = in_all
+        self._shares: WeakValueDictionary[UUID, Share] = WeakValueDictionary()
+        self._behind: set[Outbox] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def share_of(self, user_id: UUID) -> Share:
+        """The user's. It lives for as long as somebody has it."""
+        share = self._shares.get(user_id)
+        if share is None:
+            share = self._shares[user_id] = Share(self)
+        return share
+
+    def is_over(self, share: Share) -> bool:
+        """Whether more waits than may, for this user or for all."""
+        return share.bytes > self._per_user or self.bytes > self._in_all
+
+    @asynccontextmanager
+    async def room(self, user_id: UUID) -> AsyncIterator[None]:
+        """A turn to read what one connection of the user is to be answered with, once there is room for it.
+
+        Raises what `check` does when nothing of what waits has been read for WAIT_S.
+        """
+        share = self.share_of(user_id)
+        async with share.turns:
+            while share.bytes + share.leaving > self._for_answers and not share.is_stuck:
+                share.eased = eased = share.eased or anyio.Event()
+                with anyio.move_on_after(WAIT_S):
+                    await eased.wait()
+                share.is_stuck = not eased.is_set()
+            self.check(user_id)
+            yield
+
+    def check(self, user_id: UUID) -> None:
+        """Raise TooManyRequests or ServiceUnavailable if there is no room for an answer to one of the user's connections.
+
+        A quarter of what may wait for a user is for these, half of it in all: no connection is closed for what it asked for.
+        """
+        share = self.share_of(user_id)
+        if share.bytes + share.leaving > self._for_answers:
+            raise TooMuchWaits
+        if self.bytes + self.leaving > self._in_all // 2:
+            raise ServerBehind
+
+    def relieve(self, share: Share) -> None:
+        """Close connections until no more waits than may, or until none of them is at fault.
+
+        Of a user who has too much those go that have more than `each` behind what is being sent; of the process the largest go.
+        The last one that is behind stays: no frame is too large by itself.
+        """
+        while share.bytes > self._per_user and (worst := _most(share.members, self.each)):
+            worst.give_up()
+        while self.bytes > self._in_all and len(self._behind) > 1:
+            max(self._behind, key=lambda each: each.waiting).give_up()
+
+    def watch(self, outbox: Outbox) -> None:
+        """Look at it every LOOK_S until it is not behind any more."""
+        self._behind.add(outbox)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    def forget(self, outbox: Outbox) -> None:
+        """Look at it no more."""
+        self._behind.discard(outbox)
+
+    def _look(self) -> None:
+        self._timer = None
+        for outbox in list(self._behind):
+            outbox.look()
+            if outbox.waiting < BEHIND_BYTES:
+                self._behind.discard(outbox)
+        if self._behind:
+            self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+
+def _most(outboxes: Iterable[Outbox], least: int) -> Outbox | None:
+    worst = max(outboxes, key=lambda each: each.behind, default=None)
+    return worst if worst and worst.behind > least else None
