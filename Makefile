@@ -11,7 +11,7 @@ DEMO_USER := demo@threadcast.example
 .PHONY: help install run test node test-page test-protocol luck examples screenshot stress faults cluster conformance bench chat stop model clean
 
 help: ## print this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 install: $(BIN)/.installed ## make .venv with everything that running needs; EXTRAS=openai for a model
 	$(if $(EXTRAS),$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]',)

@@ -9,7 +9,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosedError
 
 Frame = dict[str, Any]
-TIMEOUT_S = 5
+TIMEOUT_S = 30  # for what hangs: on a busy machine all that is waited for comes much later than on a quiet one
 ENDS = ("complete", "postThread")  # the events of an end; the second only as an error
 
 

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from tests.client import TIMEOUT_S
 from tests.conftest import SECRET
 
 ROOT = Path(__file__).parent.parent
+STOP_S = 120  # for what hangs: a program that drains may take its time
 SERVE = (str(ROOT / "server.py"), "serve", "--port", "0")
 
 
@@ -32,7 +34,6 @@ def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
         env=environment(folder, **settings),
         capture_output=True,
         text=True,
-        timeout=30,
     )
 
 
@@ -71,12 +72,12 @@ class Program:
     def wait_for(self, text: str, times: int = 1) -> None:
         """Wait until the log has this so many times."""
         with self._heard:
-            assert self._heard.wait_for(lambda: self.log.count(text) >= times, timeout=10), self.log
+            assert self._heard.wait_for(lambda: self.log.count(text) >= times, timeout=TIMEOUT_S), self.log
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit code."""
         self.process.send_signal(number)
-        self.process.wait(timeout=40)
+        self.process.wait(timeout=STOP_S)
         self._listening.join()
         self.output, _ = self.process.communicate()
         return self.process.returncode

@@ -13,7 +13,7 @@ from uuid import UUID
 import anyio
 from websockets.asyncio.client import ClientConnection
 
-from tests.client import fold, is_end, unsettled
+from tests.client import TIMEOUT_S, fold, is_end, unsettled
 from tests.crowd import LONGEST_S, UNFINISHED, UNLIMITED, Figures, Frame, crowd, narrow, opened, post, sample, sockets_of
 from tests.database import rows
 from tests.program import Program, serving
@@ -155,7 +155,7 @@ class Watch:
         while not await sample(self._program, "closes_total", code="4008"):  # noqa: ASYNC110
             await anyio.sleep(0.02)
         began = time.monotonic()
-        with anyio.fail_after(5):
+        with anyio.fail_after(TIMEOUT_S):
             while sockets_of(self._program) > self._sockets:  # noqa: ASYNC110 (of another process)
                 await anyio.sleep(0.02)
         self.took = time.monotonic() - began

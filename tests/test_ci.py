@@ -44,7 +44,7 @@ def machine(tmp_path: Path) -> Machine:
             (programs / name).write_text(f"#!{shutil.which('bash')}\n{text}\n")
             (programs / name).chmod(0o755)
         env = {"PATH": str(programs), "USER_ID": str(user), "CONFLICTING": conflicting}
-        ended = subprocess.run([tmp_path / ".ci" / "run"], env=env, capture_output=True, text=True, timeout=30)
+        ended = subprocess.run([tmp_path / ".ci" / "run"], env=env, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stderr
         return (tmp_path / "ran").read_text().splitlines(), ended.stderr
 

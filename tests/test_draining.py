@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from backends.agent import ResponseChunk
 from settings import Settings
 from tests.agents import HeldAgent, ScriptedAgent
-from tests.client import Client, fold, unsettled, untitled
+from tests.client import TIMEOUT_S, Client, fold, unsettled, untitled
 from tests.conftest import HeldFetch, House, open_house
 from tests.database import as_stored, rows, stored_chat
 from tests.over_http import get, request
@@ -222,7 +222,7 @@ def test_a_second_signal_skips_the_waiting(tmp_path: Path, number: int) -> None:
         opened_socket(program, token) as socket,
     ):
         socket.send('{"route": "/chats/post", "payload": {"prompt": "x"}}')
-        assert json.loads(socket.recv(timeout=5))["event"] == "initializeChat"
+        assert json.loads(socket.recv(timeout=TIMEOUT_S))["event"] == "initializeChat"
         program.process.send_signal(number)
         events = []
         with suppress(ConnectionClosedError):

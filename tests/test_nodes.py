@@ -17,8 +17,6 @@ from tests.crowd import LONGEST_S, crowd, opened, post
 from tests.mishaps import MISHAPS
 from tests.untold import killed_untold, restarted_untold
 
-pytestmark = pytest.mark.timeout(120)  # a node is taken for dead after ten seconds, not sooner
-
 
 async def test_who_is_cut_goes_on_at_either_node_without_a_gap_or_a_double(tmp_path: Path) -> None:
     figures = await nodes.moving(tmp_path, users=5, cuts=20, seed=1)

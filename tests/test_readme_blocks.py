@@ -28,8 +28,6 @@ SHIFTED = ("Makefile", "settings.py", "benchmarks/chat.py", "benchmarks/model.py
 SERVES = re.compile(r"make run|make model|server\.py serve")
 READY, READY_IN_DEV = re.compile(r"running on|is listening on"), re.compile(r"Ctrl-C stops it")
 
-pytestmark = pytest.mark.timeout(180)
-
 
 class Newcomer:
     """In a copy of the repository, with the tests' own `.venv`, and ports that are free."""
@@ -63,9 +61,7 @@ class Newcomer:
             return self._starts(command)
         if command.startswith(("make install", "make test")):
             command = command.replace("make", "make -n")
-        ran = subprocess.run(
-            ["bash", "-ec", command], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=120
-        )
+        ran = subprocess.run(["bash", "-ec", command], cwd=self.folder, env=self.env, capture_output=True, text=True)
         assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
         if found := re.search(r"^chat ([\w-]{36})", ran.stdout, re.MULTILINE):
             self.chat = found[1]
@@ -106,7 +102,7 @@ class Newcomer:
 def _end(process: "subprocess.Popen[str]") -> None:
     if process.poll() is None:
         subprocess.run(["kill", "-INT", "--", f"-{process.pid}"], check=True)
-        process.wait(30)
+        process.wait()
 
 
 def commands(block: str) -> Iterator[str]:
@@ -154,7 +150,7 @@ def test_connect_a_model(newcomer: Newcomer) -> None:
             newcomer.chat = next(found[1] for line in streaming.stdout if (found := re.search(r"^chat ([\w-]{36})", line)))
             newcomer.does(command)
             assert "messages, titled" in streaming.stdout.read()
-            assert streaming.wait(20) == 0
+            assert streaming.wait() == 0
         elif command.startswith("make chat"):
             assert "stand-in for a model" in newcomer.does(command)
         else:

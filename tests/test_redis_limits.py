@@ -17,6 +17,7 @@ from limits.aio.strategies import FixedWindowRateLimiter
 from backends import redis_limits
 from backends.redis_limits import RedisQuota, RedisRateLimit, open_redis_quota
 from backends.redis_link import open_pool
+from tests.client import TIMEOUT_S
 from tests.conftest import open_house, settings_in
 from tests.redis import RedisServer, redis_server
 from tests.test_connection import until
@@ -95,7 +96,7 @@ async def test_a_node_that_dies_frees_its_share_and_one_that_lives_keeps_it(
             assert await dead.enter(ALICE, "dead", 2)
             assert await living.enter(ALICE, "living", 2)
         assert not await living.enter(ALICE, "next", 2)
-        with anyio.fail_after(5):
+        with anyio.fail_after(TIMEOUT_S):
             while not await living.enter(ALICE, "next", 2):
                 await anyio.lowlevel.checkpoint()
         await anyio.sleep(2.5)  # longer than a lease

@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from backends.accounts import add_api_key
 from backends.auth import API, issue_token
+from tests.client import TIMEOUT_S
 from tests.conftest import SECRET, House
 from tests.database import count, opened, rows
 from tests.program import Program, run, serving
@@ -81,7 +82,7 @@ async def test_an_api_key_acts_as_its_owner_until_it_is_deleted(house: House) ->
     def who() -> str:
         with connect(house.url, additional_headers={"authorization": f"bearer {key}"}) as socket:
             socket.send('{"route": "/chats/post", "payload": {}}')
-            return str(json.loads(socket.recv(timeout=5))["sent_by"]["id"])
+            return str(json.loads(socket.recv(timeout=TIMEOUT_S))["sent_by"]["id"])
 
     assert await asyncio.to_thread(who) == str(BOB)
     with opened(house.database) as connection:
@@ -143,10 +144,10 @@ def test_a_stop_is_clean_and_no_log_has_the_token(tmp_path: Path, number: int) -
     with serving(tmp_path, LOG_LEVEL="DEBUG", DRAIN_SECONDS="0") as program:
         with opened_socket(program, token) as socket:
             socket.send('{"route": "/chats/post", "payload": {"prompt": "x"}}')
-            assert json.loads(socket.recv(timeout=5))["event"] == "initializeChat"
+            assert json.loads(socket.recv(timeout=TIMEOUT_S))["event"] == "initializeChat"
             assert refusal(f"{program.url}?authentication={token}x")[0] == 401
             with pytest.raises(HTTPError, match="405"):
-                urlopen(f"http{program.url[2:-2]}chats?authentication={token}", timeout=5)
+                urlopen(f"http{program.url[2:-2]}chats?authentication={token}", timeout=TIMEOUT_S)
             assert program.stop(number) == 0
         assert "Traceback" not in program.log
         assert '"level": "error"' not in program.log
@@ -178,7 +179,7 @@ def test_after_a_kill_mid_stream_no_message_looks_as_if_it_were_running(tmp_path
     posted = {"route": "/chats/post", "payload": {"prompt": "Tell me a long story", "message_id": str(uuid4())}}
     with serving(tmp_path, OFFLINE_DELAY_MS="5") as program, opened_socket(program, token) as socket:
         socket.send(json.dumps(posted))
-        while (frame := json.loads(socket.recv(timeout=5)))["event"] != "generatingResponseMessage":
+        while (frame := json.loads(socket.recv(timeout=TIMEOUT_S)))["event"] != "generatingResponseMessage":
             pass
         program.stop(signal.SIGKILL)
     assert rows(database, "SELECT is_completed FROM messages") == [{"is_completed": 0}]
@@ -188,7 +189,7 @@ def test_after_a_kill_mid_stream_no_message_looks_as_if_it_were_running(tmp_path
         assert rows(database, "SELECT title FROM chats") == [{"title": "Tell me a long story"}]
         follow_up = {"prompt": "Go on", "chat_id": frame["payload"]["chat_id"]}
         socket.send(json.dumps({"route": "/chats/post", "payload": follow_up}))
-        assert json.loads(socket.recv(timeout=5))["payload"]["message_ids"][0] == frame["payload"]["message_id"]
+        assert json.loads(socket.recv(timeout=TIMEOUT_S))["payload"]["message_ids"][0] == frame["payload"]["message_id"]
 
 
 def test_a_dev_server_makes_a_secret_once_and_prints_a_token_that_works(tmp_path: Path) -> None:
@@ -202,5 +203,5 @@ def test_a_dev_server_makes_a_secret_once_and_prints_a_token_that_works(tmp_path
         for token in tokens:
             with opened_socket(program, token) as socket:
                 socket.send(json.dumps({"route": "/chats/post", "payload": {"metric_id": str(REVENUE)}}))
-                assert json.loads(socket.recv(timeout=5))["error"]["code"] == "NOT_FOUND"
+                assert json.loads(socket.recv(timeout=TIMEOUT_S))["error"]["code"] == "NOT_FOUND"
     assert (tmp_path / "var" / "jwt_secret").stat().st_mode & 0o077 == 0

@@ -24,8 +24,6 @@ from tests.test_connection import until
 from tests.test_post_thread import share
 from tests.world import ALICE, BOB
 
-pytestmark = pytest.mark.timeout(120)
-
 STORED = "SELECT id FROM messages WHERE is_completed"
 
 

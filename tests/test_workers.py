@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from backends.auth import PERSON, issue_token
 from backends.workers import sockets_on
+from tests.client import TIMEOUT_S
 from tests.conftest import SECRET
 from tests.crowd import UNLIMITED
 from tests.database import rows
@@ -52,7 +53,7 @@ def begin(connection: ClientConnection) -> str:
     """Post, and return the chat's id once it is stored."""
     request = str(uuid4())
     connection.send(json.dumps({"route": "/chats/post", "id": request, "payload": {"prompt": "Go"}}))
-    while (frame := json.loads(connection.recv(timeout=5))).get("request_id") != request:
+    while (frame := json.loads(connection.recv(timeout=TIMEOUT_S))).get("request_id") != request:
         pass
     assert frame["event"] == "initializeChat"
     return str(frame["payload"]["id"])
@@ -107,7 +108,7 @@ def test_a_second_signal_skips_the_waiting_of_all(tmp_path: Path) -> None:
         connections = of_each(program, stack)
         program.process.send_signal(signal.SIGTERM)
         for connection in connections.values():
-            while json.loads(connection.recv(timeout=5))["event"] != "goingAway":
+            while json.loads(connection.recv(timeout=TIMEOUT_S))["event"] != "goingAway":
                 pass
         assert program.stop() == 0
         for pid, connection in connections.items():
@@ -167,7 +168,7 @@ def test_when_a_worker_dies_while_it_drains_the_exit_code_says_so(tmp_path: Path
         connections = of_each(program, stack)
         program.process.send_signal(signal.SIGTERM)
         for pid, connection in connections.items():
-            while json.loads(connection.recv(timeout=5))["event"] != "goingAway":
+            while json.loads(connection.recv(timeout=TIMEOUT_S))["event"] != "goingAway":
                 pass
             os.kill(pid, signal.SIGKILL)
         assert program.stop(0) == 1
@@ -180,7 +181,6 @@ def test_workers_that_cannot_start_end_it_all(tmp_path: Path) -> None:
         env=environment(tmp_path),
         capture_output=True,
         text=True,
-        timeout=30,
     )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "a worker could not start" in ended.stderr
