@@ -16,14 +16,14 @@ class ServerFull(ServiceUnavailable):
     limit = "connections"
 
     def __init__(self) -> None:
-        super().__init__(f"the server has all the connections that it may have, retry in {RETRY_S} seconds")
+        super().__init__(f"the server has all the connections that it may have, retry in {RETRY_S} seconds", RETRY_S)
 
 
 class TooManyConnections(TooManyRequests):
     """Of this user."""
 
     def __init__(self) -> None:
-        super().__init__("connections_per_user", "too many connections")
+        super().__init__("connections_per_user", "too many connections", RETRY_S)
 
 
 class Connections:

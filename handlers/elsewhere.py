@@ -11,7 +11,7 @@ import anyio
 
 from backends.messages import Stored, find_message
 from backends.storage import Conflict
-from handlers.gate import RESTARTING
+from handlers.gate import Restarting
 from handlers.notices import tell_ask, tell_stop
 from handlers.runs import RETRY_S, Run
 from handlers.services import Sender, Services
@@ -22,6 +22,7 @@ ASK_S = 2.0  # for which another node may take to answer
 LOSSES = 100  # races with other nodes for the next turn
 
 UNREACHABLE = "the server that answers in this chat cannot be reached, retry in a few seconds"
+UNREACHABLE_S = 5  # about half of the time after which a dead node's runs are closed
 
 
 class MessageTaken(Exception):
@@ -75,7 +76,7 @@ class Patience:
 
 
 def _too_busy() -> TooManyRequests:
-    return TooManyRequests("turns", f"others are being answered in this chat, retry in {RETRY_S} seconds")
+    return TooManyRequests("turns", f"others are being answered in this chat, retry in {RETRY_S} seconds", RETRY_S)
 
 
 async def stop_elsewhere(services: Services, running: Stored) -> None:
@@ -84,7 +85,7 @@ async def stop_elsewhere(services: Services, running: Stored) -> None:
 
     async def wait(ended: anyio.Event) -> None:
         if time.monotonic() > deadline:
-            raise ServiceUnavailable(UNREACHABLE)
+            raise ServiceUnavailable(UNREACHABLE, UNREACHABLE_S)
         with anyio.move_on_after(LOOK_S):
             await ended.wait()
 
@@ -98,7 +99,7 @@ async def _stop(services: Services, running: Stored, wait: Callable[[anyio.Event
         if now is None or not is_elsewhere(services, now):
             return
         if not tell_stop(services, now):
-            raise ServiceUnavailable(UNREACHABLE)
+            raise ServiceUnavailable(UNREACHABLE, UNREACHABLE_S)
         await wait(ended)
 
 
@@ -117,7 +118,7 @@ async def follow(services: Services, sender: Sender, running: Stored) -> bool:
             if now is None or now.node is None or (question.told and services.runs.interrupted):
                 return question.told
             if services.runs.interrupted:
-                raise ServiceUnavailable(RESTARTING)
+                raise Restarting
             if sender.connection_id and not question.told and time.monotonic() - asked > ASK_S:
                 asked = time.monotonic()
                 tell_ask(services, now, question, "initializeChat", sender)

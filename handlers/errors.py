@@ -3,6 +3,8 @@
 import logging
 from uuid import uuid4
 
+from msgspec import UNSET
+
 from schemas.errors import ThreadcastError, WsError, WsErrorCode
 
 logger = logging.getLogger("threadcast")
@@ -11,7 +13,7 @@ logger = logging.getLogger("threadcast")
 def describe(error: Exception) -> WsError:
     """A refusal as it was worded; anything else as a reference under which the log has the traceback."""
     if isinstance(error, ThreadcastError):
-        return WsError(error.code, str(error))
+        return WsError(error.code, str(error), UNSET if error.retry_after is None else error.retry_after)
     reference = uuid4().hex[:12]
     logger.error("internal error, reference %s", reference, exc_info=error)
     return WsError(WsErrorCode.INTERNAL_SERVER_ERROR, f"internal error, reference {reference}")

@@ -28,7 +28,8 @@ class EndNotStored(ServiceUnavailable):
     """The server stops while the database does not take the end of an answer. It stays unfinished, as it was stored last."""
 
     def __init__(self) -> None:
-        super().__init__("the server stopped before the end of this answer could be stored, get the chat for what there is")
+        what = "the server stopped before the end of this answer could be stored, get the chat for what there is"
+        super().__init__(what, retry_after=None)
 
 
 async def finish_chat(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...]) -> ChatWithMessages:

@@ -8,6 +8,14 @@ import anyio
 from schemas.errors import ServiceUnavailable
 
 RESTARTING = "the server is restarting, retry on another connection"
+RETRY_S = 1  # another server takes the request at once, and one that restarts alone needs about this long to be back
+
+
+class Restarting(ServiceUnavailable):
+    """This server begins nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__(RESTARTING, RETRY_S)
 
 
 class Gate:
@@ -38,9 +46,9 @@ class Gate:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Be inside until the block ends. Raises ServiceUnavailable when it is shut."""
+        """Be inside until the block ends. Raises Restarting when it is shut."""
         if self._shut:
-            raise ServiceUnavailable(RESTARTING)
+            raise Restarting
         self._inside += 1
         try:
             yield

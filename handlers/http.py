@@ -1,5 +1,8 @@
 """What HTTP and the WebSocket's handshake have in common: who is asking, and how a refusal is worded as a response."""
 
+import math
+
+from msgspec import UNSET
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
@@ -42,4 +45,6 @@ def refusal(error: WsError) -> Response:
     response = json_response(error, STATUS[error.code])
     if error.code is WsErrorCode.UNAUTHORIZED:
         response.headers["www-authenticate"] = "Bearer"
+    if error.retry_after is not UNSET:
+        response.headers["retry-after"] = str(math.ceil(error.retry_after))
     return response

@@ -7,7 +7,7 @@ from backends.messages import add_message, create_chat, replace_message
 from backends.storage import Conflict
 from handlers.context import KINDS, Context
 from handlers.elsewhere import MessageTaken, Patience
-from handlers.gate import RESTARTING
+from handlers.gate import Restarting
 from handlers.get_chat import is_settled, load_chat
 from handlers.runs import Run
 from handlers.services import Services
@@ -15,7 +15,7 @@ from handlers.transcript import Transcript
 from handlers.watch import close_orphans, is_orphan
 from schemas.assets import CHAT, EDITING_ROLES
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages
-from schemas.errors import ServiceUnavailable, Unauthorized
+from schemas.errors import Unauthorized
 from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
 
@@ -32,7 +32,7 @@ async def initialize_chat(
         ended = services.others.end_in(run.chat_id)
         context = await _load_context(services, request, user)
         if run.lease.lost:
-            raise ServiceUnavailable(RESTARTING)
+            raise Restarting
         if request.once and context.chat and run.message_id in context.chat.messages:
             raise MessageTaken
         if context.chat and not is_settled(context.chat):

@@ -17,6 +17,12 @@ SECURITY = {
 }
 REFUSALS = dict.fromkeys(STATUS.values(), WsError)
 REASONS = {STATUS[code]: meaning for code, meaning in MEANINGS.items()}
+RETRY_AFTER = {"Retry-After": {"description": "`retry_after`, rounded up.", "schema": {"type": "integer", "minimum": 0}}}
+HEADERS: dict[int, Json] = {
+    HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
+    HTTPStatus.TOO_MANY_REQUESTS: RETRY_AFTER,
+    HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER,
+}
 
 
 class Path(NamedTuple):
@@ -66,8 +72,8 @@ def _response(path: str, status: int, each: Path, schemas: dict[Any, Json]) -> J
     description = REASONS[status] if answer is WsError else HTTPStatus(status).phrase
     recorded = examples()["responses"].get(path, {}).get(str(status), [])
     response: Json = {"description": description, "content": _content(schemas[answer], recorded, answer)}
-    if status == HTTPStatus.UNAUTHORIZED:
-        response["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}}
+    if answer is WsError and status in HEADERS:
+        response["headers"] = HEADERS[status]
     return response
 
 

@@ -49,14 +49,14 @@ class TooMuchWaits(TooManyRequests):
     """An answer to this user would wait behind what they do not read."""
 
     def __init__(self) -> None:
-        super().__init__("outboxes", f"too much waits for your connections already, retry in {RETRY_S} seconds")
+        super().__init__("outboxes", f"too much waits for your connections already, retry in {RETRY_S} seconds", RETRY_S)
 
 
 class ServerBehind(ServiceUnavailable):
     limit = "outboxes"
 
     def __init__(self) -> None:
-        super().__init__(f"too much waits for slow connections, retry in {RETRY_S} seconds")
+        super().__init__(f"too much waits for slow connections, retry in {RETRY_S} seconds", RETRY_S)
 
 
 class Share:

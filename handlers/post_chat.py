@@ -27,7 +27,7 @@ from handlers.transcript import Transcript
 from handlers.validate import validate
 from schemas.assets import Asset
 from schemas.chats import ChatWithMessages
-from schemas.errors import NotFound, ServiceUnavailable, TooManyRequests
+from schemas.errors import NotFound, TooManyRequests
 from schemas.events import ThreadEvent
 from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
@@ -79,7 +79,7 @@ async def post_chat_handler(
     """
     request = validate(request)
     if wait := await services.backends.rate_limit.hit(user.id):
-        raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds")
+        raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds", wait)
     run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), tx, lease)
     bind_contextvars(message=str(run.message_id))
     while other := services.runs.get(run.message_id):
@@ -94,8 +94,8 @@ async def post_chat_handler(
             await other.ended.wait()
         else:
             await other.begun.wait()
-            if other.refused:
-                raise ServiceUnavailable(other.refused)
+            if other.is_refused:
+                raise other.refusal()
             if other.transcript and not other.ended.is_set():
                 return Joined(other)
     with services.runs.entered(run):

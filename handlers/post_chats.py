@@ -5,14 +5,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from handlers.errors import describe
-from handlers.gate import RESTARTING
+from handlers.gate import Restarting
 from handlers.http import authenticate, json_response, refusal
 from handlers.post_thread import post_thread
 from handlers.receive import read_payload
 from handlers.routes import ROUTES
 from handlers.services import Sender, Services
 from schemas.chats import ChatWithMessages
-from schemas.errors import BadRequest, ServiceUnavailable, WsError
+from schemas.errors import BadRequest, WsError
 from schemas.frames import WsRoutes
 from schemas.requests import ChatCreateNewChat
 
@@ -55,4 +55,4 @@ async def _end_of(services: Services, sender: Sender, payload: ChatCreateNewChat
 
     services.tasks.start_soon(run)  # the run belongs to the server: this request may be cancelled
     await ended.wait()
-    return ends[0] if ends else describe(ServiceUnavailable(RESTARTING))
+    return ends[0] if ends else describe(Restarting())

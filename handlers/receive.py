@@ -8,13 +8,14 @@ import json
 from typing import Any, NoReturn
 
 import msgspec
+from msgspec.structs import replace
 
 from handlers.connection import Connection
 from handlers.errors import describe
 from handlers.frames import send_error_message
 from handlers.routes import ROUTES, Route
 from handlers.services import Sender, Services
-from schemas.errors import BadRequest, ThreadcastError, TooManyRequests, WsError
+from schemas.errors import BadRequest, ThreadcastError, TooManyRequests
 from schemas.events import WsEvent
 from schemas.frames import RequestId, WsRequest, WsRoutes
 
@@ -55,7 +56,7 @@ def receive(services: Services, connection: Connection, data: str | bytes) -> No
 
 
 def _too_many(connection: Connection) -> TooManyRequests:
-    return TooManyRequests("frames", f"more than {connection.rate.per_second} frames in a second, retry in 1 second")
+    return TooManyRequests("frames", f"more than {connection.rate.per_second} frames in a second, retry in 1 second", 1)
 
 
 def read_payload(route: Route, data: bytes | msgspec.Raw, root: str) -> Any:
@@ -84,7 +85,8 @@ def _refuse(services: Services, sender: Sender, route: str | None, event: str | 
     known = ROUTES.get(route or "")
     answer = known.event if known else (_quotable(event) if route else None) or WsEvent.ERROR
     services.backends.metrics.refused(error)
-    told = WsError(error.code, str(error).encode(errors="backslashreplace").decode())  # it may quote a lone surrogate
+    told = describe(error)
+    told = replace(told, message=told.message.encode(errors="backslashreplace").decode())  # it may quote a lone surrogate
     send_error_message(services.backends.broker, sender, route or WsRoutes.ROOT, answer, told)
 
 

@@ -17,7 +17,7 @@ import anyio
 
 from backends.agent import AgentTask, AssetsFound, TitleChunk, TitleEnd
 from handlers.checkpoints import Checkpoints
-from handlers.runs import AgentsTask, Channel, Run
+from handlers.runs import RETRY_S, AgentsTask, Channel, Run
 from handlers.services import Services, Timeouts
 from handlers.transcript import Item, Transcript
 from schemas.errors import ServiceUnavailable
@@ -40,7 +40,7 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
     Raises what the agent raises, AgentFailed, TimeoutError, or ServiceUnavailable. The run does without a title that fails.
     """
     if len(services.runs.left_behind) >= MOST_LEFT_BEHIND:
-        raise ServiceUnavailable("the agent does not let go of earlier runs")
+        raise ServiceUnavailable("the agent does not let go of earlier runs", RETRY_S)
 
     async def answer(clock: Clock) -> None:
         async with aclosing(services.backends.agent.answer(task)) as events:

@@ -17,7 +17,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from backends.limits import Quota
 from backends.messages import Owner
 from backends.nodes import Lease
-from handlers.gate import RESTARTING
+from handlers.gate import Restarting
 from handlers.transcript import Item, Transcript
 from schemas.chats import ChatWithMessages
 from schemas.errors import ServiceUnavailable, TooManyRequests, WsError
@@ -52,7 +52,7 @@ class Run:
     transcript: Transcript | None = None
     end: ChatWithMessages | None = None  # of a run that ended well
     stopped_as: str = STOPPED
-    refused: str | None = None  # the reason, when it was stopped before its turn came
+    is_refused: bool = False  # it was stopped before its turn came
     stopping: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _waiting: anyio.CancelScope | None = None
 
@@ -96,8 +96,14 @@ class Run:
             with anyio.move_on_after(seconds) as self._waiting:
                 await elsewhere.wait()
         if self.stopping.done():
-            self.refused = RESTARTING if self.stopped_as == INTERRUPTED else "stopped before its turn came"
-            raise ServiceUnavailable(self.refused)
+            self.is_refused = True
+            raise self.refusal()
+
+    def refusal(self) -> ServiceUnavailable:
+        """Why it was stopped before its turn came."""
+        if self.stopped_as == INTERRUPTED:
+            return Restarting()
+        return ServiceUnavailable("stopped before its turn came", retry_after=None)
 
 
 def _nothing() -> None:
@@ -172,7 +178,9 @@ class Runs:
         async with self._counted(run):
             turns = self._turns.setdefault(run.chat_id, anyio.Lock())
             if turns.statistics().tasks_waiting >= WAITING:
-                raise TooManyRequests("turns", f"{WAITING} posts are waiting in this chat already, retry in {RETRY_S} seconds")
+                raise TooManyRequests(
+                    "turns", f"{WAITING} posts are waiting in this chat already, retry in {RETRY_S} seconds", RETRY_S
+                )
             try:
                 async with turns:
                     self._in_chat[run.chat_id] = run
@@ -188,7 +196,9 @@ class Runs:
     async def _counted(self, run: Run) -> AsyncIterator[None]:
         id = f"{run.lease.id}:{run.message_id}"  # two nodes may look at one message for a moment, and each counts its own
         if not await self._quota.enter(run.user_id, id, self._most_per_user):
-            raise TooManyRequests("runs", f"{self._most_per_user} of your posts are being answered, retry in {RETRY_S} seconds")
+            raise TooManyRequests(
+                "runs", f"{self._most_per_user} of your posts are being answered, retry in {RETRY_S} seconds", RETRY_S
+            )
         try:
             yield
         finally:

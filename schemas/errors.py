@@ -11,7 +11,7 @@ Any other exception is a defect or an outage and becomes INTERNAL_SERVER_ERROR, 
 """
 
 import enum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -31,17 +31,24 @@ MEANINGS = {
     WsErrorCode.BAD_REQUEST: "The request is not valid; the message says what is wrong, and at which field.",
     WsErrorCode.UNAUTHORIZED: "The user may see the thing but not do this to it; over HTTP: no token, or an invalid one.",
     WsErrorCode.NOT_FOUND: "It does not exist, or the user may not see it: the two are told apart nowhere.",
-    WsErrorCode.TOO_MANY_REQUESTS: "A limit; the message says in how many seconds to retry.",
-    WsErrorCode.SERVICE_UNAVAILABLE: "The server is about to stop, or is full; retry on another connection.",
+    WsErrorCode.TOO_MANY_REQUESTS: "A limit; `retry_after` says in how many seconds to retry.",
+    WsErrorCode.SERVICE_UNAVAILABLE: "The server is about to stop, or is full; `retry_after` says when to retry, elsewhere.",
     WsErrorCode.INTERNAL_SERVER_ERROR: "Anything else; the message has a reference under which the server's log has the cause.",
 }
 
 
+RetryAfter = Annotated[float, msgspec.Meta(ge=0, description="Seconds, after which the same request may succeed.")]
+
+
 class WsError(msgspec.Struct, frozen=True):
-    """The `error` of a frame, and the body of a refused HTTP request."""
+    """The `error` of a frame, and the body of a refused HTTP request.
+
+    `retry_after` is there when the same request may succeed later, and not before so many seconds have passed.
+    """
 
     code: WsErrorCode
     message: str
+    retry_after: RetryAfter | msgspec.UnsetType = msgspec.UNSET
 
 
 class ThreadcastError(Exception):
@@ -49,6 +56,7 @@ class ThreadcastError(Exception):
 
     code: ClassVar[WsErrorCode]
     limit: str | None = None  # which limit refuses, if one does: for the metrics
+    retry_after: float | None = None  # seconds, when trying again later makes sense
 
 
 class BadRequest(ThreadcastError):
@@ -71,10 +79,17 @@ class NotFound(ThreadcastError):
 class TooManyRequests(ThreadcastError):
     code = WsErrorCode.TOO_MANY_REQUESTS
 
-    def __init__(self, limit: str, message: str) -> None:
+    def __init__(self, limit: str, message: str, retry_after: float) -> None:
         super().__init__(message)
         self.limit = limit
+        self.retry_after = retry_after
 
 
 class ServiceUnavailable(ThreadcastError):
+    """Takes None for `retry_after` where the user is to decide: what they stopped, or has an answer, is not to be run again."""
+
     code = WsErrorCode.SERVICE_UNAVAILABLE
+
+    def __init__(self, message: str, retry_after: float | None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after

@@ -10,6 +10,8 @@ from websockets.exceptions import ConnectionClosedError
 
 Frame = dict[str, Any]
 TIMEOUT_S = 30  # for what hangs: on a busy machine all that is waited for comes much later than on a quiet one
+RETRIED = ("TOO_MANY_REQUESTS", "SERVICE_UNAVAILABLE")
+FOR_THE_USER = ("stopped before its turn came", "get the chat for what there is")  # to decide whether to ask again
 ENDS = ("complete", "postThread")  # the events of an end; the second only as an error
 
 
@@ -29,6 +31,8 @@ class Client:
             frame = json.loads(await self.socket.recv())
         assert list(frame)[:6] == ["route", "event", "payload", "sent_by", "error", "send_method"]
         assert (frame["payload"] is None) == (frame["error"] is not None)
+        if frame["error"]:
+            check_error(frame["error"])
         return dict(frame)
 
     async def stream(self) -> list[Frame]:
@@ -58,12 +62,19 @@ class Client:
         await self.send(payload)
         return await self.stream()
 
-    async def refusal(self, payload: object, **envelope: Any) -> dict[str, str]:
+    async def refusal(self, payload: object, **envelope: Any) -> dict[str, Any]:
         """Send what is to be refused, and return the error of the one frame that answers."""
         await self.send(payload, **envelope)
-        error: dict[str, str] | None = (await self.frame())["error"]
+        error: dict[str, Any] | None = (await self.frame())["error"]
         assert error is not None
         return error
+
+
+def check_error(error: dict[str, Any]) -> None:
+    """Check that an error says after how many seconds to retry if and only if a retry makes sense."""
+    is_retried = error["code"] in RETRIED and not error["message"].endswith(FOR_THE_USER)
+    assert list(error) == ["code", "message", *(["retry_after"] if is_retried else [])]
+    assert not is_retried or 0 < error["retry_after"] <= 60
 
 
 def is_end(frame: Frame) -> bool:

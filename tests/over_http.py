@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from tests.client import TIMEOUT_S
+from tests.client import TIMEOUT_S, check_error
 from tests.conftest import House
 
 
@@ -28,7 +28,11 @@ async def request(
     status, *headers = lines.decode().split("\r\n")
     named = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in headers)}
     is_json = named.get("content-type") == "application/json"
-    return int(status.split()[1]), json.loads(content) if is_json else content, named
+    found: Any = json.loads(content) if is_json else content
+    if isinstance(found, dict) and "code" in found:
+        check_error(found)
+        assert named.get("retry-after") == (str(found["retry_after"]) if "retry_after" in found else None)
+    return int(status.split()[1]), found, named
 
 
 async def get(house: House, path: str) -> tuple[int, Any]:

@@ -21,7 +21,7 @@ STEADY = [
     (r'"timestamp": \d+', '"timestamp": 1767323045'),
     (r'"epoch": "\w+"', '"epoch": "0123456789abcdef"'),
     (r"reference \w{12}", "reference 0123456789ab"),
-    (r"retry in \d+ second", "retry in 42 second"),
+    (r"retry in \d+ seconds\", \"retry_after\": \d+", 'retry in 42 seconds", "retry_after": 42'),
 ]
 
 

@@ -156,7 +156,7 @@ async def test_a_refused_post_reaches_its_sender_only_and_writes_nothing(setting
         for payload in ({"metric_id": str(REVENUE)}, {"prompt": "Hi"}):
             error = await client.refusal(payload)
             assert error["code"] == "TOO_MANY_REQUESTS"
-            assert any(word.isdigit() and 1 <= int(word) <= 60 for word in error["message"].split())
+            assert f"retry in {error['retry_after']} seconds" in error["message"]
         assert (rows(house.database, "SELECT * FROM chats"), rows(house.database, "SELECT * FROM messages")) == before
         assert (await other.refusal({}))["code"] == "BAD_REQUEST"  # and nothing came before
         assert (await bob.post(prompt="And I?"))[-1]["event"] == "complete"
@@ -187,6 +187,7 @@ async def test_a_frame_too_many_is_refused_and_the_others_are_answered(settings:
         assert [frame["error"] and frame["error"]["code"] for frame in frames] == [None] * 3 + ["TOO_MANY_REQUESTS"] * 3
         assert {(frame["route"], frame["event"]) for frame in frames} == {("/chats/list", "getChatsList")}
         assert "1 second" in frames[3]["error"]["message"]
+        assert {frame["error"]["retry_after"] for frame in (unread, *frames[3:])} == {1}
         assert (await other.post(prompt="And I?"))[-1]["event"] == "complete"
         figures = house.backends.metrics.registry.get_sample_value("threadcast_refusals_total", {"limit": "frames"})
         assert figures == 4
@@ -231,7 +232,9 @@ async def test_a_process_has_so_many_connections_and_the_next_upgrade_is_refused
                 async with house.connect(BOB):
                     pass
             response = refusal.value.response
-            assert (response.status_code, json.loads(response.body)["code"]) == (503, "SERVICE_UNAVAILABLE")
+            error = json.loads(response.body)
+            assert (response.status_code, error["code"]) == (503, "SERVICE_UNAVAILABLE")
+            assert error["retry_after"] == int(response.headers["Retry-After"]) == 10
         assert refused(house, "connections") == 2
         assert (await alice.post(prompt="Hi"))[-1]["event"] == "complete"
         await bob.socket.close()
@@ -278,7 +281,7 @@ async def test_a_user_has_so_many_runs_and_the_next_post_is_refused(settings: Se
             await client.send(payload)
             (*_, frame) = await client.until("postThread")
             assert (frame["error"]["code"], frame["send_method"]) == ("TOO_MANY_REQUESTS", "SenderOnly")
-            assert "retry in" in frame["error"]["message"]
+            assert f"retry in {frame['error']['retry_after']} seconds" in frame["error"]["message"]
         await client.send({"prompt": "one", "message_id": str(uuid(70))}, id="retry")  # joins, and runs nothing
         (*_, joined) = await client.until("initializeChat")
         assert joined["request_id"] == "retry"

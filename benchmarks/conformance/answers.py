@@ -60,8 +60,15 @@ async def payload_or_error(room: Room) -> None:
     for heard in await told(room):
         expect((heard.payload is None) != (heard.error is None), f"a {heard.event} with both payload and error, or neither")
         if heard.error is not None:
-            right = isinstance(heard.error, dict) and list(heard.error) == ["code", "message"]
+            right = isinstance(heard.error, dict) and list(heard.error)[:2] == ["code", "message"]
             expect(right and isinstance(heard.error["message"], str) and bool(heard.error["message"]), f"the error {heard}")
+
+
+async def no_retry_after(room: Room) -> None:
+    async with room.open(BOB) as line:
+        for payload, route in ((7, POST), ({"metric_id": MISSING}, POST), ({"id": MISSING}, GET), ({"id": MISSING}, STOP)):
+            heard = await line.answer(payload, route)
+            expect(isinstance(heard.error, dict) and "retry_after" not in heard.error, f"{heard}")
 
 
 async def sent_by(room: Room) -> None:
@@ -173,4 +180,5 @@ RULES = [
     Rule("3.10", "Bad frames disturb no stream, and no other connection.", disturbs_no_other),
     Rule("3.11", "Requests that are sent at once are each answered.", all_at_once),
     Rule("3.12", "An asset or a chat is NOT_FOUND in the same words whether it is missing or may not be seen.", not_found),
+    Rule("3.14", "An error that trying again later would not mend has no retry_after.", no_retry_after),
 ]

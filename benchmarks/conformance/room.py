@@ -36,6 +36,7 @@ class Answer:
 
     status: int
     body: Any
+    retry_after: str | None = None  # the header
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ class Room:
             async with connect(url, additional_headers=headers):
                 raise Seen("the connection was opened")
         except InvalidStatus as error:
-            return Answer(error.response.status_code, _json(error.response.body or b""))
+            response = error.response
+            return Answer(response.status_code, _json(response.body or b""), response.headers.get("Retry-After"))
 
     async def rest(
         self, body: object, user: str | None = ALICE, token: str | None = None, query: str = "", waits: bool = True
@@ -133,7 +135,7 @@ class Room:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         answer = await asyncio.to_thread(self._post, data, headers, query)
         if answer.status == 429 and waits:
-            raise refused(str(answer.body))
+            raise refused(answer.body)
         return answer
 
     def _post(self, body: bytes, headers: dict[str, str], query: str) -> Answer:
@@ -143,7 +145,7 @@ class Room:
         try:
             connection.request("POST", f"{REST_PATH}{query}", body, headers)
             response: HTTPResponse = connection.getresponse()
-            return Answer(response.status, _json(response.read()))
+            return Answer(response.status, _json(response.read()), response.getheader("Retry-After"))
         finally:
             connection.close()
 
@@ -194,5 +196,12 @@ def _json(body: bytes | bytearray) -> Any:
 def expect_refusal(answer: Answer, status: int, code: str, message: str | None = None) -> None:
     """Go on only if this is the JSON of an error, with this message if one is given."""
     body = answer.body if isinstance(answer.body, dict) else {}
-    right = answer.status == status and list(body) == ["code", "message"] and body["code"] == code
+    right = answer.status == status and list(body)[:2] == ["code", "message"] and body["code"] == code
     expect(right and message in (None, body["message"]), f"HTTP {answer.status} with {answer.body!r}")
+
+
+def expect_retry_after(error: Any) -> None:
+    """Go on only if the last key of the error says after how many seconds to try again."""
+    expect(isinstance(error, dict) and list(error)[-1:] == ["retry_after"], f"no retry_after at the end of {error!r}")
+    seconds = error["retry_after"]
+    expect(isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= 0, f"retry_after is {seconds!r}")

@@ -104,7 +104,7 @@ class Line:
             if heard.chat_id:
                 self._memory.chats.add(str(heard.chat_id))
             if heard.code == "TOO_MANY_REQUESTS" and self.waits_for_limits:
-                raise refused(str(heard.error))
+                raise refused(heard.error)
             if not heard.chat_id or heard.chat_id not in self._memory.past:
                 return heard
 
@@ -165,7 +165,7 @@ class Line:
             return self.socket.close_code
 
 
-def refused(message: str) -> Refused:
-    """When to come back from a rate limit, as its message says."""
-    found = re.search(r"\d+(?=\s*s)", message)
-    return Refused(min(LONGEST_WAIT_S, float(found[0]) if found else LONGEST_WAIT_S), message)
+def refused(error: Any) -> Refused:
+    """When to come back from a rate limit, as the error says."""
+    seconds = error.get("retry_after") if isinstance(error, dict) else None
+    return Refused(min(LONGEST_WAIT_S, seconds if isinstance(seconds, int | float) else LONGEST_WAIT_S), str(error))
