@@ -99,7 +99,9 @@ def _optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
 def _database_url(raw: str) -> str:
     parts = urlsplit(raw)
     if parts.scheme in ("postgresql", "postgresql+asyncpg"):
-        at_a_host = parts.port != 0 and (parts.hostname or "host" in parse_qs(parts.query))  # a bad port is a ValueError
+        hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+        named = all(host.hostname for host in hosts) or "host" in parse_qs(parts.query)
+        at_a_host = named and all(host.port != 0 for host in hosts)  # a bad port is a ValueError
         if not at_a_host or parts.path in ("", "/") or parts.fragment:
             raise ValueError(raw)
         return raw

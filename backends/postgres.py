@@ -15,12 +15,13 @@ import asyncpg
 import databases
 import msgspec
 import sqlalchemy as sa
+from asyncpg.connect_utils import SessionAttribute
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from backends.migrations import is_behind, upgrade
-from backends.postgres_seats import AWAY, TIMEOUT_S, Bound, Read, Seats, Write
+from backends.postgres_seats import AWAY, TIMEOUT_S, Bound, Read, Seats, Servers, Write
 from backends.statements import prepared_for, to_json
 from backends.storage import Change, Committed, Row
 from backends.tables import nodes
@@ -29,6 +30,9 @@ READERS = 4
 WRITERS = 8
 LEASERS = 2  # one renews; the other may have to wait for the row of a node that has died in the middle of its own renewal
 CONNECT_S = 3.0
+# The real one is for asyncpg alone: `databases` would take several hosts for one.
+ANY_DSN, NOT_NAMED = "postgresql://", dict.fromkeys(("host", "port", "user", "password", "database"))
+WRITABLE = SessionAttribute.read_write  # of several hosts the primary; a standby would refuse what is written
 MIGRATING = 0x74687264  # the advisory lock of those who migrate: "thrd"
 SESSION = {
     "application_name": "threadcast",
@@ -54,11 +58,12 @@ class SchemaBehind(Exception):
 class PostgresStorage:
     """PostgreSQL. Made by `open_postgres`."""
 
-    def __init__(self, database: databases.Database, committed: Committed) -> None:
+    def __init__(self, servers: Servers, committed: Committed) -> None:
+        self.servers = servers
         self._committed = committed
-        self._readers = Seats(database, READERS)  # apart: writes that wait for a lock hold up no read
-        self._writers = Seats(database, WRITERS)
-        self._leasers = Seats(database, LEASERS)  # apart: a node that has much to write, or waits for a lock, is not dead
+        self._readers = Seats(servers, READERS, reads=True)  # apart: writes that wait for a lock hold up no read
+        self._writers = Seats(servers, WRITERS)
+        self._leasers = Seats(servers, LEASERS)  # apart: a node that has much to write, or waits for a lock, is not dead
 
     async def fetch_all(self, query: sa.Select[Any], **values: object) -> list[Row]:
         statement = prepared_for(POSTGRES, query, values or None)
@@ -91,29 +96,33 @@ async def open_postgres(url: str, committed: Committed) -> AsyncIterator[Postgre
     """Open the migrated database and hold connections to it until the block ends. Raises Unusable."""
     dsn = _dsn(url)
     most = READERS + WRITERS + LEASERS
-    database = databases.Database(dsn, dsn=dsn, min_size=0, max_size=most, timeout=CONNECT_S, server_settings=SESSION)
+    options: dict[str, Any] = {**NOT_NAMED, "dsn": dsn, "min_size": 0, "timeout": CONNECT_S, "server_settings": SESSION}
+    writable = databases.Database(ANY_DSN, **options, max_size=most, target_session_attrs=WRITABLE)
+    readable = databases.Database(ANY_DSN, **options, max_size=READERS)
     try:
-        await database.connect()
-        async with database.connection() as connection:
-            revision = await _revision(connection.raw_connection)
+        revision = await _revision(dsn)
     except AWAY as error:
         raise _unusable(error) from None
     if is_behind(revision):
         raise SchemaBehind
-    storage = PostgresStorage(database, committed)
+    await writable.connect()
+    await readable.connect()
+    storage = PostgresStorage(Servers(writable, readable), committed)
     try:
         yield storage
     finally:
         with anyio.CancelScope(shield=True):
             await storage.close()
-            await database.disconnect()
+            await writable.disconnect()
+            await readable.disconnect()
 
 
 async def migrate_postgres(url: str) -> None:
     """Bring the database to the newest schema, all of it or nothing. Safe to run twice at once. Raises Unusable."""
 
     async def connect() -> Any:
-        return await asyncpg.connect(_dsn(url), timeout=CONNECT_S, server_settings={"application_name": "threadcast"})
+        settings = {"application_name": "threadcast"}
+        return await asyncpg.connect(_dsn(url), timeout=CONNECT_S, server_settings=settings, target_session_attrs=WRITABLE)
 
     engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
     try:
@@ -128,11 +137,14 @@ async def migrate_postgres(url: str) -> None:
         await engine.dispose()
 
 
-async def _revision(connection: Any) -> str | None:
+async def _revision(dsn: str) -> str | None:
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_S)
     try:
         found = await connection.fetchval("SELECT version_num FROM alembic_version")
     except asyncpg.UndefinedTableError:
         return None
+    finally:
+        connection.terminate()
     return None if found is None else str(found)
 
 

@@ -7,7 +7,7 @@ connection that was lost is opened anew; what was asked of it is asked again, un
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Generic, TypeVar
 
@@ -29,7 +29,7 @@ CLOSE_S = 1.0  # when all is closed, for what nobody waits for any more
 # connections, read-only transactions, rollbacks, resources, locks, operators, the system.
 OUTAGES = ("08", "25006", "40", "53", "55P03", "57", "58")
 
-AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.TargetServerAttributeNotMatched)
 
 
 class Asked(Generic[T]):
@@ -81,11 +81,37 @@ class Write(Asked[bool]):
         return True
 
 
-class Seats:
-    """So many tasks, each with a connection of the pool."""
+class Servers:
+    """Where connections lead: to a server that takes writes. What only reads takes any, for as long as there is none such."""
 
-    def __init__(self, database: databases.Database, count: int) -> None:
-        self._database = database
+    def __init__(self, writable: databases.Database, readable: databases.Database) -> None:
+        self._writable = writable
+        self._readable = readable
+        self.demoted = 0  # how often one that had taken writes has refused one
+        self.found = 0  # how often a writer has come to one that takes them
+
+    async def to_write(self, held: AsyncExitStack) -> tuple[Connection, Callable[[], bool]]:
+        """A connection, held by the stack, and whether there may be a better one by now."""
+        connection = (await held.enter_async_context(self._writable.connection())).raw_connection
+        self.found += 1
+        return connection, lambda: False
+
+    async def to_read(self, held: AsyncExitStack) -> tuple[Connection, Callable[[], bool]]:
+        """The same. Nothing tells a reader that its server is not the primary any more, so it hears it from the writers."""
+        demoted, found = self.demoted, self.found
+        with suppress(Exception):
+            connection = (await held.enter_async_context(self._writable.connection())).raw_connection
+            return connection, lambda: self.demoted != demoted
+        connection = (await held.enter_async_context(self._readable.connection())).raw_connection
+        return connection, lambda: (self.demoted, self.found) != (demoted, found)
+
+
+class Seats:
+    """So many tasks, each with a connection to a server."""
+
+    def __init__(self, servers: Servers, count: int, *, reads: bool = False) -> None:
+        self._servers = servers
+        self._open = servers.to_read if reads else servers.to_write
         self._send, self._receive = anyio.create_memory_object_stream[Asked[Any]](math.inf)  # each has a caller who waits
         self._doing: dict[Asked[Any], Connection] = {}
         self._tasks = [asyncio.create_task(self._sit()) for _ in range(count)]
@@ -112,13 +138,17 @@ class Seats:
 
     async def _sit(self) -> None:
         connection: Connection = None
+        is_outdated: Callable[[], bool] = bool
         async with AsyncExitStack() as held:
             async for asked in self._receive:
                 while not asked.answer.done():  # by its caller, who has given up, or by what follows
                     try:
+                        if connection and is_outdated():
+                            _cut(connection)
+                            connection = None
                         if connection is None:
                             await held.aclose()
-                            connection = (await held.enter_async_context(self._database.connection())).raw_connection
+                            connection, is_outdated = await self._open(held)
                     except Exception as error:
                         asked.trouble = error
                         await asyncio.sleep(RETRY_S)
@@ -126,6 +156,9 @@ class Seats:
                         self._doing[asked] = connection
                         connection = await _do(asked, connection)
                         del self._doing[asked]
+                        if connection is None and isinstance(asked.trouble, asyncpg.ReadOnlySQLTransactionError):
+                            self._servers.demoted += 1
+                            await asyncio.sleep(RETRY_S)
             if connection:
                 _cut(connection)  # to take leave politely would be to wait for an answer
 
@@ -137,6 +170,8 @@ async def _do(asked: Asked[Any], connection: Connection) -> Connection:
     try:
         answer = await asked.run(connection)
     except Exception as error:
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):  # the primary may be another one by now
+            _cut(connection)
         alive = await _is_alive(connection)
         asked.trouble = error
         again = not asked.final and (not alive or isinstance(error, asyncpg.DeadlockDetectedError))

@@ -110,6 +110,25 @@ class Postgres:
         for process in self._paused:
             os.kill(process, signal.SIGCONT)
 
+    @contextmanager
+    def read_only(self) -> Iterator[None]:
+        """As a full disk or a change of the primary makes it: until the block ends it refuses to write, on all connections."""
+        self.execute("SET default_transaction_read_only = off")  # but for its administrator
+        self.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        self._reload("on")
+        try:
+            yield
+        finally:
+            self.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            self._reload("off")
+
+    def _reload(self, read_only: str) -> None:
+        self.execute("SELECT pg_reload_conf()")
+        while True:  # there is no event to wait for
+            with psycopg.connect(self.url("postgres")) as other:
+                if other.execute("SHOW default_transaction_read_only").fetchone() == (read_only,):
+                    return
+
     def _signal(self, number: int) -> list[int]:
         self._process.send_signal(signal.SIGSTOP)  # it starts no more processes, while the others are asked for
         own = self._admin.info.backend_pid

@@ -77,6 +77,7 @@ def test_an_empty_value_counts_as_not_set() -> None:
         ("BROKER_URL", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
         ("DATABASE_URL", "postgresql://user:p@host:1/db?sslmode=require", "postgresql://user:p@host:1/db?sslmode=require"),
         ("DATABASE_URL", "postgresql+asyncpg://user@/db?host=/run/x", "postgresql+asyncpg://user@/db?host=/run/x"),
+        ("DATABASE_URL", "postgresql://user:p@a:1,b:2/db", "postgresql://user:p@a:1,b:2/db"),
     ],
 )
 def test_a_good_value_is_taken(name: str, raw: str, value: Any) -> None:
@@ -123,6 +124,8 @@ def test_a_good_value_is_taken(name: str, raw: str, value: Any) -> None:
         ("DATABASE_URL", "postgresql://user:password@host:port/db", "postgresql+asyncpg://"),
         ("DATABASE_URL", "postgresql://user:pass#word@password/db", "postgresql+asyncpg://"),
         ("DATABASE_URL", "postgresql:///db", "postgresql+asyncpg://"),
+        ("DATABASE_URL", "postgresql://user:password@a:1,b:port/db", "postgresql+asyncpg://"),
+        ("DATABASE_URL", "postgresql://user:password@a:1,/db", "postgresql+asyncpg://"),
         ("DATABASE_URL", "postgresql+psycopg://user:password@host/db", "postgresql+asyncpg://"),
         ("DATABASE_URL", "postgresql://[user:password@host/db", "postgresql+asyncpg://"),
         ("DATABASE_URL", "sqlite+aiosqlite://", "sqlite+aiosqlite:///"),
