@@ -162,8 +162,7 @@ class Hearing:
 
         Another Redis knows nothing of before; but the nodes tell it again what they have told lately.
         """
-        if not is_same_life:
-            self._streams.miss()
+        self._streams.reconnect(is_same_life)
         done: set[Listeners] = set()
         while batch := [(key, user) for key, user in self.users.items() if user not in done][:USERS_A_READ]:
             answers = await link.ask([logs.read_all(key, user.seen or 0) for key, user in batch])

@@ -172,10 +172,14 @@ class Streams:
             if not stream.own:
                 self._close(user_id, _key(stream.message_id))
 
-    def miss(self) -> None:
-        """Another Redis has taken the place of the last one: what that was told while this node was away is lost."""
+    def reconnect(self, is_same: bool) -> None:
+        """Redis is there again, and others may still be about to tell it what has waited for it.
+
+        If it is not the same one, what the last one was told while this node was away is lost.
+        """
         for stream in self:
-            stream.has_gap = True
+            stream.looks = 0
+            stream.has_gap = stream.has_gap or not is_same
 
     def silent(self) -> list[Stream]:
         """The streams of other nodes of which nothing was heard since the last call but one. To be called at intervals."""

@@ -20,7 +20,7 @@ FAULTS: dict[str, Scenario] = {
     "rolling restart under load": partial(nodes.rolled, users=10, posts=8),
     "kill -9 of a node": partial(killed, users=20, within=25),
     "killed between its commit and telling": partial(killed_untold, users=20, within=25),
-    "restarted while Redis is away": partial(restarted_untold, users=20, within=15),
+    "restarted while Redis is away": partial(restarted_untold, users=20, within=10),
     **{
         f"{what} for {seconds} s": partial(befallen, users=10, fault=partial(fault, seconds=seconds), whole=whole)
         for seconds in (1, 30)

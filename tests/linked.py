@@ -45,7 +45,7 @@ class LinkedBroker(MemoryBroker):
         said = deepcopy(message)
 
         def deliver(peer: LinkedBroker) -> None:
-            if claim is None or claim.is_sure:
+            if claim is None or not claim.lost:
                 peer._hear(str(id(self)), user_id, said, sender_id)
 
         self._send(deliver)
@@ -63,6 +63,9 @@ class LinkedBroker(MemoryBroker):
         if not self.deaf:
             self._send(lambda peer: peer.heard(notice))
         return True
+
+    async def caught_up(self) -> bool:
+        return not self.cut
 
     def hold(self) -> None:
         """Let nothing leave, until it is let go."""

@@ -80,7 +80,7 @@ async def test_an_end_that_a_node_had_stored_and_not_told_when_it_was_killed_is_
 async def test_an_end_that_a_node_told_while_redis_was_away_before_it_was_restarted_is_told_by_the_other(
     tmp_path: Path,
 ) -> None:
-    await restarted_untold(tmp_path, users=3, within=15)
+    await restarted_untold(tmp_path, users=3, within=10)
 
 
 @pytest.mark.parametrize("name", MISHAPS)

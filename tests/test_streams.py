@@ -146,6 +146,17 @@ def test_a_stream_is_silent_when_nothing_was_heard_of_it_for_a_whole_turn() -> N
     assert streams.silent() == []
 
 
+@pytest.mark.parametrize("is_same", [True, False])
+def test_when_redis_is_there_again_all_are_given_time_to_tell_it(is_same: bool) -> None:
+    streams = Streams()
+    streams.hear(USER, "a", delta(FIRST))
+    (stream,) = streams
+    stream.looks = 5
+    streams.reconnect(is_same)
+    streams.reconnect(is_same=True)
+    assert (stream.looks, stream.has_gap) == (0, not is_same)
+
+
 def test_what_is_no_frame_of_a_stream_is_let_through() -> None:
     streams = Streams()
     for text in (
