@@ -152,6 +152,10 @@ class Streams:
         self._close(str(user_id), key)
         self._remember_end(key)
 
+    def has_ended(self, message_id: UUID) -> bool:
+        """Whether an end of this stream was told here lately, and no beginning after it."""
+        return _key(str(message_id)) in self._ended
+
     def remember(self, user_id: UUID | str, chat_id: UUID | str, message_id: UUID | str) -> None:
         """Connections here are in the middle of this stream, and another node tells its end, if it has not been told here."""
         stream = Stream(str(user_id), str(chat_id), str(message_id), self._turn, None)

@@ -141,6 +141,8 @@ async def _tell_closed(services: Services, me: UUID, orphan: Stored) -> None:
 
 
 async def _tell_interrupted(services: Services, orphan: Stored) -> None:
+    if services.backends.broker.streams.has_ended(orphan.id):  # with an error, before its end could be stored
+        return
     try:
         stored = await find_chat_of(services, orphan.user_id, orphan.chat_id)
     except Exception:  # it is closed, so nobody else will tell it

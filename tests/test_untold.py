@@ -11,7 +11,7 @@ from websockets.asyncio.client import connect
 
 from backends.agent import AgentEvent, AgentTask
 from backends.ends import take_over
-from backends.messages import Owner
+from backends.messages import Owner, Stored, finish_orphans
 from backends.storage import Storage
 from settings import Settings
 from tests.agents import HeldAgent
@@ -21,6 +21,7 @@ from tests.fitting import FittingClient
 from tests.linked import Node, open_nodes
 from tests.test_chat_life import first_delta
 from tests.test_chat_life import until as frame_of
+from tests.test_failures import break_database, mend_database
 from tests.test_post_thread import share
 from tests.test_turns import is_waiting
 from tests.world import ALICE, BOB
@@ -222,6 +223,29 @@ async def test_an_error_that_was_heard_as_a_streams_end_is_its_only_one(town: To
     for tab in town.on(1, 2, user=ALICE):
         assert going_on in (await tab.end())["payload"]["messages"]
     await town.silent(1, 2)
+
+
+async def test_a_run_that_has_told_an_error_is_closed_in_silence_after_its_nodes_death(
+    town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("handlers.finish_chat.PAUSE_S", 0.01)
+    monkeypatch.setattr("handlers.watch.finish_orphans", no_orphans)
+    id = await town.post("one")
+    break_database(town.nodes[0].house, "UPDATE ON messages")
+    town.agent.let_go("one")
+    for tab in town.on(0, 1, 2, user=ALICE):
+        assert (await tab.end())["event"] == "postThread"
+    mend_database(town.nodes[0].house)
+    town.nodes[0].die()
+    monkeypatch.setattr("handlers.watch.finish_orphans", finish_orphans)
+    await town.stored(id)
+    await town.silent(1, 2)
+
+
+async def no_orphans(*rest: object) -> AsyncGenerator[Stored, None]:
+    """None are found."""
+    for orphan in list[Stored]():
+        yield orphan
 
 
 @pytest.mark.parametrize("others", [0, 1])
