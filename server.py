@@ -40,15 +40,15 @@ from backends.nodes import Nodes
 from backends.storage import Probe, sole_server
 from backends.workers import serve_together, sockets_on
 from handlers.asyncapi import WS_PATH
-from handlers.connection import TOKEN_EXPIRED, TOO_MANY, Connection
-from handlers.connections import Connections, TooManyConnections
+from handlers.connection import TOKEN_EXPIRED, Connection
+from handlers.connections import Connections
 from handlers.console import page
 from handlers.dev import dev_secret, load_demo, make_dev_secret
 from handlers.draining import drain
 from handlers.errors import describe
 from handlers.frames import resumed_frames
 from handlers.gate import Gate
-from handlers.http import authenticate, refusal
+from handlers.http import authenticate, refuse
 from handlers.load_file import LoadError, load_file
 from handlers.others import Others
 from handlers.outboxes import Outboxes
@@ -58,6 +58,7 @@ from handlers.runs import Runs
 from handlers.services import Sender, Services, Timeouts
 from handlers.tasks import Tasks, open_tasks
 from handlers.watch import enter, leave
+from schemas.errors import NotFound
 from schemas.load import LoadFile
 from settings import MIN_SECRET_CHARACTERS, VERSION, Settings, SettingsError, load_settings
 
@@ -99,14 +100,10 @@ class Socket(WebSocketEndpoint):
                     numbered=since is not None,
                 )
                 await stack.enter_async_context(services.connections.entered(self.connection))
-            except TooManyConnections as error:  # closed, not refused: of a refused upgrade a browser does not show the reason
+            except Exception as error:
                 metrics.refused(error)
-                metrics.closed(TOO_MANY[0])
-                await websocket.accept()
-                await websocket.close(*TOO_MANY)
-            except Exception as error:  # before the upgrade a refusal is an HTTP response
-                metrics.refused(error)
-                await websocket.send_denial_response(refusal(describe(error)))
+                if code := await refuse(websocket, describe(error)):
+                    metrics.closed(code)
             else:
                 await self.converse(since)
 
@@ -148,6 +145,11 @@ class Socket(WebSocketEndpoint):
             self.expiry = asyncio.get_running_loop().call_later(min(left, LONGEST_SLEEP_S), self.expire)
 
 
+async def no_such_path(websocket: WebSocket) -> None:
+    """Answer an upgrade of any other path by HTTP 404, where Starlette's own is a 403."""
+    await refuse(websocket, describe(NotFound()))
+
+
 def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextManager[Backends] | None = None) -> Starlette:
     """The ASGI application. Its lifespan opens what the settings ask for, or enters `opened`, and holds all runs."""
 
@@ -163,10 +165,12 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
 
     routes = [
         WebSocketRoute(WS_PATH, Socket),
+        WebSocketRoute(f"{WS_PATH}/", Socket),
         *(Route(path, each.endpoint, methods=[each.method]) for path, each in PATHS.items()),
         Route("/", page("index.html", "text/html"), include_in_schema=False),
         Route("/console.css", page("console.css", "text/css"), include_in_schema=False),
         Route("/console.js", page("console.js", "text/javascript"), include_in_schema=False),
+        WebSocketRoute("/{path:path}", no_such_path),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 

@@ -27,6 +27,11 @@ QUERY = {
         "type": "string",
         "description": "Resume, and number the frames: empty from now on, or `<epoch>:<offset>` after that frame.",
     },
+    "refuse": {
+        "type": "string",
+        "enum": ["close"],
+        "description": "Refuse by a close with 4401 or 4503 instead of HTTP 401 or 503, which browsers show to no script.",
+    },
 }
 
 

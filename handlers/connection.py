@@ -23,7 +23,6 @@ RESTARTING = (1012, "the server is restarting")
 FRAMES_LOST = (1011, "frames were lost")
 TOKEN_EXPIRED = (4001, "token expired")
 TOO_SLOW = (4008, "read too slowly")
-TOO_MANY = (4029, "too many connections")
 GONE = (1006, "")  # never sent: the peer went away first
 
 

@@ -5,6 +5,7 @@ import math
 from msgspec import UNSET
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from backends.logs import bind_contextvars
 from handlers.services import Services
@@ -20,6 +21,14 @@ STATUS = {
     WsErrorCode.INTERNAL_SERVER_ERROR: 500,
     WsErrorCode.SERVICE_UNAVAILABLE: 503,
 }
+
+# How an upgrade is refused with `refuse=close`: a browser shows a script neither status nor body of an HTTP response to one.
+CLOSE = {
+    WsErrorCode.UNAUTHORIZED: 4401,
+    WsErrorCode.SERVICE_UNAVAILABLE: 4503,
+    WsErrorCode.TOO_MANY_REQUESTS: 4029,
+}
+TOO_MANY = CLOSE[WsErrorCode.TOO_MANY_REQUESTS]  # always a close
 
 
 async def authenticate(services: Services, connection: HTTPConnection) -> AuthenticatedUser:
@@ -38,6 +47,17 @@ async def authenticate(services: Services, connection: HTTPConnection) -> Authen
 def json_response(payload: object, status: int = 200) -> Response:
     """A payload of the wire as an HTTP body."""
     return Response(encode(payload), status, media_type="application/json")
+
+
+async def refuse(websocket: WebSocket, error: WsError) -> int | None:
+    """Answer an upgrade by this error: in HTTP, or by a close whose code is returned."""
+    code = CLOSE.get(error.code)
+    if code == TOO_MANY or (code and websocket.query_params.get("refuse") == "close"):
+        await websocket.accept()
+        await websocket.close(code, error.message)
+        return code
+    await websocket.send_denial_response(refusal(error))
+    return None
 
 
 def refusal(error: WsError) -> Response:

@@ -19,5 +19,7 @@ CLOSES = {
     1012: Close("the server is restarting; `goingAway` came before", "yes, at once"),
     4001: Close("the token expired; running chats go on", "yes, with a new token"),
     4008: Close("the client read too slowly", "yes, with `since`"),
-    4029: Close("the user has too many connections", "no, not before one is closed"),
+    4029: Close("the user has too many connections", "yes, after a pause"),
+    4401: Close("no token, or an invalid one; only with `refuse=close`", "yes, with a good token"),
+    4503: Close("the server is full, or about to stop; only with `refuse=close`", "yes, after a pause"),
 }

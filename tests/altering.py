@@ -1,4 +1,4 @@
-"""A server that is wrong in one way: ours, behind a proxy that alters the text frames that it sends."""
+"""A server that is wrong in one way: ours, behind a proxy that alters its text frames, or what it is asked."""
 
 import asyncio
 import json
@@ -12,14 +12,14 @@ LENGTH_BYTES = {126: 2, 127: 8}  # RFC 6455 section 5.2
 
 
 @asynccontextmanager
-async def altered(port: int, alteration: Alteration) -> AsyncIterator[int]:
-    """The port of a proxy before this one."""
+async def altered(port: int, alteration: Alteration, asked: tuple[bytes, bytes] = (b"", b"")) -> AsyncIterator[int]:
+    """The port of a proxy before this one. What is `asked` first is replaced in each request by what is second."""
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, there = await asyncio.open_connection("127.0.0.1", port)
         try:
             tasks = [
-                asyncio.ensure_future(carry_as_it_is(reader, there)),
+                asyncio.ensure_future(carry_as_it_is(reader, there, asked)),
                 asyncio.ensure_future(answer(back, writer, alteration())),
             ]
             await asyncio.gather(*tasks)
@@ -38,9 +38,11 @@ async def altered(port: int, alteration: Alteration) -> AsyncIterator[int]:
         server.close()
 
 
-async def carry_as_it_is(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def carry_as_it_is(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: tuple[bytes, bytes] = (b"", b"")
+) -> None:
     while data := await reader.read(65536):
-        writer.write(data)
+        writer.write(data.replace(*asked) if asked[0] else data)
         await writer.drain()
     raise ConnectionError("it has said all")
 
@@ -111,6 +113,11 @@ def forgets_the_id() -> Alter:
 def ends_without_telling() -> Alter:
     """No complete comes."""
     return lambda text: [] if json.loads(text)["event"] == "complete" else [text]
+
+
+def as_it_is() -> Alter:
+    """Its frames are good."""
+    return lambda text: [text]
 
 
 def says(wrong: str, instead_of: str) -> Alteration:

@@ -20,6 +20,7 @@ from handlers.load_file import DEMO_FILE
 from tests.altering import (
     Alteration,
     altered,
+    as_it_is,
     doubles_the_end,
     drops_a_delta,
     ends_without_telling,
@@ -64,11 +65,13 @@ def check(command: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-async def check_altered(folder: Path, program: Program, wrong: Alteration, *options: str) -> tuple[int, Verdicts]:
+async def check_altered(
+    folder: Path, program: Program, wrong: Alteration, *options: str, asked: tuple[bytes, bytes] = (b"", b"")
+) -> tuple[int, Verdicts]:
     """The same of the program behind a proxy that alters its frames."""
     port = program.url.split("/")[2].split(":")[1]
     async with AsyncExitStack() as stack:
-        changed = await stack.enter_async_context(altered(int(port), wrong))
+        changed = await stack.enter_async_context(altered(int(port), wrong, asked))
         done = await anyio.run_process(
             command(folder, program.url.replace(port, str(changed)), *options), check=False, cwd=ROOT
         )
@@ -93,6 +96,7 @@ def test_our_server_keeps_every_rule_with_its_default_limits(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("wrong", "sections", "must", "may"),
     [
+        pytest.param(says('"not found","retry_after":1', '"not found"'), "3.12,3.14", {"3.14"}, set(), id="says when not to"),
         pytest.param(swaps_keys, "3,4", {"3.1"}, set(), id="swaps two keys"),
         pytest.param(drops_a_delta, "3,4,5", {"5.11"}, {"3.10", "4.18", "4.19", "4.24", "5.20"}, id="drops a delta"),
         pytest.param(doubles_the_end, "5,4.17", {"5.10", "4.17"}, {"5.12", "5.13", "5.20"}, id="doubles the complete"),
@@ -115,6 +119,21 @@ async def test_a_server_that_is_wrong_in_one_way_is_caught(
     assert code == 1
 
 
+@pytest.mark.parametrize(
+    ("asked", "must"),
+    [
+        pytest.param((b"refuse=close", b"refuse=never"), {"1.6"}, id="refuses in HTTP only"),
+        pytest.param((b"/v1/ws/ ", b"/v1/xx/ "), {"1.8"}, id="does not know the slash"),
+        pytest.param((b"/v1/ws/x ", b"/v1/ws "), {"1.9"}, id="takes any path"),
+    ],
+)
+async def test_a_server_that_lets_in_in_its_own_way_is_caught(
+    folder: Path, program: Program, asked: tuple[bytes, bytes], must: set[str]
+) -> None:
+    code, found = await check_altered(folder, program, as_it_is, "--only", "1", asked=asked)
+    assert (code, failed(found)) == (1, must)
+
+
 async def test_a_rule_that_waits_in_vain_keeps_no_other_from_being_checked(folder: Path, program: Program) -> None:
     code, found = await check_altered(folder, program, ends_without_telling, "--only", "3.6,3.9,5.8,5.9", "--timeout", "1.5")
     assert found == {
@@ -130,7 +149,7 @@ def test_what_needs_an_option_is_not_checked_without_it_and_has_not_failed(folde
     code, output = check(command(folder, program.url, "--only", "1,7,8.11"))
     words = {number: words for number, words in verdicts(output).items() if words != "passed"}
     assert words == {rule.number: f"not checked, give {rule.needs}" for rule in RULES if rule.needs and rule.number != "3.13"}
-    assert (code, output.splitlines()[-1].partition(" (")[0]) == (0, f"6 passed, 0 failed, {len(words)} not checked")
+    assert (code, output.splitlines()[-1].partition(" (")[0]) == (0, f"10 passed, 0 failed, {len(words)} not checked")
 
 
 def test_it_waits_for_rate_limits_as_long_as_they_say(tmp_path: Path) -> None:

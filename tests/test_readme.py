@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from starlette.routing import Route
 
 from backends.metrics import CLOSE_CODES, Metrics
 from handlers.routes import ROUTES
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 README, PROTOCOL, SETTINGS = ((ROOT / page).read_text() for page in ("README.md", "docs/protocol.md", "docs/settings.md"))
 PAGES = {"README": README, "protocol": PROTOCOL, "settings": SETTINGS}
 PEERS_OWN = (1001, 1005, 1006)  # a browser that leaves, a close without a code, a connection that was lost
+PATHS_OVER_HTTP = [route.path for route in create_app(load_settings({}), SECRET).routes if isinstance(route, Route)]
 NAMES = [
     *(("settings", f"`{PREFIX}{field.name.upper()}` |") for field in fields(Settings)),
     *(
@@ -28,7 +30,7 @@ NAMES = [
     *(("protocol", f"`{code.value}` |") for code in WsErrorCode),
     *(("protocol", f"| {code} |") for code in CLOSE_CODES if code not in PEERS_OWN),
     *(("protocol", event.value) for event in WsEvent),
-    *(("settings", f"`{route.path}`") for route in create_app(load_settings({}), SECRET).routes if "api" not in route.path),  # type: ignore[attr-defined]
+    *(("settings", f"`{path}`") for path in PATHS_OVER_HTTP if "api" not in path),
 ]
 
 

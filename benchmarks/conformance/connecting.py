@@ -35,6 +35,34 @@ async def bad_tokens(room: Room) -> None:
         expect_refusal(await room.refusal({"authentication": token}), 401, "UNAUTHORIZED", "invalid token")
 
 
+async def closes(room: Room) -> None:
+    for token, reason in (
+        ("", "no token"),
+        ("nonsense", "invalid token"),
+        *((each, "invalid token") for each in forged(room.token)),
+    ):
+        async with room.open(token=token, in_query=True, refuse="close") as line:
+            expect_equal(await line.close_code(), 4401, f"the code for the token {token}")
+            expect_equal(line.socket.close_reason, reason, f"the reason for the token {token}")
+
+
+async def closes_nobody_else(room: Room) -> None:
+    async with room.open(in_query=True, refuse="close") as line:
+        await expect_user(line, ALICE)
+
+
+async def trailing_slash(room: Room) -> None:
+    async with room.open(path="/") as line:
+        await expect_user(line, ALICE)
+    expect_refusal(await room.refusal(path="/"), 401, "UNAUTHORIZED", "no token")
+
+
+async def other_paths(room: Room) -> None:
+    for path in ("x", "/x", "//"):
+        headers = {"Authorization": f"Bearer {room.token}"}
+        expect_equal((await room.refusal(headers=headers, path=path)).status, 404, f"the status of an upgrade of .../ws{path}")
+
+
 async def api_key(room: Room) -> None:
     async with room.open(token=room.api_key) as line:
         await expect_user(line, ALICE)
@@ -85,4 +113,8 @@ RULES = [
     Rule("1.3", "Without a token the upgrade is refused: HTTP 401, UNAUTHORIZED, “no token”.", no_token),
     Rule("1.4", "A bad or forged token is refused: HTTP 401, UNAUTHORIZED, “invalid token”.", bad_tokens),
     Rule("1.5", "A token of audience `api` that is a stored key acts as its owner.", api_key, needs="--api-key TOKEN"),
+    Rule("1.6", "With refuse=close a bad token is told by a close with 4401, after the upgrade.", closes),
+    Rule("1.7", "With refuse=close a good token is as good as without.", closes_nobody_else),
+    Rule("1.8", "The path may end in a slash.", trailing_slash),
+    Rule("1.9", "An upgrade of any other path is answered by HTTP 404.", other_paths),
 ]

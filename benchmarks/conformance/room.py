@@ -100,13 +100,24 @@ class Room:
 
     @asynccontextmanager
     async def open(
-        self, user: str = ALICE, since: str | None = None, token: str | None = None, in_query: bool = False, **options: Any
+        self,
+        user: str = ALICE,
+        since: str | None = None,
+        token: str | None = None,
+        in_query: bool = False,
+        refuse: str | None = None,
+        path: str = "",
+        **options: Any,
     ) -> AsyncIterator[Line]:
-        """A connection of the user; with `since` one that can resume. Raises Seen when the upgrade is refused."""
-        token = token or self.secret(user)
-        query = ({} if since is None else {"since": since}) | ({"authentication": token} if in_query else {})
+        """A connection of the user; with `since` one that can resume. Raises Seen when the upgrade is refused.
+
+        `path` is appended to the server's, and `options` are those of websockets.
+        """
+        token = self.secret(user) if token is None else token
+        asked = {"since": since, "refuse": refuse, "authentication": token if in_query else None}
+        query = {name: value for name, value in asked.items() if value is not None}
         headers = {} if in_query else {"Authorization": f"Bearer {token}"}
-        url = f"{self.url}?{urlencode(query, safe=':')}" if query else self.url
+        url = f"{self.url}{path}?{urlencode(query, safe=':')}"
         try:
             opened = await connect(url, additional_headers=headers, max_size=None, **{"max_queue": None, **options})
         except InvalidStatus as error:
@@ -114,9 +125,11 @@ class Room:
         async with opened as socket:
             yield Line(socket, self.memory)
 
-    async def refusal(self, query: dict[str, str] | None = None, headers: dict[str, str] | None = None) -> Answer:
-        """How an upgrade is refused. Raises Seen when it is not."""
-        url = f"{self.url}?{urlencode(query)}" if query else self.url
+    async def refusal(
+        self, query: dict[str, str] | None = None, headers: dict[str, str] | None = None, path: str = ""
+    ) -> Answer:
+        """How an upgrade is refused, of the server's path and what is appended to it. Raises Seen when it is not."""
+        url = f"{self.url}{path}?{urlencode(query or {})}"
         try:
             async with connect(url, additional_headers=headers):
                 raise Seen("the connection was opened")
