@@ -155,13 +155,17 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
-        async with opened or open_backends(settings, secret) as backends:
-            async with open_tasks() as tasks, anyio.create_task_group() as essential:  # without one of these it must not go on
-                services = _services(settings, backends, tasks)
-                await enter(services, essential)
-                yield {"services": services}
-                essential.cancel_scope.cancel()
-            await leave(services)
+        async with (
+            opened or open_backends(settings, secret) as backends,
+            AsyncExitStack() as stack,
+            open_tasks() as tasks,
+            anyio.create_task_group() as essential,  # where one of these ends, the server must not go on
+        ):
+            services = _services(settings, backends, tasks)
+            await enter(services, essential)
+            stack.push_async_callback(leave, services)
+            yield {"services": services}
+            essential.cancel_scope.cancel()
 
     routes = [
         WebSocketRoute(WS_PATH, Socket),

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
 
-from backends.storage import Change, Row, Storage
+from backends.storage import Change, Conflict, NothingStored, Row, Storage
 from backends.tables import chats, messages, messages_to_files, nodes
 from schemas.assets import Asset
 from schemas.chats import ChatMessage, ChatWithMessages
@@ -157,8 +157,8 @@ async def finish_orphans(
 ) -> AsyncGenerator[Stored, None]:
     """Finish as they stand the unfinished messages, of one chat or of all, that nobody answers. Each that it finished, at once.
 
-    They are what dead nodes have left; and of this node's own, which are `alive` but for those whose end could not be stored.
-    Of one of which the database does not say whether it is finished, `unsure` is told, and the error raised.
+    These are the messages of dead nodes, and those of this node whose run is not in `alive`. If a write's outcome is unknown,
+    call `unsure` and re-raise.
     """
     if chat_id:
         found = await storage.fetch_all(ORPHANS_OF_CHAT, me=me, chat=chat_id)
@@ -183,6 +183,8 @@ async def _interrupt(storage: Storage, row: Row, unsure: Unsure) -> bool:
     title = {"chat": row["chat_id"], "title": title_from(row["request"])}
     try:
         return await storage.write((NAME_CHAT, title), only_if=(UPDATE_UNFINISHED, end))
+    except (Conflict, NothingStored):
+        raise
     except Exception:
         unsure(_stored(row), closing)
         raise

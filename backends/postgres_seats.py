@@ -15,7 +15,7 @@ import anyio
 import asyncpg
 import databases
 
-from backends.storage import Committed, Conflict, DatabaseAway
+from backends.storage import Committed, Conflict, DatabaseAway, NothingStored
 
 T = TypeVar("T")
 Bound = tuple[str, Sequence[Any]]
@@ -176,7 +176,7 @@ async def _do(asked: Asked[Any], connection: Connection) -> Connection:
         asked.trouble = error
         again = not asked.final and (not alive or isinstance(error, asyncpg.DeadlockDetectedError))
         if not again and not asked.answer.done():
-            asked.answer.set_exception(_told(error))
+            asked.answer.set_exception(_told(error, asked.final))
         return connection if alive else None
     else:
         if not asked.answer.done():
@@ -201,12 +201,12 @@ async def _is_alive(connection: Connection) -> bool:
         return False
 
 
-def _told(error: Exception) -> Exception:
+def _told(error: Exception, is_uncertain: bool) -> Exception:
     told: Exception
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         told = Conflict()
     elif isinstance(error, OSError) or getattr(error, "sqlstate", "").startswith(OUTAGES):
-        told = DatabaseAway("the database cannot do this now")
+        told = DatabaseAway() if is_uncertain else NothingStored()
     else:
         return error
     told.__cause__ = error

@@ -8,6 +8,7 @@ All of them are held: `databases` by itself opens a connection, in a new thread,
 import asyncio
 import fcntl
 import itertools
+import logging
 import math
 import sqlite3
 import time
@@ -47,6 +48,9 @@ OUTAGES = {
 }
 
 
+logger = logging.getLogger("threadcast")
+
+
 class Storage(Protocol):
     """Rows in and out, by SQLAlchemy Core statements.
 
@@ -75,37 +79,49 @@ class DatabaseAway(Exception):
     """The database cannot do this now, and perhaps later: it is locked, full, or not there. The cause says more."""
 
 
-class DatabaseBusy(DatabaseAway):
+class NothingStored(DatabaseAway):
+    """The same, where it is certain that nothing of the write was stored. Else a write may have come through."""
+
+
+class DatabaseBusy(NothingStored):
     """Another process has held the write lock for too long."""
 
 
-PROBE_S = 1.0  # for which an answer holds: whoever asks needs no token, and each question would be a write
 READ_PROBE = select(probes)
 WRITE_PROBE = update(probes).values(writes=probes.c.writes + 1)
+PROBE_S = 1.0  # for which a result holds: whoever asks needs no token, and each check is a write
+CHECK_S = 10.0  # that a check may take
 
 
 class Probe:
-    """Tries whether the database answers and takes writes: one that is locked, full or read-only may only answer."""
+    """Checks whether the database answers and takes writes: one that is locked, full or read-only may only answer."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._asking = anyio.Lock()
-        self._asked = -math.inf
-        self._trouble: Exception | None = None
+        self._checking: asyncio.Task[None] | None = None  # one for all who ask at a time
+        self._checked_at = -math.inf
+        self._error: Exception | None = None
 
-    async def try_it(self) -> None:
+    async def check(self) -> None:
         """Raises DatabaseAway when the database does not answer, or takes no writes."""
-        async with self._asking:
-            if time.monotonic() - self._asked >= PROBE_S:
-                self._asked, self._trouble = time.monotonic(), TimeoutError()  # when whoever asks gives up
-                try:
-                    await self._storage.fetch_all(READ_PROBE)
-                    await self._storage.write(WRITE_PROBE)
-                    self._trouble = None
-                except Exception as error:
-                    self._trouble = error
-        if self._trouble:
-            raise DatabaseAway("the database does not answer, or takes no writes") from self._trouble
+        if self._checking is None and time.monotonic() - self._checked_at >= PROBE_S:
+            self._checking = asyncio.create_task(self._check())
+        if self._checking:
+            await asyncio.shield(self._checking)
+        if self._error:
+            raise DatabaseAway("the database does not answer, or takes no writes") from self._error
+
+    async def _check(self) -> None:
+        before, self._error = self._error, None
+        try:
+            with anyio.fail_after(CHECK_S):
+                await self._storage.fetch_all(READ_PROBE)
+                await self._storage.write(WRITE_PROBE)
+        except Exception as error:
+            self._error = error
+            if before is None:  # the first of an outage tells enough
+                logger.warning("the database does not answer, or takes no writes", exc_info=True)
+        self._checking, self._checked_at = None, time.monotonic()
 
 
 class Work(NamedTuple):
@@ -127,7 +143,10 @@ class SQLiteStorage:
 
     async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
         statement = prepared_for(SQLITE, query, values or None)
-        found = await next(self._readers).execute_fetchall(statement.sql, statement.arguments(values))
+        try:
+            found = await next(self._readers).execute_fetchall(statement.sql, statement.arguments(values))
+        except sqlite3.OperationalError as error:
+            raise _told(error) from error
         return [statement.row(row) for row in found]
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
@@ -187,8 +206,8 @@ class SQLiteStorage:
                 self._writer.execute("ROLLBACK")
             if isinstance(error, sqlite3.IntegrityError):
                 raise Conflict from error
-            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in OUTAGES:
-                raise DatabaseAway from error
+            if isinstance(error, sqlite3.OperationalError):
+                raise _told(error) from error
             raise
         return written
 
@@ -198,6 +217,10 @@ class SQLiteStorage:
         for change in work.changes:
             self._writer.execute(*change)
         return True
+
+
+def _told(error: sqlite3.OperationalError) -> Exception:
+    return NothingStored() if error.sqlite_errorcode & 0xFF in OUTAGES else error
 
 
 def _bound(change: Change) -> Bound:

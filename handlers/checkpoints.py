@@ -59,13 +59,13 @@ class Checkpoints:
 
     async def _store(self) -> None:
         began, size = self._loop.time(), self._transcript.size
-        chat, message, owner = self._transcript.chat, self._transcript.ended(), self._run.owner
         try:
-            await checkpoint_message(self._services.backends.storage, chat, message, owner)
+            message = self._transcript.ended()
+            await checkpoint_message(self._services.backends.storage, self._transcript.chat, message, self._run.owner)
             self._stored, self._has_failed = size, False
         except Exception:  # the next one has all of this, too, and so has the end
             if not self._has_failed:
-                logger.warning("message %s could not be stored so far", message.id, exc_info=True)
+                logger.warning("message %s could not be stored so far", self._run.message_id, exc_info=True)
             self._has_failed = True
         took = self._loop.time() - began
         self._soonest = math.inf if self._has_failed else began + max(SOONEST_S, took * SHARE)

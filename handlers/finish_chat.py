@@ -3,7 +3,7 @@
 import logging
 from datetime import UTC, datetime
 
-import anyio
+from msgspec.structs import replace
 
 from backends.messages import find_message, finish_message
 from backends.storage import Conflict, DatabaseAway
@@ -32,34 +32,37 @@ class EndNotStored(ServiceUnavailable):
         super().__init__(what, retry_after=None)
 
 
-async def finish_chat(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...]) -> ChatWithMessages:
-    """Store the message as it now stands and as finished, however long the database is locked, full or away.
+async def finish_chat(
+    services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], how: str | None
+) -> ChatWithMessages:
+    """Store the message as it stands and as finished, however long the database is locked, full or away. `how`: it ended.
 
     Raises LeaseLost when the message is not this run's to finish any more, EndNotStored when the server stops before that, and
     what the database says when it is there and does not store this.
     """
     chat, message = transcript.chat, transcript.message
-    chat.updated_at = datetime.now(UTC)
+    ended, moved = replace(message, final_reasoning_message=how), replace(chat, updated_at=datetime.now(UTC))
     left, pause = TRIES, PAUSE_S
     while True:
         try:
-            if not await finish_message(services.backends.storage, chat, message, files, run.owner):
+            if not await finish_message(services.backends.storage, moved, ended, files, run.owner):
                 stored = await find_message(services.backends.storage, message.id)
                 if stored is None or stored.owner != run.owner:
                     raise LeaseLost
                 # Or else an earlier try has done it, and only its answer was lost.
-            message.is_completed = True
+            message.final_reasoning_message, message.is_completed = how, True
+            chat.updated_at = moved.updated_at
             return transcript.snapshot()
         except (LeaseLost, Conflict):
             raise
         except Exception as error:
-            is_outage = isinstance(error, DatabaseAway | OSError)
-            left -= not is_outage
+            if not isinstance(error, DatabaseAway | OSError):
+                left -= 1
             if not left:
                 raise
-            if services.runs.interrupted:
-                raise EndNotStored from error
             if pause == PAUSE_S:  # the first one tells enough
                 logger.warning("the end of message %s could not be stored, and is tried again", message.id, exc_info=True)
-            await anyio.sleep(pause)
+            if await services.runs.are_interrupted_within(pause):
+                services.runs.cannot_end = True
+                raise EndNotStored from error
             pause = min(2 * pause, LONGEST_PAUSE_S)

@@ -3,9 +3,11 @@
 from functools import partial
 from uuid import UUID
 
+import anyio
+
 from backends.messages import title_from
 from handlers.context import KINDS, Context
-from handlers.elsewhere import ask_for_chat, is_elsewhere
+from handlers.elsewhere import LOOK_S, ask_for_chat, is_elsewhere
 from handlers.frames import send_chat, send_ws_message
 from handlers.runs import INTERRUPTED
 from handlers.services import Sender, Services
@@ -32,6 +34,7 @@ async def _answer(services: Services, sender: Sender, request: GetChat) -> None:
     broker = services.backends.broker
     answer = partial(send_ws_message, broker, sender, WsRoutes.CHATS_GET, WsEvent.GET_CHAT, method=WsSendMethod.SENDER_ONLY)
     while True:
+        ended = services.others.end_in(request.id)
         chat, context = await read_chat(services, sender.user, request.id)
         run = services.runs.in_chat(request.id)
         if run and run.holds and run.user_id != sender.user.id:  # its stream is not the sender's
@@ -52,6 +55,8 @@ async def _answer(services: Services, sender: Sender, request: GetChat) -> None:
                 case None:  # it is dead, or cannot be reached: what is stored is all there is
                     return answer(chat)
         # A run was about to begin, or has ended, while the chat was read: what was read is not what was streamed.
+        with anyio.move_on_after(LOOK_S):
+            await (run.begun if run else ended).wait()
 
 
 async def read_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> tuple[ChatWithMessages, Context]:

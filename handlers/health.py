@@ -1,19 +1,16 @@
 """Is it alive, is it ready, how is it: three answers for those who run the server. They need no token and name nobody."""
 
-import logging
-
 import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
 from backends.metrics import CONTENT_TYPE
 from handlers.http import json_response
+from handlers.run_agent import is_stuck
 from handlers.services import Services
 from schemas.health import Alive, NotReady, Ready
 
 DATABASE_S = 2.0  # within which the database has to answer
-
-logger = logging.getLogger("threadcast")
 
 
 async def healthz(request: Request) -> Response:
@@ -29,11 +26,12 @@ async def readyz(request: Request) -> Response:
     services: Services = request.state.services
     if services.posts.is_shut:
         return json_response(NotReady("draining"), 503)
+    if is_stuck(services):
+        return json_response(NotReady("the agent does not stop"), 503)
     try:
         with anyio.fail_after(DATABASE_S):
-            await services.probe.try_it()
+            await services.probe.check()
     except Exception:
-        logger.warning("the database does not take writes", exc_info=True)
         return json_response(NotReady("the database does not answer"), 503)
     return json_response(Ready("ready", "connected" if services.backends.broker.connected else "disconnected"))
 

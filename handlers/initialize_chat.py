@@ -1,5 +1,6 @@
 """The beginning of a run: its message, and where there is none yet its chat, made and stored before anybody is told."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -86,7 +87,8 @@ async def _store(
         discarded = _discard_after(chat, message.id)
         stored = await replace_message(storage, chat, message, owner, seen)
         if stored and discarded:  # the chat is no longer about what only those were about
-            context = await KINDS[CHAT].load(storage, user.id, chat.id)
+            with suppress(Exception):  # the post is stored by now: it is then answered about all that the chat was about
+                context = await KINDS[CHAT].load(storage, user.id, chat.id)
     else:
         chat.message_ids.append(message.id)
         stored = await add_message(storage, chat, message, user, owner, seen)

@@ -16,18 +16,19 @@ from handlers.checkpoints import checkpointed
 from handlers.context import Context
 from handlers.elsewhere import MessageTaken, Patience, is_elsewhere
 from handlers.finish_chat import EndNotStored, LeaseLost, finish_chat
+from handlers.gate import Restarting
 from handlers.get_chat import read_chat
 from handlers.initialize_chat import editable_chat, initialize_chat
 from handlers.notices import tell_run_ended
 from handlers.open_asset import open_asset
-from handlers.run_agent import run_agent, send_all
-from handlers.runs import INTERRUPTED, Channel, Run
+from handlers.run_agent import is_stuck, run_agent, send_all
+from handlers.runs import INTERRUPTED, RETRY_S, Channel, Run
 from handlers.services import Services
 from handlers.transcript import Transcript
 from handlers.validate import validate
 from schemas.assets import Asset
 from schemas.chats import ChatWithMessages
-from schemas.errors import NotFound, TooManyRequests
+from schemas.errors import NotFound, ServiceUnavailable, TooManyRequests
 from schemas.events import ThreadEvent
 from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
@@ -80,6 +81,8 @@ async def post_chat_handler(
     request = validate(request)
     if wait := await services.backends.rate_limit.hit(user.id):
         raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds", wait)
+    if request.prompt and is_stuck(services):
+        raise ServiceUnavailable("the agent does not let go of earlier posts", RETRY_S)
     run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), tx, lease)
     bind_contextvars(message=str(run.message_id))
     while other := services.runs.get(run.message_id):
@@ -123,6 +126,8 @@ async def _look_up(
         await editable_chat(services, user, request.chat_id)  # who may not edit may not wait either
     bind_contextvars(chat=str(run.chat_id))
     async with services.runs.turn(run):
+        if services.runs.cannot_end:
+            raise Restarting
         context, transcript = await initialize_chat(services, run, request, user, patience)
         lost = False
         try:
@@ -147,16 +152,17 @@ async def _run(
         services.backends.broker.streams.begin(run.user_id, run.chat_id, run.message_id)
     files = context.assets[:1] if request.asset_id else ()
     try:
+        started = time.monotonic()
         has_ended = await _answer(services, run, transcript, request, context)
-        if not has_ended:
-            transcript.message.final_reasoning_message = run.stopped_as
+        reasoned = f"Reasoned for {round(time.monotonic() - started)} seconds" if request.prompt else None
         await send_all(run.tx, transcript, transcript.close())
-        chat = await finish_chat(services, run, transcript, files)
+        chat = await finish_chat(services, run, transcript, files, reasoned if has_ended else run.stopped_as)
         _ended(services, "Completed" if has_ended else run.stopped_as)
         return chat
     except LeaseLost:
         raise
-    except EndNotStored:
+    except EndNotStored as error:
+        run.error = error
         _ended(services, INTERRUPTED)
         raise
     except Exception:
@@ -175,24 +181,19 @@ async def _answer(services: Services, run: Run, transcript: Transcript, request:
             return False
         await send_all(run.tx, transcript, (transcript.add_response(part, "completed") for part in open_asset(context.assets)))
         return True
-    started = time.monotonic()
     ids = transcript.chat.message_ids
     history = tuple(transcript.chat.messages[id] for id in ids[: ids.index(run.message_id)])
     task = AgentTask(request.prompt, context.assets, history)
     with checkpointed(services, run, transcript) as checkpoints:
-        if not await run_agent(services, run, task, transcript, checkpoints):
-            return False
-    transcript.message.final_reasoning_message = f"Reasoned for {round(time.monotonic() - started)} seconds"
-    return True
+        return await run_agent(services, run, task, transcript, checkpoints)
 
 
 async def _keep(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:
     """Store what there is of a run that ends early. The run's own error matters more than one of this, but for LeaseLost."""
-    transcript.message.final_reasoning_message = why
     for _ in transcript.close():  # nobody is told
         pass
     try:
-        await finish_chat(services, run, transcript, files)
+        await finish_chat(services, run, transcript, files, why)
     except LeaseLost:
         raise
     except Exception:

@@ -55,7 +55,7 @@ async def _post(
                 case Joined(run):
                     await run.tell(partial(_tell_sender, services, sender, ThreadEvent.INITIALIZE_CHAT))
                     await run.ended.wait()
-                    return run.end or FAILED_ELSEWHERE
+                    return run.end or (describe(run.error) if run.error else FAILED_ELSEWHERE)
                 case JoinedElsewhere(running):
                     was_told = await follow(services, sender, running)
                     chat, _ = await read_chat(services, sender.user, running.chat_id)

@@ -17,10 +17,9 @@ import anyio
 
 from backends.agent import AgentTask, AssetsFound, TitleChunk, TitleEnd
 from handlers.checkpoints import Checkpoints
-from handlers.runs import RETRY_S, AgentsTask, Channel, Run
+from handlers.runs import AgentsTask, Channel, Run
 from handlers.services import Services, Timeouts
 from handlers.transcript import Item, Transcript
-from schemas.errors import ServiceUnavailable
 
 TITLE_CHARACTERS = 200  # of a model that does not heed how long a title is
 LET_GO_S = 2.0  # from an agent's cancellation until the run goes on without it
@@ -34,13 +33,16 @@ class AgentFailed(Exception):
     """The agent raised what no Exception is. The cause is what it raised."""
 
 
+def is_stuck(services: Services) -> bool:
+    """Whether the agent has not let go of so many runs that it gets no more."""
+    return len(services.runs.left_behind) >= MOST_LEFT_BEHIND
+
+
 async def run_agent(services: Services, run: Run, task: AgentTask, transcript: Transcript, checkpoints: Checkpoints) -> bool:
     """Let the agent answer until it ends or the run is stopped. True when the agent came to its own end.
 
-    Raises what the agent raises, AgentFailed, TimeoutError, or ServiceUnavailable. The run does without a title that fails.
+    Raises what the agent raises, AgentFailed, or TimeoutError. The run does without a title that fails.
     """
-    if len(services.runs.left_behind) >= MOST_LEFT_BEHIND:
-        raise ServiceUnavailable("the agent does not let go of earlier runs", RETRY_S)
 
     async def answer(clock: Clock) -> None:
         async with aclosing(services.backends.agent.answer(task)) as events:
@@ -120,28 +122,29 @@ class Clock:
             self.came()
 
     def left(self) -> float:
-        """For how many seconds, at least, nothing runs out. Raises TimeoutError when something has."""
+        """For how many seconds nothing can run out, whatever comes. Raises TimeoutError when something has."""
         now = time.monotonic()
         if min(self._run_ends, self._silence_ends) <= now:
             raise TimeoutError("the agent has taken too long")
-        if math.isinf(self._silence_ends):  # its silence may begin at any moment from now
-            return min(self._between, self._run_ends - now)
-        return min(self._silence_ends, self._run_ends) - now
+        # A token may come at any moment, after which `between` counts.
+        return min(self._between, self._silence_ends - now, self._run_ends - now)
 
 
-async def supervised(services: Services, work: Callable[[Clock], Awaitable[None]], stopping: "asyncio.Future[None]") -> bool:
-    """Run `work`, which is foreign code, in a task of its own until it ends or is to stop. True when it came to its own end.
+async def supervised(
+    services: Services, read_agent: Callable[[Clock], Awaitable[None]], stopping: "asyncio.Future[None]"
+) -> bool:
+    """Run `read_agent`, which runs foreign code, in a task of its own until it ends or is to stop. True when it has ended.
 
     Raises what it raises, AgentFailed where that is no Exception, or TimeoutError when its clock has run out.
     """
     if stopping.done():
         return False
     clock = Clock(services.timeouts)
-    task: AgentsTask = asyncio.create_task(_contained(work, clock))
-    both: list[asyncio.Future[Any]] = [task, stopping]
+    task: AgentsTask = asyncio.create_task(_contained(read_agent, clock))
+    waited_for: list[asyncio.Future[Any]] = [task, stopping]
     try:
         while not (task.done() or stopping.done()):
-            await asyncio.wait(both, timeout=clock.left(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waited_for, timeout=clock.left(), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             return False
     finally:
@@ -155,10 +158,10 @@ async def supervised(services: Services, work: Callable[[Clock], Awaitable[None]
     raise AgentFailed(f"the agent raised {type(outcome).__name__}") from outcome
 
 
-async def _contained(work: Callable[[Clock], Awaitable[None]], clock: Clock) -> BaseException | None:
-    """Nothing leaves this but as its result: asyncio lets SystemExit out of a task end the whole loop."""
+async def _contained(read: Callable[[Clock], Awaitable[None]], clock: Clock) -> BaseException | None:
+    """Return whatever the agent raises: a SystemExit that a task raises ends the whole loop of asyncio."""
     try:
-        await work(clock)
+        await read(clock)
     except BaseException as error:
         return error
     return None
@@ -175,6 +178,12 @@ async def _let_go(task: AgentsTask, left_behind: set[AgentsTask]) -> None:
         logger.error("an agent does not heed its cancellation, and is left behind")
         left_behind.add(task)  # asyncio itself holds no strong reference to a task
         task.add_done_callback(left_behind.discard)
+
+
+def _sending(tx: Channel, item: Item) -> "asyncio.Task[None]":
+    sending = asyncio.ensure_future(tx.send(item))
+    sending.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to be told
+    return sending
 
 
 async def send_all(
@@ -196,5 +205,5 @@ async def send_all(
         except anyio.WouldBlock:
             with waiting():
                 with transcript.ahead():
-                    await tx.send(item)
+                    await asyncio.shield(_sending(tx, item))  # the transcript has it, so it is told whatever becomes of us
                 await transcript.is_free.wait()

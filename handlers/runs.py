@@ -20,7 +20,7 @@ from backends.nodes import Lease
 from handlers.gate import Restarting
 from handlers.transcript import Item, Transcript
 from schemas.chats import ChatWithMessages
-from schemas.errors import ServiceUnavailable, TooManyRequests, WsError
+from schemas.errors import ServiceUnavailable, ThreadcastError, TooManyRequests, WsError
 
 # What goes through a run's channel: what all are to be told, an error that ends it, and errands, which are called in their
 # turn: answers to one connection that must not overtake the stream.
@@ -51,6 +51,7 @@ class Run:
     ended: anyio.Event = field(default_factory=anyio.Event)
     transcript: Transcript | None = None
     end: ChatWithMessages | None = None  # of a run that ended well
+    error: ThreadcastError | None = None  # of one that did not, where its words are for clients
     stopped_as: str = STOPPED
     is_refused: bool = False  # it was stopped before its turn came
     stopping: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -119,7 +120,8 @@ class Runs:
     def __init__(self, most_per_user: int, quota: Quota) -> None:
         self._most_per_user = most_per_user
         self._quota = quota
-        self.interrupted = False  # nothing is to begin any more
+        self._interrupted = anyio.Event()
+        self.cannot_end = False  # an end could not be stored before the server's own, so what waits cannot be stored either
         self.closing: set[UUID] = set()  # chats whose orphans are being closed
         self.left_behind: set[AgentsTask] = set()  # agents' tasks that did not heed their cancellation
         self._runs: dict[UUID, Run] = {}
@@ -143,9 +145,20 @@ class Runs:
         """How many of them have their chat for themselves; the others wait."""
         return len(self._in_chat)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether nothing is to begin any more."""
+        return self._interrupted.is_set()
+
+    async def are_interrupted_within(self, seconds: float) -> bool:
+        """Wait for so long, or until they are interrupted."""
+        with anyio.move_on_after(seconds):
+            await self._interrupted.wait()
+        return self.interrupted
+
     def interrupt(self) -> None:
         """Stop all runs, and those to come at their beginning."""
-        self.interrupted = True
+        self._interrupted.set()
         for run in self._runs.values():
             run.stop(INTERRUPTED)
 

@@ -18,11 +18,12 @@ logger = logging.getLogger("threadcast")
 class Tasks:
     """Independent tasks of this server. Made by `open_tasks`.
 
-    They are no task group, because a group cancels all of its tasks when one of them raises anything.
+    A task group would cancel all of its tasks when one of them raises, so each task here stands alone.
     """
 
     def __init__(self) -> None:
         self._scopes: dict[asyncio.Task[None], anyio.CancelScope] = {}
+        self._have_ended = False
 
     def __len__(self) -> int:
         return len(self._scopes)
@@ -30,12 +31,15 @@ class Tasks:
     def start_soon(self, work: Callable[[*Arguments], Awaitable[object]], *arguments: *Arguments) -> None:
         """Run `work(*arguments)` in a task of its own, until it ends or the server does."""
         scope = anyio.CancelScope()
+        if self._have_ended:
+            scope.cancel()
         task = asyncio.create_task(_alone(scope, work, *arguments))
         self._scopes[task] = scope
         task.add_done_callback(self._scopes.pop)
 
     async def end(self) -> None:
         """Cancel all of them, and wait for what they still store. The process ends without those that do not heed it."""
+        self._have_ended = True
         deadline = anyio.current_time() + LAST_WORDS_S
         while self._scopes and (left := deadline - anyio.current_time()) > 0:
             for scope in self._scopes.values():

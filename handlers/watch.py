@@ -30,7 +30,7 @@ async def enter(services: Services, essential: TaskGroup) -> None:
     await services.nodes.enter()
     try:
         await close_orphans(services)
-    except DatabaseAway:  # it can be read, or `enter` would have failed
+    except DatabaseAway:  # what is left can be read all the same, or `enter` would have failed
         logger.warning("what dead nodes have left is closed later", exc_info=True)
         essential.start_soon(_close_later, services)
     if services.nodes.shared:
@@ -96,6 +96,7 @@ async def _try_to_close(services: Services, chat_id: UUID) -> None:
         await close_orphans(services, chat_id)
     except Exception:
         logger.debug("a message that nobody answers is closed later", exc_info=True)  # as often as clients read it
+        await anyio.sleep(nodes.RENEW_S)  # and so, too, is it tried
     finally:
         services.runs.closing.discard(chat_id)
 
@@ -103,12 +104,13 @@ async def _try_to_close(services: Services, chat_id: UUID) -> None:
 async def close_orphans(services: Services, chat_id: UUID | None = None) -> int:
     """Close what nobody answers any more, in one chat or in all. Returns how many.
 
-    Of a dead node's runs nobody has been told the end; of our own all have, and only the database was away.
+    Clients have not heard the end of a dead node's runs. They have heard the end of ours; only the database missed it.
     """
     me, closed = services.nodes.lease.id, 0
 
     def unsure(orphan: Stored, closing: UUID) -> None:
-        services.tasks.start_soon(_find_out, services, me, orphan, closing)
+        if services.nodes.shared and orphan.owner.node != me:  # else there is nobody to tell
+            services.tasks.start_soon(_find_out, services, me, orphan, closing)
 
     async with aclosing(finish_orphans(services.backends.storage, me, unsure, services.runs, chat_id)) as orphans:
         async for orphan in orphans:
@@ -124,12 +126,9 @@ async def _find_out(services: Services, me: UUID, orphan: Stored, closing: UUID)
         with suppress(Exception):  # away, which does not count
             now = await find_message(services.backends.storage, orphan.id)
             if now and now.owner.node == closing:
-                break
+                return await _tell_closed(services, me, orphan)
             looks += 1
         await anyio.sleep(nodes.RENEW_S)
-    else:
-        return
-    await _tell_closed(services, me, orphan)
 
 
 async def _tell_closed(services: Services, me: UUID, orphan: Stored) -> None:
@@ -146,7 +145,7 @@ async def _tell_interrupted(services: Services, orphan: Stored) -> None:
     try:
         stored = await find_chat_of(services, orphan.user_id, orphan.chat_id)
     except Exception:  # it is closed, so nobody else will tell it
-        logger.warning("the end of message %s is told later", orphan.id, exc_info=True)
+        logger.debug("the end of message %s is told later", orphan.id, exc_info=True)
         services.tasks.start_soon(_tell_later, services, orphan)
         return
     if stored:
@@ -164,7 +163,7 @@ async def _close_later(services: Services) -> None:
     left = True
     while left:
         await anyio.sleep(nodes.RENEW_S)
-        with suppress(DatabaseAway):
+        with suppress(Exception):
             await close_orphans(services)
             left = False
 

@@ -3,22 +3,23 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import Client, is_end
-from tests.database import as_stored, count, rows, stored_chat
+from tests.database import as_stored, count, opened, rows, stored_chat
 from tests.linked import Node, begun, good, open_nodes
 from tests.over_http import request
 from tests.test_chat_life import answer_of, first_delta
 from tests.test_chat_life import until as frame_of
 from tests.test_connection import until
 from tests.test_post_thread import share
-from tests.world import BOB, MISSING
+from tests.world import BOB, MISSING, REVENUE
 
 
 @dataclass
@@ -268,3 +269,26 @@ async def test_a_notice_that_is_not_understood_harms_nobody(pair: Pair, caplog: 
     pair.agent.let_go("one")
     await pair.on_a.post(prompt="one")
     assert caplog.text.count("was not understood") == 6
+
+
+async def test_a_chat_whose_node_knows_nothing_of_its_run_is_looked_at_seldom(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.elsewhere.LOOK_S", 1000.0)
+    monkeypatch.setattr("handlers.get_chat.LOOK_S", 1000.0)
+    async with open_nodes(settings, HeldAgent()) as (a, b), a.house.connect() as client:
+        chat = (await client.post(metric_id=str(REVENUE)))[-1]["payload"]
+        b.cable.hold()  # so it cannot close what it does not answer
+        with opened(a.house.database) as connection:
+            owner = str(b.lease_id)
+            connection.execute("UPDATE messages SET is_completed = 0, final_reasoning_message = NULL, owner = ?", (owner,))
+        await client.send({"id": chat["id"]}, "/chats/get")
+        await until(lambda: any(b'"answered"' in notice for notice in b.broker.told))  # it has nothing to tell
+        for _ in range(100):  # a loop without a pause would ask again at once
+            await anyio.lowlevel.checkpoint()
+        assert sum(b'"ask"' in notice for notice in a.broker.told) == 1
+        with opened(a.house.database) as connection:
+            connection.execute("UPDATE messages SET is_completed = 1")
+        a.house.services.others.ended(UUID(chat["id"]))
+        assert (await frame_of(client, "getChat"))["payload"]["id"] == chat["id"]
+        b.cable.let_go()

@@ -1,5 +1,8 @@
 """Ends that the database does not take at first: they wait until it does, and nobody who only reads has to wait with them."""
 
+import json
+import logging
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -14,10 +17,10 @@ from backends.messages import finish_orphans
 from backends.storage import DatabaseAway
 from settings import Settings
 from tests.agents import HeldAgent, ScriptedAgent
-from tests.client import TIMEOUT_S, Client, Frame, fold, unsettled
+from tests.client import TIMEOUT_S, Client, Frame, fold, is_end, unsettled
 from tests.conftest import House, open_house
 from tests.database import as_stored, opened, rows, stored_chat
-from tests.over_http import get
+from tests.over_http import get, request
 from tests.test_connection import until
 from tests.world import ALICE, REVENUE
 
@@ -182,3 +185,109 @@ async def test_a_server_starts_on_a_database_that_takes_no_writes_and_closes_wha
         assert rows(house.database, "SELECT is_completed FROM messages") == [{"is_completed": 0}]
         held.set()
         await until(lambda: rows(house.database, "SELECT is_completed FROM messages") == [{"is_completed": 1}])
+
+
+async def test_a_read_that_fails_while_what_is_left_waits_to_be_closed_ends_no_server(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.nodes.RENEW_S", 0.02)
+    tries = 0
+
+    async def fails(*arguments: Any, **options: Any) -> AsyncIterator[Any]:
+        nonlocal tries
+        tries += 1
+        raise DatabaseAway if tries == 1 else sqlite3.OperationalError("disk I/O error")
+        yield
+
+    monkeypatch.setattr("handlers.watch.finish_orphans", fails)
+    async with open_house(settings) as house, house.connect() as client:
+        await until(lambda: tries > 3)
+        assert not house.server.failed
+        assert (await client.post(metric_id=str(REVENUE)))[-1]["event"] == "complete"
+
+
+async def test_reading_a_chat_that_nobody_answers_again_and_again_starts_one_task_and_says_nothing_in_the_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house.connect() as client:
+        chat = (await client.post(metric_id=str(REVENUE)))[-1]["payload"]
+        with opened(house.database) as connection:
+            connection.execute("UPDATE messages SET is_completed = 0, final_reasoning_message = NULL")
+        caplog.clear()
+        with locked(house):
+            for _ in range(20):
+                await client.send({"id": chat["id"]}, "/chats/get")
+                await client.frame()
+                assert len(house.services.tasks) <= 2  # the request's own, and the one that closes it
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_an_outage_is_one_line_in_the_log_however_often_readiness_is_asked(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    with locked(house):
+        for _ in range(10):
+            assert (await get(house, "/readyz"))[0] == 503
+    assert sum("takes no writes" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_while_its_end_waits_a_message_does_not_say_how_it_has_ended(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = ScriptedAgent(ResponseChunk("One "), ResponseChunk("two"))
+    async with open_house(settings, agent) as house, house.connect() as client:
+        async with whole_and_not_stored(house, client, agent, locked, caplog) as frames:
+            await client.send({"id": frames[0]["payload"]["id"]}, "/chats/get")
+            chat = (await client.frame())["payload"]
+            (message,) = chat["messages"].values()
+            assert (message["final_reasoning_message"], message["is_completed"]) == (None, False)
+            assert chat["updated_at"] == frames[0]["payload"]["updated_at"]
+        await client.stream()
+
+
+async def test_posts_that_wait_behind_an_end_that_cannot_be_stored_are_refused_when_the_server_stops(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent = HeldAgent()
+    async with open_house(settings, agent) as house, house.connect() as client:
+        await client.send({"prompt": "one"}, id="one")
+        chat_id = (await client.until("generatingResponseMessage"))[0]["payload"]["id"]
+        waiting = [f"w{number}" for number in range(4)]
+        for name in waiting:
+            await client.send({"prompt": name, "chat_id": chat_id}, id=name)
+        await until(lambda: len(house.services.runs) == 5)
+        ends: dict[str, str] = {}
+        with locked(house), anyio.fail_after(TIMEOUT_S):
+            agent.let_go("one")
+            await until(lambda: waits(caplog))
+            house.server.should_exit = True
+            while len(ends) < 5:
+                frame = await client.frame()
+                if is_end(frame):
+                    ends[frame["request_id"]] = frame["error"]["code"]
+    assert ends == dict.fromkeys(["one", *waiting], "SERVICE_UNAVAILABLE")
+    assert len(agent.tasks) == 1
+
+
+async def test_whoever_joined_a_run_whose_end_could_not_be_stored_is_told_the_same(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    agent, id, answers = HeldAgent(), str(uuid4()), list[tuple[int, Any, Any]]()
+    body = json.dumps({"prompt": "Go", "message_id": id}).encode()
+    async with open_house(settings, agent) as house, house.connect() as client:
+        await client.send({"prompt": "Go", "message_id": id})
+        await client.until("generatingResponseMessage")
+
+        async def join() -> None:
+            answers.append(await request(house, body, house.token()))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(join)
+            await until(lambda: len(house.services.posts) == 2)
+            with locked(house):
+                agent.let_go("Go")
+                await until(lambda: waits(caplog))
+                house.server.should_exit = True
+                await until(lambda: answers)
+    status, error, _ = answers[0]
+    assert (status, error["code"]) == (503, "SERVICE_UNAVAILABLE")

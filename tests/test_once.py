@@ -7,9 +7,13 @@ from uuid import uuid4
 import anyio
 import pytest
 
+from backends.messages import replace_message
+from settings import Settings
+from tests.agents import HeldAgent
 from tests.client import Client, fold, unsettled
 from tests.conftest import BOTH, HeldFetch
 from tests.database import as_stored, opened, rows, stored_chat
+from tests.linked import open_nodes
 from tests.over_http import request
 from tests.test_chat_life import Life, answer_of, first_delta, life, posted
 from tests.test_chat_life import until as frame_of
@@ -296,3 +300,24 @@ async def test_a_replacement_on_another_node_waits_for_the_run_that_it_discards(
     replaced = await frame_of(pair.on_a, "complete", request_id="better")
     assert prompts_of(replaced["payload"]) == ["better"]
     assert as_stored(replaced["payload"]) == stored_chat(pair.database, chat["id"])
+
+
+async def test_a_replacement_whose_chat_cannot_be_read_again_is_answered_all_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = HeldAgent()
+    for prompt in ("one", "two", "again"):
+        agent.let_go(prompt)
+    async with open_nodes(settings, agent, 1) as (node,), node.house.connect() as client:
+        chat = (await client.post(prompt="one"))[-1]["payload"]
+        await client.post(prompt="two", chat_id=chat["id"])
+
+        async def then_blind(*arguments: Any) -> bool:
+            done = await replace_message(*arguments)
+            node.cable.blind = True
+            return done
+
+        monkeypatch.setattr("handlers.initialize_chat.replace_message", then_blind)
+        frames = await client.post(prompt="again", chat_id=chat["id"], message_id=chat["message_ids"][0])
+        node.cable.blind = False
+        assert answer_of(frames[-1]["payload"]) == "again begins, and ends"

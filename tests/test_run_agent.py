@@ -1,6 +1,8 @@
 """An agent's time: its silence counts, and what it waits for while nobody takes what it says does not."""
 
 import asyncio
+import math
+from collections.abc import AsyncGenerator
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,9 +11,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from backends.agent import ResponseChunk
+from backends.agent import AgentEvent, AgentTask, ResponseChunk
 from backends.nodes import Lease
-from handlers.run_agent import Clock, send_all, supervised
+from handlers.run_agent import Clock, run_agent, send_all, supervised
 from handlers.runs import Run
 from handlers.services import Services, Timeouts
 from schemas.chats import ChatWithMessages, TextResponse
@@ -20,6 +22,7 @@ from tests.test_transcript import transcript
 from tests.world import uuid
 
 HASTY = Timeouts(first_token=0.1, between_tokens=0.1, run=TIMEOUT_S)
+HASTY_NOT = Timeouts(first_token=1000, between_tokens=1000, run=1000)
 
 
 async def under_supervision(work: Any, timeouts: Timeouts = HASTY) -> bool:
@@ -133,3 +136,43 @@ async def chatter(clock: Clock) -> None:
 async def test_an_agent_that_never_falls_silent_ends_with_its_run_time() -> None:
     with anyio.fail_after(TIMEOUT_S), pytest.raises(TimeoutError):
         await under_supervision(chatter, Timeouts(first_token=TIMEOUT_S, between_tokens=TIMEOUT_S, run=0.2))
+
+
+async def test_the_time_between_tokens_counts_from_the_first_however_long_that_one_may_take() -> None:
+    with anyio.fail_after(TIMEOUT_S), pytest.raises(TimeoutError):
+        await under_supervision(silence_after_a_token, Timeouts(first_token=1000, between_tokens=0.1, run=1000))
+
+
+class Untitled:
+    """Has no title, and says nothing."""
+
+    async def title(self, task: AgentTask) -> AsyncGenerator[str, None]:
+        for word in list[str]():
+            yield word
+
+    async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        await anyio.sleep_forever()
+        yield ResponseChunk("never")
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_what_waits_for_room_when_the_run_is_stopped_is_told_all_the_same() -> None:
+    tx, rx = anyio.create_memory_object_stream[Any](1)
+    grown = transcript()
+    grown.chat.title, grown.wants_title = "", True
+    run = Run(uuid(1), uuid(2), uuid(3), tx, Lease(), transcript=grown)
+    backends, runs = SimpleNamespace(agent=Untitled()), SimpleNamespace(left_behind=set())
+    services = SimpleNamespace(timeouts=HASTY_NOT, backends=backends, runs=runs)
+    checkpoints = SimpleNamespace(due=math.inf)
+    with tx, rx:
+        tx.send_nowait("what fills the channel")
+        async with anyio.create_task_group() as tasks:
+            arguments = (services, run, AgentTask("Go"), grown, checkpoints)
+            tasks.start_soon(run_agent, *cast(Any, arguments))
+            while grown.wants_title:
+                await anyio.lowlevel.checkpoint()
+            run.stop()
+        said: list[Any] = [rx.receive_nowait(), rx.receive_nowait()]
+    assert said[1][0].title == grown.chat.title

@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 from uuid import UUID
 
 import anyio
 import anyio.lowlevel
 import pytest
-from sqlalchemy import Insert, bindparam, column, delete, insert, select, table, text, update
+from sqlalchemy import Insert, Select, bindparam, column, delete, insert, select, table, text, update
 
 from backends import open_storage
 from backends.metrics import Metrics
-from backends.storage import Conflict, Probe, Storage
+from backends.storage import Change, Conflict, Probe, Row, Storage
 from backends.tables import assets, chats, team_members, users
 from schemas.assets import METRIC
 from settings import Settings
@@ -160,10 +161,44 @@ async def test_what_is_on_its_way_at_the_end_is_written(settings: Settings) -> N
     assert count(where(settings), "users") == 50
 
 
+class Held:
+    """A storage that answers when it is let go."""
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.gate, self.asked = anyio.Event(), 0
+
+    async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
+        self.asked += 1
+        await self.gate.wait()
+        return await self.storage.fetch_all(query, **values)
+
+    async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
+        return await self.storage.write(*changes, only_if=only_if)
+
+
+async def test_all_who_ask_at_a_time_share_one_check_and_whoever_gives_up_spoils_it_for_nobody(storage: Storage) -> None:
+    held = Held(storage)
+    probe, answers = Probe(held), list[str]()
+
+    async def ask() -> None:
+        await probe.check()
+        answers.append("ready")
+
+    async with anyio.create_task_group() as tasks:
+        with anyio.move_on_after(0) as impatient:
+            await probe.check()
+        for _ in range(3):
+            tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        held.gate.set()
+    assert (impatient.cancelled_caught, answers, held.asked) == (True, ["ready"] * 3, 1)
+
+
 async def test_each_write_is_measured(settings: Settings) -> None:
     metrics = Metrics()
     async with open_storage(settings, metrics) as storage:
         await storage.write(user(1))
         assert not await storage.write(user(2), only_if=update(users).where(users.c.id == uuid(3)).values(name="x"))
-        await Probe(storage).try_it()
+        await Probe(storage).check()
     assert b"threadcast_commit_seconds_count 0" not in metrics.text()

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from handlers.tasks import open_tasks
 from settings import Settings
 from tests.client import TIMEOUT_S, is_end
 from tests.conftest import House, open_house
@@ -19,7 +21,7 @@ from tests.database import rows
 from tests.over_http import get
 from tests.program import ROOT, SERVE, serving
 from tests.unruly import DEEDS, UNRULY, Stubborn, Unruly, others_at_work
-from tests.world import ALICE
+from tests.world import ALICE, REVENUE
 
 
 async def assert_serves(house: House) -> None:
@@ -89,7 +91,11 @@ async def test_with_too_many_left_behind_no_more_are_begun(settings: Settings, m
         frames = await client.until("generatingResponseMessage")
         await client.send({"id": frames[0]["payload"]["id"]}, "/chats/stop")
         await client.stream()
-        assert (await client.post(prompt=UNRULY))[-1]["error"]["code"] == "SERVICE_UNAVAILABLE"
+        (refused,) = await client.post(prompt=UNRULY)
+        assert (refused["error"]["code"], refused["send_method"]) == ("SERVICE_UNAVAILABLE", "SenderOnly")
+        assert len(rows(house.database, "SELECT id FROM messages")) == 1  # nothing was written for it
+        assert await get(house, "/readyz") == (503, {"status": "the agent does not stop"})
+        assert (await client.post(metric_id=str(REVENUE)))[-1]["event"] == "complete"  # which needs no agent
         agent.released.set()
 
 
@@ -125,6 +131,27 @@ async def enter_and_die(services, essential):
 server.enter = enter_and_die
 server.main()
 """
+
+
+async def test_a_task_that_is_started_while_all_end_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, late = anyio.Event(), list[str]()
+
+    async def do_late() -> None:
+        await anyio.lowlevel.checkpoint()
+        late.append("done")
+
+    async with open_tasks() as tasks:
+
+        async def last_words() -> None:
+            began.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                tasks.start_soon(do_late)
+
+        tasks.start_soon(last_words)
+        await began.wait()
+    assert (late, len(tasks)) == ([], 0)
 
 
 async def test_a_server_whose_lifespan_ends_by_itself_closes_its_connections_and_exits_with_an_error(tmp_path: Path) -> None:
