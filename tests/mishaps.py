@@ -78,6 +78,12 @@ async def postgres_paused(stage: Stage, seconds: float) -> None:
     stage.made.postgres.go_on()
 
 
+async def postgres_read_only(stage: Stage, seconds: float) -> None:
+    """As one whose disk is full, or that is not the primary any more."""
+    with stage.made.postgres.read_only():
+        await anyio.sleep(seconds)
+
+
 async def postgres_unreachable(stage: Stage, seconds: float) -> None:
     """For one node."""
     await _unreachable(stage.lines.portal, stage.lines.postgres, seconds)
@@ -122,6 +128,7 @@ MISHAPS: dict[str, tuple[Fault, bool]] = {  # and whether each delta reaches eve
     "Redis out of one node's reach": (redis_unreachable, True),
     "PostgreSQL killed": (postgres_killed, False),
     "PostgreSQL stands still": (postgres_paused, False),
+    "PostgreSQL takes no writes": (postgres_read_only, False),
     "PostgreSQL out of one node's reach": (postgres_unreachable, False),
     "a node cut off from both": (cut_off, False),
     "a node's lines to both are slow": (slow, True),
