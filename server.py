@@ -46,7 +46,7 @@ from handlers.console import page
 from handlers.dev import dev_secret, load_demo, make_dev_secret
 from handlers.draining import drain
 from handlers.errors import describe
-from handlers.frames import resumed_frames
+from handlers.frames import heartbeat_frame, resumed_frames
 from handlers.gate import Gate
 from handlers.http import authenticate, refuse
 from handlers.load_file import LoadError, load_file
@@ -81,7 +81,9 @@ class Socket(WebSocketEndpoint):
 
     connection: Connection
     tasks: TaskGroup
+    sender: Sender
     expiry: asyncio.TimerHandle | None = None
+    heartbeat: asyncio.TimerHandle | None = None
 
     async def dispatch(self) -> None:
         websocket = WebSocket(self.scope, self.receive, self.send)
@@ -109,7 +111,7 @@ class Socket(WebSocketEndpoint):
 
     async def converse(self, since: str | None) -> None:
         """All that belongs to the connection ends with this, whatever ends it; runs belong to the server and go on."""
-        sender = Sender(self.connection.user, self.connection.id)
+        self.sender = sender = Sender(self.connection.user, self.connection.id)
         bind_contextvars(connection=sender.connection_id)
         async with anyio.create_task_group() as self.tasks:
             async with self.services.backends.broker.subscribe(sender.user.id, self.connection, since) as resumption:
@@ -125,14 +127,17 @@ class Socket(WebSocketEndpoint):
             await websocket.accept()
         self.tasks.start_soon(self.connection.write, websocket, self.scope["extensions"][LINE][LINE])
         self.expire()
+        if self.connection.numbered:
+            self.beat()
 
     async def on_receive(self, websocket: WebSocket, data: Any) -> None:
         receive(self.services, self.connection, data)
         await anyio.lowlevel.checkpoint()  # of many frames that came at once, each lets others have a turn
 
     async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
-        if self.expiry:
-            self.expiry.cancel()
+        for timer in (self.expiry, self.heartbeat):
+            if timer:
+                timer.cancel()
         logger.info("disconnected", extra={"code": close_code})
         self.services.backends.metrics.closed(close_code)
 
@@ -143,6 +148,14 @@ class Socket(WebSocketEndpoint):
             self.connection.close(TOKEN_EXPIRED)
         else:
             self.expiry = asyncio.get_running_loop().call_later(min(left, LONGEST_SLEEP_S), self.expire)
+
+    def beat(self) -> None:
+        """Send a heartbeat, since a script sees no pings, when nothing else was sent for so long. None waits behind a frame."""
+        loop, seconds = asyncio.get_running_loop(), self.services.ping_seconds
+        left = self.connection.sent_at + seconds - loop.time()
+        if left <= 0 and self.connection.is_idle:
+            self.connection.put(heartbeat_frame(self.sender, seconds))
+        self.heartbeat = loop.call_later(left if left > 0 else seconds, self.beat)
 
 
 async def no_such_path(websocket: WebSocket) -> None:
@@ -188,6 +201,7 @@ def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
         flush_seconds=settings.flush_ms / 1000,
         max_frame_bytes=settings.max_frame_bytes,
         frames_per_second=settings.frames_per_second,
+        ping_seconds=settings.ping_seconds,
         connections=Connections(
             settings.max_connections,
             settings.max_connections_per_user,

@@ -64,7 +64,7 @@ def answers() -> dict[str, Message]:
         made[name] = _error(name, about, route.receivers, route=LITERAL[path], event=LITERAL[route.event.value])
     about = "A frame was not understood. A `route` and an `event` that are not known are quoted; else they are `/` and `error`."
     made[WsEvent.ERROR.value] = _error("unknownError", about, ALONE, route=str, event=str)
-    for event in (WsEvent.RESUMED, WsEvent.GOING_AWAY):  # of the connection, and of no request
+    for event in (WsEvent.RESUMED, WsEvent.GOING_AWAY, WsEvent.HEARTBEAT):  # of the connection, and of no request
         made[event.value] = _answer(WsResponseMessage, event, WsRoutes.STREAM.value, ALONE, without=("request_id",))
     return made
 

@@ -56,10 +56,11 @@ class Connection:
         self.user = user
         self.rate = rate  # of what it sends us
         self.share = share
+        self.sent_at = 0.0  # by the loop's clock, when the last frame was sent
         self.waiting = 0  # bytes, of all frames in the outbox and of the one that is being sent
         self._traffic = traffic
         self._joins = joins
-        self._numbered = numbered
+        self.numbered = numbered
         self._frames: deque[Frame] = deque()
         self._current: Frame | None = None  # what the transport has no room behind yet
         self._line: Line | None = None
@@ -75,6 +76,11 @@ class Connection:
         """Bytes that wait behind the frame that is being sent, or is the next to be."""
         first = self._current or (self._frames[0] if self._frames else None)
         return self.waiting - first.size if first else 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether all that was put has been sent."""
+        return not self._frames and not self._current
 
     def put(self, frame: Frame) -> None:
         """Queue a frame; a delta is joined with one that waits right before it. Closes when that is too much."""
@@ -151,7 +157,7 @@ class Connection:
 
     async def write(self, websocket: WebSocket, line: Line) -> None:
         """Send what is queued until the connection is closed by either side."""
-        self._line = line
+        self._line, clock = line, asyncio.get_running_loop().time
         try:
             with self._sending:
                 while not self._closing:
@@ -160,10 +166,10 @@ class Connection:
                         await self._idle
                     while self._frames:
                         self._current = frame = self._frames.popleft()
-                        if not line.send_text(frame.data, frame.number if self._numbered else b""):
+                        if not line.send_text(frame.data, frame.number if self.numbered else b""):
                             await line.drained()
                             self._unsent = self._looks = 0
-                        self._current = None
+                        self._current, self.sent_at = None, clock()
                         self.waiting -= frame.size
                         self.share.release(frame)
                         self._traffic.frames += 1

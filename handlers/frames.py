@@ -9,7 +9,7 @@ from handlers.errors import describe
 from handlers.services import Sender, Services
 from schemas.chats import ChatListItem, ChatWithMessages
 from schemas.errors import ThreadcastError, WsError
-from schemas.events import Container, GoingAway, Resumed, WsEvent
+from schemas.events import Container, GoingAway, Heartbeat, Resumed, WsEvent
 from schemas.frames import SentBy, WsResponseMessage, WsRoutes, WsSendMethod
 
 
@@ -66,7 +66,12 @@ def going_away_frame(sender: Sender, seconds: float) -> Frame:
     return _stream_frame(sender, WsEvent.GOING_AWAY, GoingAway(seconds))
 
 
-def _stream_frame(sender: Sender, event: WsEvent, payload: Resumed | GoingAway) -> Frame:
+def heartbeat_frame(sender: Sender, seconds: float) -> Frame:
+    """Tell a connection that nothing else was sent to it for so many seconds."""
+    return _stream_frame(sender, WsEvent.HEARTBEAT, Heartbeat(seconds))
+
+
+def _stream_frame(sender: Sender, event: WsEvent, payload: Resumed | GoingAway | Heartbeat) -> Frame:
     """Of the connection itself and of no request: it has no number and is in no log."""
     method = WsSendMethod.SENDER_ONLY
     return Frame(WsResponseMessage(WsRoutes.STREAM, event, payload, _sent_by(sender), None, method))

@@ -33,6 +33,7 @@ class Services:
     flush_seconds: float  # for which deltas are gathered to be joined; 0: each is a frame of its own
     max_frame_bytes: int  # and of a body over HTTP
     frames_per_second: int  # that one connection may send
+    ping_seconds: float  # after which a connection that can resume gets a heartbeat, if it got nothing else
     connections: Connections
     requests: Gate  # each is inside until it has been answered
     posts: Gate  # each is inside from its arrival until its stream has been sent

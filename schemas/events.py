@@ -53,6 +53,12 @@ class GoingAway(msgspec.Struct, frozen=True):
     retry_after: float
 
 
+class Heartbeat(msgspec.Struct, frozen=True):
+    """Nothing else was sent for so many `seconds`. A connection that is silent for twice as long is dead."""
+
+    seconds: float
+
+
 Container = ChatWithMessages | GeneratingTitle | GeneratingReasoningMessage | GeneratingResponseMessage
 
 
@@ -80,6 +86,7 @@ class WsEvent(enum.Enum):
     STOP_CHAT = "stopChat"
     RESUMED = "resumed"
     GOING_AWAY = "goingAway"
+    HEARTBEAT = "heartbeat"
     ERROR = "error"
 
 
@@ -121,4 +128,7 @@ TOLD = {
     WsEvent.GET_CHATS_LIST: Told(list[ChatListItem], "One page of the chats that the user may see, the newest first."),
     WsEvent.RESUMED: Told(Resumed, "The first frame of a connection that was made with `since`."),
     WsEvent.GOING_AWAY: Told(GoingAway, "The server is about to restart. It takes no more posts; what runs may still finish."),
+    WsEvent.HEARTBEAT: Told(
+        Heartbeat, "A connection that was made with `since` is alive: sent when nothing else was sent for `seconds`."
+    ),
 }

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.chats import ChatListItem, Text
 from schemas.errors import WsError
-from schemas.events import TOLD, Container, GoingAway, Resumed, WsEvent
+from schemas.events import TOLD, Container, GoingAway, Heartbeat, Resumed, WsEvent
 
 # A client's own label. 64 characters hold a UUID with a prefix; the label goes back on every frame, so it is kept short.
 RequestId = Annotated[
@@ -65,7 +65,7 @@ class WsResponseMessage(msgspec.Struct):
 
     route: WsRoutes | str
     event: WsEvent | str
-    payload: Container | list[ChatListItem] | Resumed | GoingAway | msgspec.Raw | None
+    payload: Container | list[ChatListItem] | Resumed | GoingAway | Heartbeat | msgspec.Raw | None
     sent_by: SentBy
     error: WsError | None
     send_method: WsSendMethod

@@ -107,10 +107,17 @@ async def stopped(record: Record, settings: Settings) -> None:
         await it.client.until("complete")
 
 
+async def quiet(record: Record, settings: Settings) -> None:
+    """A connection on which nothing happens."""
+    async with open_house(replace(settings, ping_seconds=1)) as house, tab(record, house, "?since=") as it:
+        it.client.hears_heartbeats = True
+        await it.hear("heartbeat")
+
+
 async def recorded(folder: Path) -> dict[str, Any]:
     """The record of all that, with databases in this folder."""
     record = Record()
-    for number, scenario in enumerate([answered, refused, limited, failed, stopped]):
+    for number, scenario in enumerate([answered, refused, limited, failed, stopped, quiet]):
         place = folder / str(number)
         place.mkdir()
         await scenario(record, settings_in(place))

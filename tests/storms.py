@@ -13,7 +13,7 @@ from uuid import UUID
 import anyio
 from websockets.asyncio.client import ClientConnection
 
-from tests.client import TIMEOUT_S, fold, is_end, unsettled
+from tests.client import TIMEOUT_S, fold, is_end, is_heartbeat, unsettled
 from tests.crowd import LONGEST_S, UNFINISHED, UNLIMITED, Figures, Frame, crowd, narrow, opened, post, sample, sockets_of
 from tests.database import rows
 from tests.program import Program, serving
@@ -51,7 +51,9 @@ class Follower:
             await self._read_frame(connection, epoch)
 
     async def _read_frame(self, connection: ClientConnection, epoch: str) -> None:
-        self.frames.append(json.loads(await connection.recv()))
+        while is_heartbeat(frame := json.loads(await connection.recv())):
+            pass
+        self.frames.append(frame)
         self.place = f"{epoch}:{self.frames[-1]['offset']}"
 
     def check(self) -> None:

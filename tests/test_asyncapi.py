@@ -64,8 +64,8 @@ def test_what_the_server_sends_is_each_event_once_and_an_error_for_each_route() 
     events = said(set(answers()) - errors)
     post, stream = WsRoutes.CHATS_POST.value, WsRoutes.STREAM.value
     assert {event for route, event in events if route == post} == {event.value for event in WS_EVENTS.values()}
-    assert {event for route, event in events if route == stream} == {"resumed", "goingAway"}
-    assert {"request_id", "offset"} & {*envelope("resumed"), *envelope("goingAway")} == set()
+    assert {event for route, event in events if route == stream} == {"resumed", "goingAway", "heartbeat"}
+    assert {"request_id", "offset"} & {*envelope("resumed"), *envelope("goingAway"), *envelope("heartbeat")} == set()
     assert {"request_id", "offset"} <= {*envelope("complete")} & {*envelope("postThreadError")} & {*envelope("error")}
     assert events >= {("/chats/get", "getChat"), ("/chats/list", "getChatsList")}
     assert {event for _, event in events} == {event.value for event in TOLD}

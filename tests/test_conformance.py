@@ -31,7 +31,7 @@ from tests.altering import (
 from tests.conform import CHECKER, command, command_for_all, seeded
 from tests.program import ROOT, Program
 
-QUICK = {"OFFLINE_DELAY_MS": "4"}
+QUICK = {"OFFLINE_DELAY_MS": "4", "PING_SECONDS": "1"}
 UNLIMITED = {"RATE_LIMIT": "100000/minute"}
 Verdicts = dict[str, str]  # of each rule, what its line says after its sentence
 
@@ -106,6 +106,7 @@ def test_our_server_keeps_every_rule_with_its_default_limits(tmp_path: Path) -> 
             says('"send_method":"SenderOnly"', '"send_method":"All"'), "3", {"3.5"}, set(), id="has another send_method"
         ),
         pytest.param(says('"recovered":true', '"recovered":false'), "6", {"6.8"}, set(), id="claims to have recovered"),
+        pytest.param(says('"event":"beat"', '"event":"heartbeat"'), "6.9", {"6.9"}, set(), id="has no heartbeat"),
         pytest.param(says('"title":"See ', '"title":"View '), "4,5", {"5.3"}, set(), id="titles in its own way"),
         pytest.param(says('"sent_by":{"id":"x', '"sent_by":{"id":"c'), "1.1", {"1.1"}, set(), id="does not say who"),
     ],

@@ -20,7 +20,7 @@ from schemas.events import GeneratingResponseMessage, WsEvent
 from schemas.frames import SentBy, WsResponseMessage, WsSendMethod
 from settings import Settings
 from tests.agents import ScriptedAgent
-from tests.client import TIMEOUT_S, fold, is_end, unsettled
+from tests.client import TIMEOUT_S, fold, is_end, is_heartbeat, unsettled
 from tests.conftest import House, open_house, settings_in
 from tests.redis import RedisServer, place_in
 from tests.world import ALICE, uuid
@@ -112,7 +112,8 @@ class Tab:
                 if post:
                     await socket.send(json.dumps({"route": "/chats/post", "payload": post}))
                 while count is None or (count > 0 and (post or not self.is_up_to_date())):
-                    frame = json.loads(await socket.recv())
+                    if is_heartbeat(frame := json.loads(await socket.recv())):
+                        continue
                     assert list(frame)[-1] == "offset"
                     self.frames.append(frame)
                     self.place = f"{first['payload']['epoch']}:{frame['offset']}"

@@ -42,7 +42,7 @@ class Resuming(Tab):
                         frame = json.loads(text)
                         self.frames.append(frame)
                         self.connections[-1].append(frame)
-                        if frame["event"] != "goingAway":
+                        if frame["route"] != "/stream":
                             place = f"{resumed['epoch']}:{frame['offset']}" if "offset" in frame else ""
             self.closes += 1
             await anyio.sleep(0.05)

@@ -6,7 +6,7 @@ from benchmarks.conformance.assets import BOB
 from benchmarks.conformance.requests import BOBS
 from benchmarks.conformance.room import LONG_PROMPT, Room
 from benchmarks.conformance.rule import Rule, expect, expect_equal, expect_same_lists
-from benchmarks.conformance.shapes import RESUMED, expect_shapes
+from benchmarks.conformance.shapes import HEARTBEAT, RESUMED, expect_shapes
 from benchmarks.conformance.telling import difference, expect_adds_up, retold
 from benchmarks.conformance.wire import LIST, Heard, Line, Payload
 
@@ -128,6 +128,20 @@ async def foreign(room: Room) -> None:
         await line.post(BOBS)
 
 
+async def heartbeat(room: Room) -> None:
+    async with room.open(BOB, since="") as line:
+        before = await resumed(line)
+        line.leaves_out_heartbeats = False
+        heard = await line.hear()
+        expect(heard.is_heartbeat, f"on a quiet connection there came {heard.route} {heard}")
+        expect_shapes(HEARTBEAT, [heard.payload], "heartbeat")
+        expect_equal(heard.frame.get("send_method"), "SenderOnly", "its send_method")
+        expect("offset" not in heard.frame, "a heartbeat has an offset")
+    async with room.open(BOB, since=f"{before['epoch']}:{before['offset']}") as again:
+        expect_equal(await resumed(again), before, "what resumes from before the heartbeat")
+        await again.expect_nothing()
+
+
 RULES = [
     Rule("6.1", "With an empty `since` the first frame is a resumed with epoch, offset and recovered: true.", first_frame),
     Rule("6.2", "With `since` each frame has an offset as its last key, which always grows.", numbered),
@@ -137,4 +151,5 @@ RULES = [
     Rule("6.6", "Streams that were missed whole follow byte for byte.", missed_streams),
     Rule("6.7", "Who has missed nothing is told nothing, and goes on.", nothing_missed),
     Rule("6.8", "With a foreign epoch recovered is false, nothing of the past follows, and the connection works.", foreign),
+    Rule("6.9", "With `since` and nothing else to tell there comes a heartbeat, without an offset.", heartbeat),
 ]

@@ -123,7 +123,7 @@ class Room:
         except InvalidStatus as error:
             raise Seen(f"the upgrade was refused with HTTP {error.response.status_code}") from None
         async with opened as socket:
-            yield Line(socket, self.memory)
+            yield Line(socket, self.memory, numbered=since is not None)
 
     async def refusal(
         self, query: dict[str, str] | None = None, headers: dict[str, str] | None = None, path: str = ""

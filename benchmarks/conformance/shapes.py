@@ -172,6 +172,7 @@ _OF = {"chat_id": uuid, "message_id": uuid, "progress": progress}
 TITLE = record(**_OF, title=maybe(text), title_chunk=maybe(text))
 RESPONSE_EVENT = record(**_OF, response_message=RESPONSE)
 REASONING_EVENT = record(**_OF, reasoning=REASONING)
+HEARTBEAT = record(seconds=plain("a number of seconds", lambda value: isinstance(value, int | float) and value > 0))
 RESUMED = record(epoch=text, offset=count, recovered=flag)
 
 

@@ -57,6 +57,11 @@ class Heard:
         return self.route == POST and (self.event == "complete" or self.error is not None)
 
     @property
+    def is_heartbeat(self) -> bool:
+        """Whether it comes because nothing else did."""
+        return (self.route, self.event) == ("/stream", "heartbeat")
+
+    @property
     def code(self) -> Any:
         """Of the error that it is."""
         return self.error.get("code") if isinstance(self.error, dict) else None
@@ -84,9 +89,10 @@ class Memory:
 class Line:
     """A connection. Frames of past chats are left out: streams of earlier rules that may still go on."""
 
-    def __init__(self, socket: ClientConnection, memory: Memory) -> None:
+    def __init__(self, socket: ClientConnection, memory: Memory, numbered: bool) -> None:
         self.socket = socket
         self._memory = memory
+        self.leaves_out_heartbeats = numbered  # on another connection none may come
         self.waits_for_limits = True
 
     async def ask(self, payload: object, route: str = POST, **envelope: Any) -> None:
@@ -105,6 +111,8 @@ class Line:
                 self._memory.chats.add(str(heard.chat_id))
             if heard.code == "TOO_MANY_REQUESTS" and self.waits_for_limits:
                 raise refused(heard.error)
+            if heard.is_heartbeat and self.leaves_out_heartbeats:
+                continue
             if not heard.chat_id or heard.chat_id not in self._memory.past:
                 return heard
 
