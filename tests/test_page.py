@@ -199,7 +199,7 @@ def test_cutting_the_network_in_the_middle_of_a_stream_loses_nothing(browser: Br
 
 def test_a_server_that_restarts_says_so_and_the_page_goes_on_at_the_next_one(browser: Browser, folder: Path) -> None:
     with tab(browser, may_complain=True) as page:
-        with serving(folder, **SLOW) as program:
+        with serving(folder, OFFLINE_WORDS="5000", OFFLINE_DELAY_MS="15") as program:
             port = program.url.split("/")[2].split(":")[1]
             page.goto(address(program.url))
             is_live(page)
@@ -209,6 +209,7 @@ def test_a_server_that_restarts_says_so_and_the_page_goes_on_at_the_next_one(bro
             expect(page.locator("#light")).to_contain_text("draining")
             ask(page, "Too late for this one")
             expect(page.locator("#frames .error")).to_contain_text("SERVICE_UNAVAILABLE")
+            page.keyboard.press("Escape")  # until then it waits for the answer
             program.process.wait()
             program.stop(0)
         with serving(folder, "--port", port):
@@ -745,7 +746,7 @@ def test_a_hidden_inspector_holds_no_more_than_one_that_is_shown(browser: Browse
         for _ in range(300):
             fake.say("something", "x" * 100_000)
         fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
-        expect(page.locator("article")).to_have_count(1)
+        expect(page.locator("article")).to_have_count(1, timeout=4000 * TIMEOUT_S)  # it hears 30 MB
         session = page.context.new_cdp_session(page)
         session.send("HeapProfiler.collectGarbage")
         assert session.send("Runtime.getHeapUsage")["backingStorageSize"] < 20_000_000  # long texts are there
