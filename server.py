@@ -40,7 +40,7 @@ from backends.nodes import Nodes
 from backends.storage import Probe, sole_server
 from backends.workers import serve_together, sockets_on
 from handlers.asyncapi import WS_PATH
-from handlers.connection import TOKEN_EXPIRED, Connection
+from handlers.connection import TOKEN_EXPIRED, Connection, PlainLine
 from handlers.connections import Connections
 from handlers.console import page
 from handlers.dev import dev_secret, load_demo, make_dev_secret
@@ -125,7 +125,8 @@ class Socket(WebSocketEndpoint):
     async def on_connect(self, websocket: WebSocket) -> None:
         with suppress(OSError):  # it has gone already, as will be heard at once
             await websocket.accept()
-        self.tasks.start_soon(self.connection.write, websocket, self.scope["extensions"][LINE][LINE])
+        line = self.scope.get("extensions", {}).get(LINE, {}).get(LINE) or PlainLine(websocket)
+        self.tasks.start_soon(self.connection.write, websocket, line)
         self.expire()
         if self.connection.numbered:
             self.beat()

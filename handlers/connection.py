@@ -46,6 +46,26 @@ class Line(Protocol):
         """Call this once the connection is lost, with all that is unsent. Takes one callback."""
 
 
+class PlainLine:
+    """The same under any other ASGI server, which says nothing of its transport: each frame is sent before the next."""
+
+    unsent = 0
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._text = ""
+
+    def send_text(self, data: bytes, end: bytes = b"") -> bool:
+        self._text = (data[:-1] + end if end else data).decode()
+        return False
+
+    async def drained(self) -> None:
+        await self._websocket.send_text(self._text)
+
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        callback()
+
+
 class Connection:
     """An open WebSocket of one user, as the broker's subscriber."""
 

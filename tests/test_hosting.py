@@ -2,21 +2,30 @@
 
 import asyncio
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
+import uvicorn
+from websockets.asyncio.client import connect
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
+from backends import open_storage
 from backends.agent import ResponseChunk
+from backends.auth import PERSON, issue_token
 from backends.hosting import TRIFLES_PER_SECOND, USEFUL_FRAGMENT_BYTES, _leave
+from handlers.load_file import load_file
+from server import create_app
 from settings import Settings
 from tests.agents import ScriptedAgent
-from tests.client import TIMEOUT_S, Client
-from tests.conftest import House, open_house
+from tests.client import TIMEOUT_S, Client, fold, unsettled
+from tests.conftest import SECRET, House, open_house
 from tests.test_connection import connections, server_tasks, until
+from tests.world import ALICE, WORLD
 
 LONG = ScriptedAgent(*(ResponseChunk("x" * 50_000) for _ in range(15)))
 
@@ -166,3 +175,33 @@ def test_one_signal_more_does_not_change_the_exit_code(handlers: None) -> None:
     assert left.value.code == 0
     signal.raise_signal(signal.SIGTERM)
     signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+async def test_the_application_serves_under_any_asgi_server(settings: Settings, numbered: bool) -> None:
+    async with open_storage(settings) as storage:
+        await load_file(storage, WORLD)
+    started = anyio.Event()
+
+    class Plain(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            started.set()
+
+    config = uvicorn.Config(create_app(settings, SECRET), ws="websockets-sansio", lifespan="on", log_config=None)
+    server = Plain(config)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{listening.getsockname()[1]}/api/v1/ws?authentication={issue_token(SECRET, ALICE, 60, PERSON)}"
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server._serve, [listening])
+            with anyio.fail_after(TIMEOUT_S):
+                await started.wait()
+            async with connect(url + "&since=" * numbered, max_size=None) as connection:
+                client = Client(connection)
+                if numbered:
+                    await client.until("resumed")
+                frames = await client.post(prompt="Go")
+            server.should_exit = True
+    assert unsettled(fold(frames)) == unsettled(frames[-1]["payload"])
+    assert [frame.get("offset") for frame in frames] == ([*range(1, len(frames) + 1)] if numbered else [None] * len(frames))
