@@ -3,12 +3,15 @@
 Connections that are not numbered hear what their own node publishes at once. Numbered ones hear everything as Redis says it
 again, in the order of the offsets that it gave. While Redis is away both hear their own node at once, without offsets, and
 what the others should hear waits; users to whom frames were told that way then begin a new epoch, in which nobody resumes from
-before. `redis_link.py` has the connections, `redis_wire.py` speaks, `redis_log.py` is what Redis does.
+before. What is for one connection of this node stays here: a mark of it goes to Redis for its number. A user who has too much
+for Redis to keep up with is served as in an outage, and nobody else is. `redis_link.py` has the connections, `redis_wire.py`
+speaks, `redis_log.py` is what Redis does, `redis_losses.py` has what others have not been told.
 """
 
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import anyio
@@ -16,18 +19,21 @@ from redis.asyncio import ConnectionPool
 
 from backends.broker import Claim, Subscriber
 from backends.frame import Frame
-from backends.outgoing import OVERHEAD, Order, Outgoing
+from backends.outgoing import MARK, OVERHEAD, Order, Outgoing
 from backends.redis_ears import Ear, Hearing, Listeners, Unheard
 from backends.redis_link import Command, Link, beside
 from backends.redis_log import Channels, Logs, Place, Spoken
+from backends.redis_losses import Losses
 from backends.redis_wire import Wire
 from backends.resume import ResumeLimits, Resumption
 from backends.streams import Streams
 from schemas.frames import WsResponseMessage, WsSendMethod
 
-QUEUE_BYTES = 16 * 2**20  # that wait for Redis: half a minute of some hundred streams, once their deltas are joined
+QUEUE_BYTES = 64 * 2**20  # that wait for Redis: two minutes of some hundred streams, once their deltas are joined
+LARGEST_BYTES = 16 * 2**20  # of a frame: Redis cuts off whoever has yet to read 32 MB, and all nodes would be
 READ_BYTES = 2**16  # that a batch counts for the answer to a READ: so it has a few of them only
 USERS_A_TURN = 500
+ECHO_S = 1.0  # for which a large frame holds up what follows it, at most
 STARTING_S = 2.0  # for which a start waits for Redis: then it serves without
 FLUSH_S = 3.0  # for what waits when the server stops
 
@@ -44,13 +50,13 @@ class RedisBroker:
         self.wire = Wire(pool, self._channels, self, bound)
         self._logs = Logs(self.id, self._channels.frames, limits)
         self._limits = limits
-        self._bound = bound
         self.streams = Streams()
         self._hearing = Hearing(self.id, self.streams)
         self._users = self._hearing.users
         self._number = 0  # of the last frame that was published here
-        self._unheard = Unheard()
-        self._to_renew: set[str] = set()
+        self._unheard = Unheard(bound)
+        self._echoed = 0  # the number of the last own frame that came back
+        self._losses = Losses(self._channels.losses, self._logs, self.wire)
 
     @property
     def connected(self) -> bool:
@@ -115,13 +121,28 @@ class RedisBroker:
                 ear.put(frame)
         if method is WsSendMethod.SENDER_ONLY and (sender_id is None or any(not ear.numbered for ear in ears)):
             return
-        if self.connected:
-            self._unheard.add(outgoing)
-            if self._unheard.size > self._bound:
-                self.wire.give_up()
+        if method is WsSendMethod.SENDER_ONLY and ears:
+            self._tell_numbered(outgoing)
+            if self.connected:  # its number is all that Redis can give it
+                self.wire.send(replace(outgoing, frame=MARK))
+        elif frame.size > LARGEST_BYTES:
+            self._tell_numbered(outgoing)
+            if self.connected:
+                self._give_up(outgoing.user_id)
+            self._losses.cut({outgoing.user_id})
         else:
-            self._tell_here(outgoing)
-        self.wire.send(outgoing)
+            self._tell_numbered(outgoing)
+            self.wire.send(outgoing)
+
+    def _tell_numbered(self, outgoing: Outgoing) -> None:
+        """Tell numbered connections here: when it has come back, or at once where Redis does not keep up."""
+        if not self.connected:
+            return self._tell_here(outgoing)
+        self._unheard.add(outgoing)
+        if self._unheard.is_too_much(outgoing.user_id):
+            self._give_up(outgoing.user_id)
+        elif self._unheard.is_over:
+            self.wire.give_up()
 
     def tell(self, notice: bytes) -> bool:
         if self.connected:
@@ -142,58 +163,76 @@ class RedisBroker:
             while self.connected and (self._unheard.size or not self.wire.is_idle):  # noqa: ASYNC110  only a stop waits here
                 await anyio.sleep(0.01)
 
+    def _give_up(self, user_id: str) -> None:
+        """Redis does not keep up with this user: to them, and to nobody else, it is as good as away."""
+        for outgoing in self._unheard.pop_user(user_id):
+            self._tell_here(outgoing)
+        self.wire.shrink(user_id)
+
     def _tell_here(self, outgoing: Outgoing) -> None:
         """To numbered connections, without an offset: they are not to wait for an outage, nor for a claim."""
         if (user := self._users.get(outgoing.user_id)) and user.tell_unnumbered(outgoing):
-            self._to_renew.add(outgoing.user_id)
+            self._losses.renew({outgoing.user_id})
 
     # What the wire calls.
 
     def command(self, outgoing: Outgoing, until: int | str) -> Command:
-        if outgoing.user_id in self._to_renew:  # since it was passed over
-            self._to_renew.discard(outgoing.user_id)
-            self.wire.order(self._renew(outgoing.user_id))
+        self._losses.begin_anew(outgoing.user_id)  # an earlier one may have been passed over
         return self._logs.speak(outgoing, until)
 
     def found(self) -> list[Order]:
         self._hearing.late.clear()
-        renewed, self._to_renew = self._to_renew, set()
-        return [self._renew(key) for key in renewed]
-
-    def _renew(self, key: str) -> Order:
-        return Order(self._logs.renew(key), lambda answer: self._to_renew.add(key) if answer is None else None)
+        return self._losses.found()
 
     def lost(self) -> None:
         for outgoing in self._unheard.pop_all():
             self._tell_here(outgoing)
 
     def passed_over(self, outgoing: Outgoing) -> None:
-        if self._unheard.pop(outgoing.number) and not outgoing.is_void:
-            self._tell_here(outgoing)
+        waited = self._unheard.pop(outgoing.user_id, outgoing.number)
+        if waited and not outgoing.is_void:
+            self._tell_here(waited)
 
     def anew(self, outgoing: Outgoing) -> Outgoing:
         self._number += 1
         return self._unheard.renumber(outgoing, self._number)
 
     def dropped(self, user_ids: set[str]) -> None:
-        logger.warning("frames were dropped, since redis is away", extra={"users": len(user_ids)})
-        self._to_renew |= user_ids
+        self._losses.cut(user_ids)
+
+    def left_out(self, user_ids: set[str]) -> None:
+        self._losses.renew(user_ids)
+
+    async def echoed(self, number: int) -> None:
+        with anyio.move_on_after(ECHO_S):
+            while self._echoed < number:  # noqa: ASYNC110  only a large frame is waited for
+                await anyio.sleep(0.002)
 
     def hear(self, channel: bytes, data: bytes) -> None:
-        if channel != self._channels.notices:
+        if channel == self._channels.frames:
             return self._hear(Spoken.published(data))
         node, _, notice = data.partition(b" ")
+        if node == self.id.encode():
+            return
         try:
-            if node != self.id.encode():
+            if channel == self._channels.losses:
+                self._hear_of_loss(notice.decode())
+            else:
                 self.heard(notice)
         except Exception:
             logger.exception("a notice of another node was not understood")
 
+    def _hear_of_loss(self, key: str) -> None:
+        if user := self._users.get(key):
+            logger.warning("another node has dropped frames: connections are closed", extra={"connections": len(user.ears)})
+            self.cut_user(UUID(key))
+
     def _hear(self, it: Spoken) -> None:
         self._logs.see(it.offset)
         if it.node != self.id:
-            self._hearing.hear(it)
-        elif outgoing := self._unheard.pop(it.number):  # else it was told before
+            return self._hearing.hear(it)
+        self._echoed = it.number
+        if outgoing := self._unheard.pop(it.user_id, it.number):  # else it was told before
             outgoing.frame.first = outgoing.frame.offset = it.offset
             if user := self._users.get(it.user_id):
                 user.tell(outgoing.frame, it, numbered_only=True)

@@ -1,9 +1,11 @@
 """Who listens at this node, and how far each has heard: what comes from Redis reaches each once and in order."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
+from backends.backlog import SHARE
 from backends.broker import Subscriber, audience
 from backends.frame import Frame
 from backends.outgoing import Outgoing
@@ -77,32 +79,56 @@ class Listeners:
 class Unheard:
     """What was published here and has not come back, in order. Numbered connections wait for it. `size`: in bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, bound: int) -> None:
         self.size = 0
-        self._waiting: dict[int, Outgoing] = {}
+        self._bound = bound
+        self._waiting: dict[str, dict[int, Outgoing]] = {}
+        self._sizes = Counter[str]()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether more waits than may."""
+        return self.size > self._bound
 
     def add(self, outgoing: Outgoing) -> None:
         """Wait for it."""
-        self._waiting[outgoing.number] = outgoing
+        self._waiting.setdefault(outgoing.user_id, {})[outgoing.number] = outgoing
+        self._sizes[outgoing.user_id] += outgoing.size
         self.size += outgoing.size
 
-    def pop(self, number: int) -> Outgoing | None:
+    def is_too_much(self, user_id: str) -> bool:
+        """Whether more waits of this user than a share. Their first frame may be of any size."""
+        if self._sizes[user_id] <= self._bound // SHARE:
+            return False
+        first = next(iter(self._waiting[user_id].values()))
+        return self._sizes[user_id] - first.size > self._bound // SHARE
+
+    def pop(self, user_id: str, number: int) -> Outgoing | None:
         """Wait for it no longer. None: nobody does."""
-        if outgoing := self._waiting.pop(number, None):
+        waiting = self._waiting.get(user_id)
+        outgoing = waiting.pop(number, None) if waiting else None
+        if outgoing:
             self.size -= outgoing.size
+            self._sizes[user_id] -= outgoing.size
+            if not waiting:
+                del self._waiting[user_id], self._sizes[user_id]
         return outgoing
 
     def renumber(self, outgoing: Outgoing, number: int) -> Outgoing:
         """The same as the last of all. It is waited for if it was."""
-        last = replace(outgoing, number=number)
-        if self.pop(outgoing.number):
-            self.add(last)
-        return last
+        if waited := self.pop(outgoing.user_id, outgoing.number):
+            self.add(replace(waited, number=number))
+        return replace(outgoing, number=number)
+
+    def pop_user(self, user_id: str) -> list[Outgoing]:
+        """Wait for nothing of this user."""
+        waited = list(self._waiting.pop(user_id, {}).values())
+        self.size -= self._sizes.pop(user_id, 0)
+        return waited
 
     def pop_all(self) -> list[Outgoing]:
         """Wait for nothing."""
-        waited, self._waiting, self.size = list(self._waiting.values()), {}, 0
-        return waited
+        return [outgoing for user_id in list(self._waiting) for outgoing in self.pop_user(user_id)]
 
 
 class Hearing:
@@ -158,7 +184,7 @@ class Hearing:
             user.seen = max(user.seen or 0, it.offset)
 
     async def read_missed(self, link: Link, logs: Logs, is_same_life: bool) -> None:
-        """Tell what others have said while there was no link. Who came meanwhile is cut, and whose log does not reach back.
+        """Tell what others have said while there was no link. Who came meanwhile is cut, and who has lost frames.
 
         Another Redis knows nothing of before; but the nodes tell it again what they have told lately.
         """
@@ -174,7 +200,7 @@ class Hearing:
 
     def _catch_up(self, user: Listeners, place: Place, is_same_life: bool) -> None:
         news = [it for it in place.entries if it.node != self._node and it.number > self._numbers.get(it.node, 0)]
-        lacking = is_same_life and user.seen is not None and not place.whole
+        lacking = (is_same_life and user.seen is not None and not place.whole) or place.lost > (user.seen or 0)
         cut = [ear for ear in user.ears.values() if lacking or (news and ear in self.late)]
         if cut:
             logger.warning("frames were missed: connections are closed", extra={"connections": len(cut)})

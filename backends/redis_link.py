@@ -22,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError, RedisError
 
 ANSWER_S = 2.0  # within which Redis has to answer
+BYTES_PER_S = 2**22  # at which a line is still as good as any: what is sent may take as much longer
 PING_S = 1.0
 UNANSWERED = 3  # pings: counted and not timed, so that a busy moment of our own is not taken for one of Redis'
 MESSAGES_A_TURN = 100  # of many that came at once, after which others have a turn
@@ -83,8 +84,9 @@ class Link:
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
         """The answers, after one round trip."""
-        with anyio.fail_after(ANSWER_S):
-            await self._asking.send_packed_command(self._asking.pack_commands(commands), check_health=False)
+        packed = self._asking.pack_commands(commands)
+        with anyio.fail_after(ANSWER_S + sum(map(len, packed)) / BYTES_PER_S):
+            await self._asking.send_packed_command(packed, check_health=False)
             return [await self._asking.read_response(timeout=math.inf) for _ in commands]
 
     async def listen(self, channels: Sequence[bytes]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from backends.frame import Frame, joined_frames
 from backends.outgoing import Order, Outgoing
 from backends.redis_link import Command
-from backends.redis_scripts import READ_SHA, RENEW_SHA, SPEAK_SHA, TOUCH_SHA
+from backends.redis_scripts import LOSE_SHA, READ_SHA, RENEW_SHA, SPEAK_SHA, TOUCH_SHA
 from backends.resume import ResumeLimits, Resumption
 from schemas.frames import WsSendMethod
 
@@ -57,7 +57,8 @@ class Spoken(NamedTuple):
 class Place(NamedTuple):
     """What READ answers: where a user's frames are, and those after the asked offset: all of them, if `whole`.
 
-    `fence`: up to this number the asking node's own frames were spoken before.
+    `fence`: up to this number the asking node's own frames were spoken before. `lost`: at this offset, or before it, frames
+    were lost on their way to other nodes.
     """
 
     epoch: str
@@ -65,13 +66,14 @@ class Place(NamedTuple):
     whole: bool
     fence: int
     entries: list[Spoken]
+    lost: int
 
     @classmethod
     def of(cls, answer: list[object]) -> "Place | None":
         """None: there is none."""
         match answer:
-            case [bytes(epoch), bytes(offset), int(whole), bytes(fence), list(entries)]:
-                return cls(epoch.decode(), int(offset), bool(whole), int(fence), Spoken.read(entries))
+            case [bytes(epoch), bytes(offset), int(whole), bytes(fence), list(entries), bytes(lost)]:
+                return cls(epoch.decode(), int(offset), bool(whole), int(fence), Spoken.read(entries), int(lost))
             case _:
                 return None
 
@@ -90,11 +92,12 @@ class Channels(NamedTuple):
 
     frames: bytes
     notices: bytes
+    losses: bytes  # users of whom a node could not tell the others everything; unknown to nodes of the version before
 
     @classmethod
     def of(cls, database: int) -> "Channels":
         """Those of the nodes that share it."""
-        return cls(b"threadcast:%d:frames" % database, b"threadcast:%d:notices" % database)
+        return cls(*(b"threadcast:%d:%s" % (database, name) for name in (b"frames", b"notices", b"losses")))
 
 
 class Logs:
@@ -148,6 +151,11 @@ class Logs:
     def renew(self, user_id: str) -> Command:
         """A new epoch, if there is one."""
         return ("EVALSHA", RENEW_SHA, 1, self._keys(user_id)[0], self._node)
+
+    def lose(self, user_id: str, channel: bytes) -> Command:
+        """Frames of the user will not be told: a new epoch, and a word to the other nodes."""
+        told = f"{self._node} {user_id}"
+        return ("EVALSHA", LOSE_SHA, 1, self._keys(user_id)[0], self._node, self.floor, self._seconds, channel, told)
 
     def touch(self, user_id: str) -> Order:
         """Keep what there is for a while."""

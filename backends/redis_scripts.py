@@ -1,7 +1,8 @@
 """What Redis does with a user's frames, in one step each, so that nodes cannot get between each other.
 
 - `threadcast:{user}:place`: the epoch, the offset at which it began (`base`), that of the newest frame (`offset`), that of the
-  newest frame that is gone (`forgotten`), and how many bytes are kept.
+  newest frame that is gone (`forgotten`), how many bytes are kept, and that of the newest frame when a node last could not tell
+  others everything (`lost`), if one ever could not.
 - `threadcast:{user}:log`: a stream. An entry's id is its offset, its one field what was published: a head line and the frame.
 - `threadcast:fence:<node>`: the number of the last frame that a node has spoken. A frame that is sent again, since its answer
   was lost, is so not spoken twice, even when the first one comes later than the second.
@@ -52,7 +53,7 @@ if ARGV[8] then
     bytes = #blob
     redis.call('HSET', place, 'bytes', bytes, 'forgotten', number(offset - 1))
   end
-  while entries > 1 and (entries > tonumber(ARGV[8]) or bytes > tonumber(ARGV[9])) do
+  while entries > 0 and (entries > tonumber(ARGV[8]) or bytes > tonumber(ARGV[9])) do
     local oldest = redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1]
     redis.call('XDEL', log, oldest[1])
     bytes = redis.call('HINCRBY', place, 'bytes', -#oldest[2][2])
@@ -79,7 +80,7 @@ if redis.call('EXISTS', place) == 0 then
 end
 redis.call('EXPIRE', place, ARGV[3])
 local kept = redis.call('EXPIRE', log, ARGV[3]) == 1
-local found = redis.call('HMGET', place, 'epoch', 'base', 'offset', 'forgotten', 'bytes')
+local found = redis.call('HMGET', place, 'epoch', 'base', 'offset', 'forgotten', 'bytes', 'lost')
 local base, offset, forgotten = tonumber(found[2]), tonumber(found[3]), tonumber(found[4])
 if not kept and tonumber(found[5]) > 0 then forgotten = offset end -- evicted
 local after = tonumber(ARGV[5])
@@ -90,7 +91,7 @@ local entries = {}
 if ARGV[4] ~= '' and (any or whole) then
   entries = redis.call('XRANGE', log, number(after + 1) .. '-0', '+')
 end
-return {found[1], found[3], whole and 1 or 0, redis.call('GET', fence) or '0', entries}
+return {found[1], found[3], whole and 1 or 0, redis.call('GET', fence) or '0', entries, found[6] or '0'}
 """
 )
 
@@ -106,6 +107,20 @@ return 0
 """
 )
 
+# KEYS: place. ARGV: node, floor, seconds, the channel for it, what to publish. Frames were lost: from before nobody resumes.
+# Nodes that listen are told, and one that does not listen now finds it in the place.
+LOSE = (
+    _BEGIN
+    + """
+if redis.call('EXISTS', KEYS[1]) == 0 then begin(KEYS[1], ARGV[1], ARGV[2]) end
+local offset = redis.call('HINCRBY', KEYS[1], 'offset', 1)
+redis.call('HSET', KEYS[1], 'epoch', epoch(ARGV[1], redis.call('TIME')), 'base', number(offset), 'lost', number(offset))
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('PUBLISH', ARGV[4], ARGV[5])
+return 0
+"""
+)
+
 # KEYS: place, log. ARGV: seconds.
 TOUCH = "return redis.call('EXPIRE', KEYS[1], ARGV[1]) + redis.call('EXPIRE', KEYS[2], ARGV[1])"
 
@@ -115,6 +130,6 @@ def sha(script: str) -> str:
     return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
-SCRIPTS = (SPEAK, READ, RENEW, TOUCH)
+SCRIPTS = (SPEAK, READ, RENEW, LOSE, TOUCH)
 LOADS = tuple(("SCRIPT", "LOAD", script) for script in SCRIPTS)
-SPEAK_SHA, READ_SHA, RENEW_SHA, TOUCH_SHA = map(sha, SCRIPTS)
+SPEAK_SHA, READ_SHA, RENEW_SHA, LOSE_SHA, TOUCH_SHA = map(sha, SCRIPTS)

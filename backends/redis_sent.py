@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from backends.outgoing import Order, Outgoing
+from backends.outgoing import MARK, Order, Outgoing
 
 RECENT_S = 5.0  # for which what was answered is kept: longer than a node needs to notice that Redis is gone
 
@@ -18,6 +18,7 @@ class Sent:
         self._first: deque[Outgoing | Order] = deque()
         self._recent: deque[tuple[float, Outgoing]] = deque()
         self._recent_size = 0
+        self._forgotten: dict[str, float] = {}  # users of whom there was too much, and when that was answered
 
     def __len__(self) -> int:
         return len(self._asked) + len(self._first)
@@ -27,9 +28,13 @@ class Sent:
         """Whether it is not known of all that is to be sent again whether it may be."""
         return any(not (each.is_sure or each.is_void) for each in _frames(self._first))
 
-    def next(self, most: int) -> list[Outgoing | Order]:
-        """What is to be sent before all else, up to a number."""
-        return [self._first.popleft() for _ in range(min(most, len(self._first)))]
+    def next(self, most: int, size: int) -> list[Outgoing | Order]:
+        """What is to be sent before all else, up to a number and about a size."""
+        taken: list[Outgoing | Order] = []
+        while self._first and len(taken) < most and size > 0:
+            taken.append(self._first.popleft())
+            size -= taken[-1].size
+        return taken
 
     def ask(self, batch: list[Outgoing | Order]) -> None:
         """This is being sent."""
@@ -44,7 +49,13 @@ class Sent:
             self._recent.append((now, outgoing))
             self._recent_size += outgoing.size
         while self._recent and (self._recent[0][0] < now - RECENT_S or self._recent_size > self._bound):
-            self._recent_size -= self._recent.popleft()[1].size
+            then, gone = self._recent.popleft()
+            self._recent_size -= gone.size
+            if then >= now - RECENT_S and gone.frame is not MARK:
+                self._forgotten.pop(gone.user_id, None)
+                self._forgotten[gone.user_id] = then
+        while self._forgotten and (longest := next(iter(self._forgotten))) and self._forgotten[longest] < now - RECENT_S:
+            del self._forgotten[longest]
 
     def break_off(self) -> list[Order]:
         """There will be no answers. Returns the orders that get none."""
@@ -52,9 +63,13 @@ class Sent:
         self._asked, self._first = [], deque(_frames(before))
         return [each for each in before if isinstance(each, Order)]
 
-    def recall(self, lost: float) -> None:
-        """To another Redis what was answered shortly before the last one was `lost` is sent again, too."""
+    def recall(self, lost: float) -> set[str]:
+        """To another Redis what was answered shortly before the last one was `lost` is sent again, too.
+
+        Returns the users of whom that is not all.
+        """
         self._first.extendleft(outgoing for answered, outgoing in reversed(self._recent) if answered > lost - RECENT_S)
+        return {user_id for user_id, answered in self._forgotten.items() if answered > lost - RECENT_S}
 
     def leave_out(self) -> set[str]:
         """Send nothing again whose claim is not sure. Returns the users who may lose frames by it."""

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import anyio
 from redis.asyncio import ConnectionPool
 
-from backends.outgoing import Backlog, Order, Outgoing
+from backends.backlog import Backlog
+from backends.outgoing import Order, Outgoing
 from backends.redis_link import REFUSALS, Clock, Command, Link, is_outage, kind_of, life_of, linked
 from backends.redis_log import Channels
 from backends.redis_scripts import LOADS
@@ -21,6 +22,7 @@ from backends.redis_sent import Sent
 
 BATCH = 500  # commands in one round trip
 BATCH_BYTES = 2**20
+RECENT_BYTES = 2**24  # of what was answered, kept for the case that Redis is restarted
 CAUGHT_UP_S = 3.0  # for the answer to a ping, which is sent each second
 LOOK_S = 0.1  # until it is looked again whether claims are sure
 SETTLE_S = 3.5  # for which a new link waits for that: a node renews its lease every three
@@ -51,7 +53,13 @@ class Node(Protocol):
         """Redis is away."""
 
     def dropped(self, user_ids: set[str]) -> None:
-        """Too much waits: frames of these users will never be sent."""
+        """Too much waits, or has waited: the other nodes will never be told all frames of these users."""
+
+    def left_out(self, user_ids: set[str]) -> None:
+        """Frames of these users are not sent again, since nobody is sure to have their claim."""
+
+    async def echoed(self, number: int) -> None:
+        """Wait, for a while at most, until this frame has come back."""
 
     def hear(self, channel: bytes, data: bytes) -> None:
         """Something was published."""
@@ -70,7 +78,7 @@ class Wire:
         self._life = ""
         self._since = time.monotonic()  # when the link was lost
         self._backlog = Backlog(bound)
-        self._sent = Sent(bound)
+        self._sent = Sent(RECENT_BYTES)
         self._clock = Clock()
         self._number = 0  # of the last frame that was sent
         self._wake = anyio.Event()
@@ -90,6 +98,11 @@ class Wire:
             self.give_up()
             if losers := self._backlog.shrink():
                 self._node.dropped(losers)
+
+    def shrink(self, user_id: str) -> None:
+        """Make room where this user has more waiting than their share."""
+        if self._backlog.shrink_user(user_id):
+            self._node.dropped({user_id})
 
     def order(self, order: Order) -> None:
         """Send a command, in order, if Redis can be reached now."""
@@ -141,9 +154,9 @@ class Wire:
         await self._node.catch_up(link, life, life == self._life)
         # From here on nothing is awaited: whatever is published, it is so before all of this or after it.
         if self._life not in ("", life):
-            self._sent.recall(self._since)
+            self._node.dropped(self._sent.recall(self._since))
         if losers := self._sent.leave_out():
-            self._node.dropped(losers)
+            self._node.left_out(losers)
         self._life = life
         self._too_slow = anyio.Event()
         self._link = link
@@ -173,6 +186,8 @@ class Wire:
             while batch := self._next():
                 self._sent.ask(batch)
                 self._hear_answers(batch, await link.ask([self._command(each) for each in batch]))
+                if sum(each.size for each in batch if isinstance(each, Outgoing)) > BATCH_BYTES:
+                    await self._node.echoed(self._number)  # Redis cuts off whoever has too much yet to read
 
     def _command(self, each: Outgoing | Order) -> Command:
         return each.command if isinstance(each, Order) else self._node.command(each, self._clock.at(each.until))
@@ -191,7 +206,9 @@ class Wire:
 
     def _next(self) -> list[Outgoing | Order]:
         waiting = self._backlog
-        return self._sent.next(BATCH) or [self._last(each) for each in waiting.take(BATCH, BATCH_BYTES, self._node.passed_over)]
+        return self._sent.next(BATCH, BATCH_BYTES) or [
+            self._last(each) for each in waiting.take(BATCH, BATCH_BYTES, self._node.passed_over)
+        ]
 
     def _last(self, each: Outgoing | Order) -> Outgoing | Order:
         if isinstance(each, Outgoing):

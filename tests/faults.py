@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tests import nodes
 from tests.befallen import befallen, killed
+from tests.heavy import heavy
 from tests.mishaps import MISHAPS
 from tests.stress import SEED, Scenario, play
 from tests.untold import killed_untold, restarted_untold
@@ -21,6 +22,8 @@ FAULTS: dict[str, Scenario] = {
     "kill -9 of a node": partial(killed, users=20, within=25),
     "killed between its commit and telling": partial(killed_untold, users=20, within=25),
     "restarted while Redis is away": partial(restarted_untold, users=20, within=10),
+    "a user asks for much": partial(heavy, gets=60, posts=4, words=150_000, others=10),
+    "a user's chat is large": partial(heavy, gets=5, posts=4, words=600_000, others=10),
     **{
         f"{what} for {seconds} s": partial(befallen, users=10, fault=partial(fault, seconds=seconds), whole=whole)
         for seconds in (1, 30)

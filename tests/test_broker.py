@@ -182,6 +182,26 @@ async def test_a_log_that_does_not_reach_back_says_so(broker: Broker, limit: str
             assert [frame.offset for frame in late.frames] == ear.offsets[130:]
 
 
+async def test_a_frame_larger_than_the_log_is_told_and_nobody_resumes_over_it(broker: Broker) -> None:
+    async def recovered(offset: int) -> bool:
+        async with broker.subscribe(ALICE, Ear("b"), f"{start.epoch}:{offset}") as resumption:
+            assert resumption
+            return resumption.recovered
+
+    ear = Ear("a")
+    async with broker.subscribe(ALICE, ear, "") as begun:
+        assert begun
+        start = begun
+        for text in ("before", "x" * 150_000):
+            broker.publish(ALICE, said(text), None)
+        await hears(broker, ear)
+        assert [await recovered(offset) for offset in (start.offset, *ear.offsets)] == [False, False, True]
+        broker.publish(ALICE, said("after"), None)
+        await hears(broker, ear)
+        assert [text[:6] for text in ear.heard] == ["before", "xxxxxx", "after"]
+        assert [await recovered(offset) for offset in (start.offset, *ear.offsets)] == [False, False, True, True]
+
+
 async def test_a_broker_tells_nothing_to_itself(broker: Broker) -> None:
     notices: list[bytes] = []
     broker.heard = notices.append

@@ -14,6 +14,7 @@ from tests.befallen import befallen, killed
 from tests.client import fold, is_end, unsettled
 from tests.cluster import cluster
 from tests.crowd import LONGEST_S, crowd, opened, post
+from tests.heavy import heavy
 from tests.mishaps import MISHAPS
 from tests.untold import killed_untold, restarted_untold
 
@@ -21,6 +22,10 @@ from tests.untold import killed_untold, restarted_untold
 async def test_who_is_cut_goes_on_at_either_node_without_a_gap_or_a_double(tmp_path: Path) -> None:
     figures = await nodes.moving(tmp_path, users=5, cuts=20, seed=1)
     assert figures["cuts"] == 100
+
+
+async def test_what_one_user_asks_for_takes_no_word_of_another_users_stream(tmp_path: Path) -> None:
+    await heavy(tmp_path, gets=20, posts=2, words=60_000, others=2)
 
 
 async def test_a_stop_and_the_same_post_reach_the_run_from_any_node(tmp_path: Path) -> None:
