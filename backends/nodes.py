@@ -96,14 +96,16 @@ class Nodes:
 
     async def bury(self) -> None:
         """Look at the others, and delete those that have not renewed for LEASE_S. To be called every RENEW_S."""
-        # Of a time in which we did not look, because we or the database stood still, we know nothing.
+        # We know nothing of a time in which we did not look, because we or the database stood still; nor of one in which our
+        # own renewals did not come through, since whatever holds them up may hold up the others', too.
         passed = min(time.monotonic() - self._looked, RENEW_S)
+        writes = time.monotonic() - (self.lease.until - LEASE_S) < 2 * RENEW_S
         counts = {row["id"]: row["renewals"] for row in await self._storage.fetch_all(ALL)}
         self._looked = time.monotonic()
         before, self._still = self._still, {}
         for id in counts.keys() - {self.lease.id}:
             count, still = before.get(id, (None, 0.0))
-            self._still[id] = counts[id], still + passed if count == counts[id] else 0.0
+            self._still[id] = counts[id], still + passed if count == counts[id] and writes else 0.0
             dead = self._still[id][1] >= LEASE_S
             if dead and await self._storage.write(only_if=(BURY, {"node": id, "count": counts[id]})):
                 logger.warning("a node is dead", extra={"node": str(id)})

@@ -175,3 +175,15 @@ async def test_who_is_alone_needs_no_row_and_clears_those_of_the_dead(storage: S
     clock.now += 10**9
     assert alone.lease.is_sure
     await alone.leave()
+
+
+async def test_nobody_is_buried_for_a_time_in_which_the_database_took_no_writes(storage: Storage, clock: Clock) -> None:
+    watcher, other = await entered(storage), await entered(storage)
+    await watcher.bury()
+    for _ in range(10):  # it answers reads, so the watcher can look
+        clock.now += RENEW_S
+        await watcher.bury()
+    await looks(watcher, clock, LEASE_S - RENEW_S)  # the other one has as long as ever to renew once writes are taken again
+    assert other.lease.id in await rows(storage)
+    await looks(watcher, clock, 2 * RENEW_S)
+    assert other.lease.id not in await rows(storage)
