@@ -66,7 +66,7 @@ examples: $(BIN)/.installed-dev ## record the examples of /asyncapi.json and /op
 stress: $(BIN)/.installed-dev ## storms, kills and churn at full size, about 5 minutes; prints a table
 	$(BIN)/python -m tests.stress
 
-faults: $(BIN)/.installed-dev ## what can befall two nodes, Redis and PostgreSQL, about 10 minutes; prints a table
+faults: $(BIN)/.installed-dev ## what can befall two nodes, Redis and PostgreSQL, about 11 minutes; prints a table
 	$(BIN)/python -m tests.faults
 
 cluster: $(BIN)/.installed-dev ## two nodes with a Redis and a PostgreSQL of their own, until Ctrl-C
