@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import msgspec
@@ -381,7 +382,7 @@ class Fake:
         self.asked: list[dict[str, Any]] = []
         self.user, self.recovers, self.lists = ALICE, True, True
         self.socket: WebSocketRoute
-        self._offset = 0
+        self.offset = 0
         self._page = page
         page.route("**/*", self._serve)
         page.route_web_socket("**/api/v1/ws*", self._open)
@@ -396,19 +397,19 @@ class Fake:
         if label is not None:
             frame["request_id"] = label
         if route != "/stream":
-            self._offset += 1
-            frame["offset"] = self._offset
+            self.offset += 1
+            frame["offset"] = self.offset
         self.socket.send(json.dumps(frame))
 
-    def refuse(self, label: str, code: str) -> None:
+    def refuse(self, label: str, code: str, **more: object) -> None:
         """Refuse a post."""
-        self.say("postThread", None, label=label, error={"code": code, "message": "no"}, send_method="SenderOnly")
+        self.say("postThread", None, label=label, error={"code": code, "message": "no", **more}, send_method="SenderOnly")
 
-    def cut(self, *, recovers: bool = True, lists: bool = True) -> None:
+    def cut(self, *, recovers: bool = True, lists: bool = True, code: int = 1012) -> None:
         """Cut, and let the page come back to a server that knows what it missed, and that answers `/chats/list`, or not."""
         self.recovers, self.lists = recovers, lists
         before = self.socket
-        before.close(code=1012, reason="restart")
+        before.close(code=code, reason="restart")
         self.until(lambda: self.socket is not before)
         if lists:
             is_live(self._page)
@@ -437,7 +438,7 @@ class Fake:
     def _open(self, socket: WebSocketRoute) -> None:
         self.socket = socket
         socket.on_message(self._hear)
-        self.say("resumed", {"epoch": "e", "offset": self._offset, "recovered": self.recovers}, "/stream")
+        self.say("resumed", {"epoch": "e", "offset": self.offset, "recovered": self.recovers}, "/stream")
 
     def _hear(self, text: str | bytes) -> None:
         request = json.loads(text)
@@ -476,10 +477,12 @@ CHAT, OTHER_CHAT, MESSAGE, NEXT = uuid(500), uuid(501), uuid(600), uuid(601)
 
 
 @contextmanager
-def faked(browser: Browser) -> Iterator[tuple[Page, Fake]]:
-    """A live page whose server is the test."""
+def faked(browser: Browser, *, has_clock: bool = False) -> Iterator[tuple[Page, Fake]]:
+    """A live page whose server is the test, and so is its clock if it `has_clock`."""
     with tab(browser) as page:
         fake = Fake(page)
+        if has_clock:
+            page.clock.install()
         fake.open()
         yield page, fake
 
@@ -634,7 +637,7 @@ def test_a_post_to_a_server_that_goes_waits_for_the_next_one_even_if_that_was_sa
         expect(page.locator("#light")).to_contain_text("draining")
         ask(page, "Later")
         post = fake.wait_for("/chats/post")
-        fake.refuse(post["id"], "SERVICE_UNAVAILABLE")
+        fake.refuse(post["id"], "SERVICE_UNAVAILABLE", retry_after=0)
         expect(page.locator("article .foot")).to_contain_text("waits for the connection")
         fake.cut()
         assert fake.wait_for("/chats/post", 2)["payload"] == post["payload"]
@@ -693,19 +696,17 @@ def test_escape_in_the_filter_stops_nothing_and_a_button_that_goes_leaves_the_fo
         expect(page.locator("#messages")).to_be_focused()
 
 
-def test_a_new_token_is_not_cut_off_by_what_became_of_the_one_before(browser: Browser, folder: Path) -> None:
-    with serving(folder) as program, tab(browser, may_complain=True) as page:
-        asked: list[Route] = []
-        page.route("**/api/v1/chats", lambda route: asked.append(route))
-        page.goto(address(program.url, token="none"))
+def test_a_new_token_is_not_cut_off_by_what_became_of_the_one_before(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        before = fake.socket
         page.click("#token-button")
-        while not asked:
-            page.wait_for_timeout(10)
-        page.fill("#token", issue_token(SECRET, ALICE, 60, PERSON))
+        page.fill("#token", "two")
         page.get_by_role("button", name="Connect").click()
+        fake.until(lambda: fake.socket is not before)
         is_live(page)
-        asked[0].fulfill(status=401)
-        page.wait_for_timeout(300)
+        before.close(code=4401, reason="invalid token")
+        fake.say("complete", a_chat(CHAT, a_message(MESSAGE, "after it", done=True)))
+        expect(page.locator("#messages p.text")).to_have_text("after it")
         is_live(page)
         expect(page.locator("#token-dialog")).to_be_hidden()
 
@@ -750,3 +751,171 @@ def test_a_hidden_inspector_holds_no_more_than_one_that_is_shown(browser: Browse
         session = page.context.new_cdp_session(page)
         session.send("HeapProfiler.collectGarbage")
         assert session.send("Runtime.getHeapUsage")["backingStorageSize"] < 20_000_000  # long texts are there
+
+
+# The link
+
+
+def test_a_line_that_swallows_bytes_is_noticed_and_given_up(browser: Browser, folder: Path) -> None:
+    quick = {"PING_SECONDS": "1", "OFFLINE_WORDS": "300", "OFFLINE_DELAY_MS": "15"}
+    with serving(folder, **quick) as program, start_blocking_portal() as portal:
+        line = Proxy(int(program.url.split("/")[2].split(":")[1]))
+        with portal.wrap_async_context_manager(line.serving()) as port, tab(browser, may_complain=True) as page:
+            page.goto(address(f"ws://127.0.0.1:{port}/api/v1/ws"))
+            is_live(page)
+            expect(page.locator("#frames .what", has_text="heartbeat").first).to_be_visible()
+            ask(page, "Begin")
+            expect(page.locator("#messages p.text").first).to_contain_text(re.compile(r"\w+"))
+            portal.call(line.hold)
+            expect(page.locator("#light[data-state=connecting]")).to_contain_text("nothing came for")
+            portal.call(line.let_go)
+            is_live(page)
+            assert answer(page) == stored(folder)[0]
+
+
+def test_a_line_on_which_only_heartbeats_come_stays(browser: Browser, folder: Path) -> None:
+    with serving(folder, PING_SECONDS="1") as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        expect(page.locator("#frames .what", has_text="heartbeat")).to_have_count(5)
+        expect(page.locator("#frames .what", has_text="resumed")).to_have_count(1)
+        ask(page, "Begin")
+        assert answer(page) == stored(folder)[0]
+
+
+def queries(fake: Fake) -> dict[str, list[str]]:
+    """What the last connection was asked for with."""
+    return parse_qs(urlsplit(fake.socket.url).query, keep_blank_values=True)
+
+
+def test_after_a_silence_the_page_goes_on_from_its_place_and_is_more_patient(browser: Browser) -> None:
+    with faked(browser, has_clock=True) as (page, fake):
+        fake.say("heartbeat", {"seconds": 15}, "/stream")
+        fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
+        fake.say("somethingNew", {}, "/stream")
+        expect(page.locator("article")).to_have_count(1)
+        for seconds in (30, 60, 120):
+            before, place = fake.socket, fake.offset
+            page.clock.run_for(1000 * (seconds - 20))  # the clock also goes by itself
+            assert fake.socket is before
+            page.clock.run_for(22_000)
+            fake.until(lambda: fake.socket is not before)  # noqa: B023
+            assert queries(fake)["since"] == [f"e:{place}"]
+            is_live(page)
+        fake.say("heartbeat", {"seconds": 15}, "/stream")
+        expect(page.locator("#frames .what").last).to_have_text("heartbeat")
+        before = fake.socket
+        page.clock.run_for(32_000)
+        fake.until(lambda: fake.socket is not before)
+
+
+WAKES = {
+    "online": "dispatchEvent(new Event('online'))",
+    "pageshow": "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))",
+    "visibilitychange": "document.dispatchEvent(new Event('visibilitychange'))",
+}
+
+
+@pytest.mark.parametrize("wake", WAKES)
+def test_a_page_that_was_away_looks_at_its_link_at_once(browser: Browser, wake: str) -> None:
+    with faked(browser, has_clock=True) as (page, fake):
+        page.clock.pause_at(page.evaluate("Date.now() / 1000") + 1)  # from here on no timer of the page comes
+        before = fake.socket
+        page.clock.set_system_time(page.evaluate("Date.now() / 1000") + 3600)  # the machine has slept for an hour
+        page.evaluate(WAKES[wake])
+        fake.until(lambda: fake.socket is not before)
+        is_live(page)
+
+
+@pytest.mark.parametrize("wake", WAKES)
+def test_a_page_that_was_away_waits_no_longer_for_its_next_try(browser: Browser, wake: str) -> None:
+    with faked(browser, has_clock=True) as (page, fake):
+        before = fake.socket
+        page.clock.pause_at(page.evaluate("Date.now() / 1000") + 1)
+        before.close(code=4029, reason="too many connections")
+        expect(page.locator("#light")).to_contain_text("again in")
+        assert fake.socket is before
+        page.evaluate(WAKES[wake])
+        fake.until(lambda: fake.socket is not before)
+        is_live(page)
+
+
+def test_another_look_at_a_page_whose_line_is_good_changes_nothing(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        before = fake.socket
+        page.evaluate(WAKES["visibilitychange"])
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow'))")
+        fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
+        expect(page.locator("article")).to_have_count(1)
+        assert fake.socket is before
+
+
+def test_a_page_without_a_good_token_is_not_woken(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        before = fake.socket
+        before.close(code=4401, reason="invalid token")
+        expect(page.locator("#token-why")).to_contain_text("The server does not take this token.")
+        for wake in WAKES.values():
+            page.evaluate(wake)
+        expect(page.locator("#light[data-state=closed]")).to_be_visible()
+        assert fake.socket is before
+
+
+@pytest.mark.parametrize("code", [4029, 4503])
+def test_a_server_that_has_no_room_is_asked_again_after_a_pause(browser: Browser, code: int) -> None:
+    with faked(browser, has_clock=True) as (page, fake):
+        assert queries(fake)["refuse"] == ["close"]
+        page.clock.pause_at(page.evaluate("Date.now() / 1000") + 1)
+        before = fake.socket
+        before.close(code=code, reason="no room")
+        expect(page.locator("#light")).to_contain_text(f"closed with {code}: no room; again in")
+        expect(page.locator("#light")).not_to_contain_text("again in 0.0 s")
+        page.clock.run_for(200)
+        assert fake.socket is before
+        page.clock.run_for(1000)
+        fake.until(lambda: fake.socket is not before)
+        assert queries(fake).get("refuse") == (["close"] if code == 4029 else None)  # a proxy may know another server
+        is_live(page)
+        page.clock.resume()
+        fake.cut()
+        assert queries(fake)["refuse"] == ["close"]
+
+
+def test_a_post_that_is_refused_for_a_while_is_sent_again_when_that_is_over(browser: Browser) -> None:
+    with faked(browser, has_clock=True) as (page, fake):
+        ask(page, "Too many")
+        post = fake.wait_for("/chats/post")
+        fake.refuse(post["id"], "TOO_MANY_REQUESTS", retry_after=25)
+        expect(page.locator("article .foot")).to_contain_text("no")
+        page.clock.run_for(5000)
+        assert len(fake.requests("/chats/post")) == 1
+        page.clock.run_for(21_000)
+        assert fake.wait_for("/chats/post", 2)["payload"] == post["payload"]
+        expect(page.locator("article .foot")).to_contain_text("sent")
+
+
+def test_a_post_that_waits_for_its_time_is_sent_once_by_whatever_comes_first(browser: Browser) -> None:
+    with faked(browser, has_clock=True) as (page, fake):
+        ask(page, "Too many")
+        fake.refuse(fake.wait_for("/chats/post")["id"], "TOO_MANY_REQUESTS", retry_after=25)
+        expect(page.locator("article .foot")).to_contain_text("no")
+        fake.cut()
+        fake.wait_for("/chats/post", 2)
+        for _ in range(2):
+            page.clock.run_for(13_000)
+            fake.say("heartbeat", {"seconds": 15}, "/stream")
+        ask(page, "Another")
+        fake.until(lambda: fake.asked[-1]["payload"].get("prompt") == "Another")
+        assert len(fake.requests("/chats/post")) == 3
+
+
+def test_a_chat_that_is_refused_for_a_while_is_asked_for_again(browser: Browser) -> None:
+    with faked(browser, has_clock=True) as (page, fake):
+        fake.say("getChatsList", [a_chat(CHAT)], "/chats/list")
+        page.locator("#chats button").click()
+        asked = fake.wait_for("/chats/get")
+        error = {"code": "TOO_MANY_REQUESTS", "message": "no", "retry_after": 5}
+        fake.say("getChat", None, "/chats/get", asked["id"], error=error, send_method="SenderOnly")
+        expect(page.locator("#notice")).to_contain_text("TOO_MANY_REQUESTS")
+        page.clock.run_for(6000)
+        fake.wait_for("/chats/get", 2)

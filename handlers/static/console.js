@@ -13,6 +13,7 @@ const MOST_REQUESTS = 50; // that have a picture
 const MOST_EVENTS = 5000; // in a picture, which is 350 wide
 const PAGE_SIZE = 25; // chats that are listed at a time
 const LONGEST_PAUSE_MS = 10_000; // between two tries to connect
+const LOOK_MS = 1000; // between two looks at a connection that may be dead
 
 // By close code: what it means, and whether to come back.
 const CLOSES = {
@@ -25,7 +26,9 @@ const CLOSES = {
   1012: ["the server restarts", true],
   4001: ["the token has expired", false],
   4008: ["this page read too slowly", true],
-  4029: ["you have too many connections", false],
+  4029: ["you have too many connections", true],
+  4401: ["the server does not take this token", false],
+  4503: ["the server is full, or about to restart", true],
 };
 
 const words = (text) => text?.match(/\S+/g)?.length ?? 0;
@@ -173,6 +176,10 @@ class Link {
   #label = `page-${uuid().slice(0, 8)}-`;
   #count = 0;
   #user = null; // whose token it has been so far
+  #code = 0; // with which the last connection was closed
+  #heardAt = 0; // when the last frame came, or the connection was asked for; by the clock that goes on while the machine sleeps
+  #seconds = 15; // between heartbeats, until the server says otherwise
+  #silences = 0; // on open connections, since the last heartbeat
   token = null;
   live = false;
   draining = false; // the server has said that it goes
@@ -180,23 +187,29 @@ class Link {
   /** `on` has `frame(frame, text)`, `note(text)`, `state(name, text)`, `resumed(recovered)`, `live()`, `refused(why)` and `replaced()`. */
   constructor(on) {
     this.on = on;
-    addEventListener("online", () => this.#timer && this.connect());
+    setInterval(() => this.#look(), LOOK_MS);
+    addEventListener("online", () => this.#wake(true));
+    addEventListener("pageshow", ({ persisted }) => persisted && this.#wake(true)); // out of the back-forward cache
+    document.addEventListener("visibilitychange", () => document.hidden || this.#wake(false));
   }
 
-  connect() {
+  connect(why = "connecting…") {
     clearTimeout(this.#timer);
     this.#timer = 0;
     const old = this.#socket;
     this.#socket = null;
     old?.close(1000);
     this.live = this.draining = false;
-    this.on.state("connecting", "connecting…");
+    this.#heardAt = Date.now();
+    this.on.state("connecting", why);
     const query = new URLSearchParams({ authentication: this.token, since: this.#place?.join(":") ?? "" });
+    if (this.#code !== 4503) query.set("refuse", "close"); // else a proxy may find another server by the 503
+    this.#code = 0;
     const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/v1/ws?${query}`);
     let opened = false;
     socket.onopen = () => { opened = true; };
     socket.onmessage = ({ data }) => socket === this.#socket && this.#hear(data);
-    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#closed(socket, code, reason, opened);
+    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#closed(code, reason, opened);
     this.#socket = socket;
   }
 
@@ -214,18 +227,23 @@ class Link {
   }
 
   #hear(text) {
-    const frame = JSON.parse(text), isResumed = frame.route === "/stream" && frame.event === "resumed";
-    if (isResumed && frame.sent_by.id !== (this.#user ??= frame.sent_by.id)) {
+    const frame = JSON.parse(text), event = frame.route === "/stream" && frame.event;
+    this.#heardAt = Date.now();
+    if (event === "resumed" && frame.sent_by.id !== (this.#user ??= frame.sent_by.id)) {
       this.#socket.close(1000);
       this.#socket = null;
       return this.on.replaced();
     }
     this.on.frame(frame, text);
-    if (isResumed) this.#resumed(frame.payload);
-    else if (frame.event === "goingAway") {
+    if (event === "resumed") this.#resumed(frame.payload);
+    else if (event === "goingAway") {
       this.draining = true;
       this.on.state("draining", `draining: the server restarts within ${Math.ceil(frame.payload.retry_after)} s, what runs may finish`);
-    } else if (frame.offset === undefined) this.#place = null; // it is in no log, so there is no going on from it
+    } else if (event === "heartbeat") {
+      this.#seconds = frame.payload.seconds;
+      this.#silences = 0;
+    } else if (event) return; // what this page does not know yet
+    else if (frame.offset === undefined) this.#place = null; // it is in no log, so there is no going on from it
     else if (this.#place) {
       this.#place[1] = frame.offset;
       if (this.#barrier && frame.request_id !== this.#barrier) this.#missed++;
@@ -252,32 +270,42 @@ class Link {
     this.on.live();
   }
 
-  async #closed(socket, code, reason, opened) {
+  #closed(code, reason, opened) {
+    this.#socket = null;
     this.live = false;
     this.#barrier = null;
+    this.#code = code;
     const [meaning, again] = CLOSES[code] ?? ["no reason that is known here", true];
     this.on.note(`closed with ${code}${reason ? ` (${reason})` : ""}: ${meaning}`);
-    const isRefused = !opened && (await this.#isRefused());
-    if (socket !== this.#socket) return; // there has been a new token meanwhile
-    if (isRefused) return this.on.refused("The server does not take this token.");
-    if (code === 4001) return this.on.refused("The token has expired.");
+    if (code === 4001 || code === 4401) return this.on.refused(`${meaning[0].toUpperCase()}${meaning.slice(1)}.`);
     const said = opened ? `closed with ${code}: ${reason || meaning}` : "the server cannot be reached";
     if (!again) return this.on.state("closed", said);
+    this.#tries ||= Number(code === 4029 || code === 4503); // at once it would be the same
     const pause = this.#tries ? Math.min(LONGEST_PAUSE_MS, 250 * 2 ** this.#tries) * (0.5 + Math.random() / 2) : 0;
     this.#tries++;
     this.on.state("connecting", `${said}; again in ${(pause / 1000).toFixed(1)} s`);
     this.#timer = setTimeout(() => this.connect(), pause);
   }
 
-  /** A browser does not say why an upgrade was refused, but HTTP does. An empty post is refused before it counts as one. */
-  async #isRefused() {
-    try {
-      const headers = { authorization: `Bearer ${this.token}`, "content-type": "application/json" };
-      const signal = AbortSignal.timeout(LONGEST_PAUSE_MS);
-      return (await fetch("/api/v1/chats", { method: "POST", headers, body: "{}", signal })).status === 401;
-    } catch {
-      return false;
-    }
+  /** Milliseconds without a frame after which the line is dead. A large frame on a slow line may take longer than twice the
+   * heartbeat, so each silence on an open connection doubles this, until a heartbeat comes. */
+  get #patience() {
+    return 2000 * this.#seconds * 2 ** this.#silences;
+  }
+
+  /** Connect anew when the line is dead. */
+  #look() {
+    const patience = this.#patience;
+    if (!this.#socket || Date.now() - this.#heardAt < patience) return;
+    this.#silences += Number(this.#socket.readyState === WebSocket.OPEN);
+    this.on.note(`nothing came for ${patience / 1000} s: the line is dead`);
+    this.connect(`nothing came for ${patience / 1000} s, connecting anew…`);
+  }
+
+  /** The page or the network was away: a pause between two tries is over, and a connection may have died unnoticed. */
+  #wake(isSure) {
+    if (this.#timer || (isSure && this.#socket)) this.connect();
+    else this.#look();
   }
 }
 
@@ -354,8 +382,12 @@ function isIdle() {
 }
 
 function refused(frame, post) {
-  const { code, message } = frame.error, said = `${code}: ${message}`;
-  if (post && code === "SERVICE_UNAVAILABLE" && link.draining) return void (post.isSent = false); // sent again when it is back
+  const { code, message, retry_after } = frame.error, said = `${code}: ${message}`;
+  if (post && link.draining && code === "SERVICE_UNAVAILABLE") return void (post.isSent = false); // sent again when it is back
+  if (post && retry_after !== undefined) return void wait(post, message, retry_after);
+  if (frame.event === "getChat" && retry_after !== undefined) {
+    setTimeout(() => view.chat && chats.lacks(view.chat) && get(view.chat), retry_after * 1000);
+  }
   if (post && (post.label === view.post || (view.chat && post.payload.chat_id === view.chat))) post.error = said;
   else if (post) {
     posts.delete(post.label);
@@ -376,6 +408,13 @@ function refused(frame, post) {
   draw();
 }
 
+/** Post again after so many seconds, unless a new connection has been faster. */
+function wait(post, why, seconds) {
+  Object.assign(post, { isSent: false, why });
+  setTimeout(() => posts.has(post.label) && !post.isSent && submit(post), seconds * 1000);
+  draw();
+}
+
 function get(id) {
   got.add(id);
   link.send("/chats/get", { id });
@@ -392,7 +431,7 @@ function show(id, anew = false) {
 
 /** Post, now or when there is a connection. */
 function submit(post) {
-  if (link.live && link.send("/chats/post", post.payload, post.label)) post.isSent = true;
+  if (link.live && link.send("/chats/post", post.payload, post.label)) Object.assign(post, { isSent: true, why: null });
 }
 
 function post(payload, text) {
@@ -506,7 +545,7 @@ function drawMessage(article, it, chat, isReplaced) {
   setText(failed, it.error ?? "");
   failed.hidden = !it.error;
   const done = isPost ? "" : it.final_reasoning_message ?? (it.is_completed ? "answered" : "answering…");
-  setText(foot.firstChild, isReplaced ? "asked again…" : it.error ? "" : isPost ? (link.live && it.isSent ? "sent" : "waits for the connection") : done);
+  setText(foot.firstChild, isReplaced ? "asked again…" : it.error ? "" : isPost ? (link.live && it.isSent ? "sent" : it.why ?? "waits for the connection") : done);
   foot.lastChild.hidden = isReplaced || !(it.error || (it.is_completed && asked));
   foot.lastChild.onclick = () => {
     $("messages").focus({ preventScroll: true }); // the button goes
