@@ -20,16 +20,17 @@ class Frame:
 
     `first` and `offset` are the numbers of the first and the last frame that it stands for: more than one when it was joined.
     `size` is what its text has in bytes. `holders` counts the outboxes that hold it: its bytes are shared by all of them.
+    `leavers` counts the transports of closed connections that still have it.
     """
 
-    __slots__ = ("_data", "_message", "first", "holders", "offset", "size")
+    __slots__ = ("_data", "_message", "first", "holders", "leavers", "offset", "size")
 
     def __init__(self, message: WsResponseMessage | None, first: int = 0, offset: int = 0, size: int | None = None) -> None:
         self._message = message
         self._data: bytes | None = None
         self.first = first
         self.offset = offset
-        self.holders = 0
+        self.holders = self.leavers = 0
         self.size = len(self._encode()) if size is None else size
 
     @classmethod

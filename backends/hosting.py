@@ -1,10 +1,13 @@
 """uvicorn, as Threadcast needs it: connections that really end, a start that can say so, and a stop that drains first."""
 
 import asyncio
+import fcntl
 import logging
 import signal
 import struct
+import termios
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -62,8 +65,15 @@ class Protocol(WebSocketsSansIOProtocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes in the transport that the peer has not taken yet."""
-        return int(self.transport.get_write_buffer_size())
+        """Bytes that the peer has not taken yet: in the transport and in the kernel.
+
+        The kernel lets the transport go on only when a third of its own buffer is free: seconds, with a steady but slow peer.
+        """
+        left = int(self.transport.get_write_buffer_size())
+        with suppress(OSError, AttributeError):  # the socket is closed
+            number = self.transport.get_extra_info("socket").fileno()
+            left += struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))[0]
+        return left
 
     def send_text(self, data: bytes, end: bytes = b"") -> bool:
         """Send a text frame: `data`, with `end`, if there is one, in place of its last byte. Whether there is room for more.

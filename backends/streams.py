@@ -156,6 +156,10 @@ class Streams:
         """Whether an end of this stream was told here lately, and no beginning after it."""
         return _key(str(message_id)) in self._ended
 
+    def runs_again(self, message_id: UUID) -> None:
+        """The message is being answered by another node: if it has ended before, that was another run's end."""
+        self._ended.pop(_key(str(message_id)), None)
+
     def remember(self, user_id: UUID | str, chat_id: UUID | str, message_id: UUID | str) -> None:
         """Connections here are in the middle of this stream, and another node tells its end, if it has not been told here."""
         stream = Stream(str(user_id), str(chat_id), str(message_id), self._turn, None)

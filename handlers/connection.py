@@ -98,6 +98,11 @@ class Connection:
         return self.waiting - first.size if first else 0
 
     @property
+    def is_stalled(self) -> bool:
+        """Whether the peer had taken nothing at the last look."""
+        return self._looks > 0
+
+    @property
     def is_idle(self) -> bool:
         """Whether all that was put has been sent."""
         return not self._frames and not self._current
@@ -133,7 +138,7 @@ class Connection:
     def look(self) -> None:
         """See whether the peer has taken anything since the last look, and close when it is too slow.
 
-        While a frame is being sent no other gets into the transport, so less in it means that the peer has taken some.
+        While a frame is being sent no other gets into the transport, so less that is unsent means that the peer has taken some.
         """
         unsent = self._line.unsent if self._line and self._current else 0
         self._looks = self._looks + 1 if unsent >= self._unsent > 0 else 0
@@ -188,6 +193,8 @@ class Connection:
                         self._current = frame = self._frames.popleft()
                         if not line.send_text(frame.data, frame.number if self.numbered else b""):
                             await line.drained()
+                            if self._current is not frame:  # closed in the same turn, which has let go of the frame
+                                break
                             self._unsent = self._looks = 0
                         self._current, self.sent_at = None, clock()
                         self.waiting -= frame.size

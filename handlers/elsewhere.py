@@ -121,6 +121,7 @@ async def follow(services: Services, sender: Sender, running: Stored) -> bool:
                 raise Restarting
             if sender.connection_id and not question.told and time.monotonic() - asked > ASK_S:
                 asked = time.monotonic()
+                services.backends.broker.streams.runs_again(now.id)
                 tell_ask(services, now, question, "initializeChat", sender)
             with anyio.move_on_after(LOOK_S):
                 await ended.wait()
@@ -129,6 +130,7 @@ async def follow(services: Services, sender: Sender, running: Stored) -> bool:
 async def ask_for_chat(services: Services, sender: Sender, running: Stored) -> bool | None:
     """Have the sender's `getChat` answered by the node that answers in the chat. None when that does not say whether it has."""
     with services.others.asking() as question:
+        services.backends.broker.streams.runs_again(running.id)
         if tell_ask(services, running, question, "getChat", sender):
             with anyio.move_on_after(ASK_S):
                 await question.answered.wait()

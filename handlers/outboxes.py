@@ -38,6 +38,10 @@ class Outbox(Protocol):
     def behind(self) -> int:
         """The same without the frame that is being sent."""
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether its peer had taken nothing at the last look."""
+
     def look(self) -> None:
         """See whether the peer has taken anything since the last look, and close when it is too slow."""
 
@@ -79,6 +83,8 @@ class Share:
         if frame.holders == 1:
             self.bytes += frame.size
             self.outboxes.bytes += frame.size
+            if frame.leavers:
+                self._add_leaving(-frame.size)
             if self.outboxes.is_over(self):
                 self.outboxes.relieve(self)
 
@@ -88,20 +94,31 @@ class Share:
         if not frame.holders:
             self.bytes -= frame.size
             self.outboxes.bytes -= frame.size
-            if self.eased and frame.size >= BEHIND_BYTES:
-                self.eased.set()
-                self.eased, self.is_stuck = None, False
+            if frame.leavers:
+                self._add_leaving(frame.size)
+            self._ease(frame.size)
 
     def leave(self, frame: Frame, when_lost: Callable[[Callable[[], None]], None]) -> None:
         """One outbox less has it, but its transport does until the connection is lost."""
-        if frame.holders == 1:
-            self._add_leaving(frame.size)
-            when_lost(partial(self._add_leaving, -frame.size))
+        frame.leavers += 1
         self.release(frame)
+        when_lost(partial(self._lost, frame))
+
+    def _lost(self, frame: Frame) -> None:
+        frame.leavers -= 1
+        if not (frame.leavers or frame.holders):
+            self._add_leaving(-frame.size)
+            self._ease(frame.size)
 
     def _add_leaving(self, size: int) -> None:
         self.leaving += size
         self.outboxes.leaving += size
+
+    def _ease(self, size: int) -> None:
+        """Let those go on who wait for room: something large has been read, or there is room."""
+        if self.eased and (size >= BEHIND_BYTES or not self.outboxes.is_full(self)):
+            self.eased.set()
+            self.eased, self.is_stuck = None, False
 
 
 class Outboxes:
@@ -128,6 +145,10 @@ class Outboxes:
         """Whether more waits than may, for this user or for all."""
         return share.bytes > self._per_user or self.bytes > self._in_all
 
+    def is_full(self, share: Share) -> bool:
+        """Whether there is no room for an answer to one of the user's connections."""
+        return share.bytes + share.leaving > self._for_answers
+
     @asynccontextmanager
     async def room(self, user_id: UUID) -> AsyncIterator[None]:
         """A turn to read what one connection of the user is to be answered with, once there is room for it.
@@ -136,7 +157,7 @@ class Outboxes:
         """
         share = self.share_of(user_id)
         async with share.turns:
-            while share.bytes + share.leaving > self._for_answers and not share.is_stuck:
+            while self.is_full(share) and not share.is_stuck:
                 share.eased = eased = share.eased or anyio.Event()
                 with anyio.move_on_after(WAIT_S):
                     await eased.wait()
@@ -149,8 +170,7 @@ class Outboxes:
 
         A quarter of what may wait for a user is for these, half of it in all: no connection is closed for what it asked for.
         """
-        share = self.share_of(user_id)
-        if share.bytes + share.leaving > self._for_answers:
+        if self.is_full(self.share_of(user_id)):
             raise TooMuchWaits
         if self.bytes + self.leaving > self._in_all // 2:
             raise ServerBehind
@@ -159,12 +179,13 @@ class Outboxes:
         """Close connections until no more waits than may, or until none of them is at fault.
 
         Of a user who has too much those go that have more than `each` behind what is being sent; of the process the largest go.
-        The last one that is behind stays: no frame is too large by itself.
+        Those whose peer takes nothing go before those whose peer does. The last one that is behind stays: no frame is too large
+        by itself.
         """
         while share.bytes > self._per_user and (worst := _most(share.members, self.each)):
             worst.give_up()
         while self.bytes > self._in_all and len(self._behind) > 1:
-            max(self._behind, key=lambda each: each.waiting).give_up()
+            max(self._behind, key=lambda each: (each.is_stalled, each.waiting)).give_up()
 
     def watch(self, outbox: Outbox) -> None:
         """Look at it every LOOK_S until it is not behind any more."""
@@ -187,5 +208,5 @@ class Outboxes:
 
 
 def _most(outboxes: Iterable[Outbox], least: int) -> Outbox | None:
-    worst = max(outboxes, key=lambda each: each.behind, default=None)
-    return worst if worst and worst.behind > least else None
+    behind = [each for each in outboxes if each.behind > least]
+    return max(behind, key=lambda each: (each.is_stalled, each.behind), default=None)

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
+import anyio.lowlevel
 import pytest
 from starlette.websockets import WebSocket
 
@@ -23,11 +24,13 @@ from schemas.frames import SentBy, WsResponseMessage, WsSendMethod
 from schemas.users import AuthenticatedUser
 from settings import Settings
 from tests.agents import ScriptedAgent
+from tests.client import TIMEOUT_S
 from tests.conftest import House, open_house
 from tests.test_connection import connections, until
 from tests.world import ALICE, BOB, uuid
 
 MANY = 10**9
+MIB = 2**20
 
 
 def frame(size: int) -> Frame:
@@ -300,3 +303,75 @@ async def test_what_many_do_not_read_is_in_memory_once(settings: Settings) -> No
         for each in stuck:
             each.socket.transport.abort()
         await until(lambda: connections(house) == 1 and not outboxes.bytes)
+
+
+async def test_whoever_is_closed_in_the_turn_in_which_its_line_has_drained_lets_go_of_its_frame_once() -> None:
+    boxes = Outboxes(1000, MANY, MANY)
+    first, second = outbox(boxes), outbox(boxes)
+    async with writing(first) as line, writing(second) as other:
+        shared = frame(5000)
+        first.put(shared)
+        second.put(shared)
+        await until(lambda: line.sent and other.sent)
+        line.take()  # the writer is due
+        first.close(TOO_SLOW)
+        await anyio.wait_all_tasks_blocked()
+        assert (first.waiting, shared.holders, boxes.bytes) == (0, 1, 5000)
+
+
+async def test_what_lies_in_a_closed_connections_transport_counts_until_it_is_lost_whoever_else_has_read_it() -> None:
+    boxes = Outboxes(1000, MANY, MANY)
+    stuck, good = outbox(boxes), outbox(boxes)
+    async with writing(stuck) as line, writing(good) as other:
+        shared = frame(1_000_000)
+        stuck.put(shared)
+        good.put(shared)
+        await until(lambda: line.sent and other.sent)
+        stuck.close(TOO_SLOW)
+        other.take()
+        await until(lambda: good.waiting == 0)
+        assert (boxes.bytes, boxes.leaving) == (0, 1_000_000)
+        line.lost()
+        assert (boxes.bytes, boxes.leaving) == (0, 0)
+
+
+async def test_when_too_much_waits_those_that_take_nothing_are_closed_before_one_that_does() -> None:
+    boxes = Outboxes(MIB, 64 * MIB, 8 * MIB)
+    stuck, good = [outbox(boxes, uuid(number)) for number in range(8)], outbox(boxes, uuid(100))
+    async with AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(writing(each)) for each in [*stuck, good]]
+        for each in stuck:
+            for _ in range(15):
+                each.put(frame(MIB // 16))
+        await until(lambda: all(line.sent for line in lines[:-1]))
+        for each in [*stuck, *stuck]:
+            each.look()
+        good.put(frame(2 * MIB))  # the end of an answer, to one that has taken all that it was given
+        assert good._closing is None
+        assert [each._closing for each in stuck].count(TOO_SLOW) >= 1
+
+
+@pytest.mark.parametrize("how", ["read", "lost"])
+async def test_whoever_waits_for_room_goes_on_as_soon_as_there_is_some(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handlers.outboxes.WAIT_S", 1000.0)
+    boxes = Outboxes(MIB, 400_000, MANY)
+    full, good = outbox(boxes), outbox(boxes)
+    async with writing(full) as line, writing(good):
+        for _ in range(20):
+            full.put(frame(10_000))  # each too small to count as progress
+        await until(lambda: line.sent)
+        with anyio.fail_after(TIMEOUT_S):
+            async with anyio.create_task_group() as tasks:
+
+                async def ask() -> None:
+                    async with boxes.room(ALICE):
+                        pass
+
+                tasks.start_soon(ask)
+                await anyio.wait_all_tasks_blocked()
+                if how == "lost":
+                    full.close(TOO_SLOW)
+                    line.lost()
+                while full.waiting:
+                    line.take()
+                    await anyio.lowlevel.checkpoint()

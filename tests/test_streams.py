@@ -181,3 +181,14 @@ def test_of_one_user_and_of_all_ends_no_more_than_a_bound_is_kept(monkeypatch: p
         streams.end(ALICE, id)
     assert len(streams._ended) == 3
     assert streams._open == {}
+
+
+def test_a_message_that_runs_again_ends_again() -> None:
+    streams, user, chat, message = Streams(), *(str(uuid(number)) for number in (1, 2, 3))
+    streams.remember(user, chat, message)
+    streams.end(UUID(user), UUID(message))
+    streams.remember(user, chat, message)  # told late, of the run that has ended
+    assert list(streams) == []
+    streams.runs_again(UUID(message))
+    streams.remember(user, chat, message)
+    assert [stream.message_id for stream in streams] == [message]
