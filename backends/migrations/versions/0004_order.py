@@ -8,8 +8,19 @@ down_revision = "0003"
 
 GUID = sa.String(36).with_variant(sa.Uuid(), "postgresql")
 
-messages = sa.table("messages", sa.column("id"), sa.column("chat_id"), sa.column("created_at"), sa.column("position"))
 probes = sa.table("probes", sa.column("id"), sa.column("writes"))
+
+# In a table of its own: SQLite knows UPDATE ... FROM only since 3.33, and counting the earlier messages of each message would
+# take time by the square of a chat's length.
+NUMBER_STORED = (
+    """
+    CREATE TEMPORARY TABLE numbered AS
+    SELECT id, row_number() OVER (PARTITION BY chat_id ORDER BY created_at, id) AS position FROM messages
+    """,
+    "CREATE UNIQUE INDEX ix_numbered ON numbered (id)",
+    "UPDATE messages SET position = (SELECT numbered.position FROM numbered WHERE numbered.id = messages.id)",
+    "DROP TABLE numbered",
+)
 
 # Nodes of the version before store messages without a position beside ours. Each of them first updates the chat's row, as
 # ours do, so what the trigger reads no other transaction changes. SQLite has one server, and so no older one beside it.
@@ -30,13 +41,8 @@ FOR EACH ROW WHEN (NEW.position IS NULL) EXECUTE FUNCTION number_message()
 def upgrade() -> None:
     op.add_column("messages", sa.Column("position", sa.Integer))
     op.add_column("messages", sa.Column("run", GUID))
-    earlier = messages.alias()
-    is_earlier = sa.or_(
-        earlier.c.created_at < messages.c.created_at,
-        sa.and_(earlier.c.created_at == messages.c.created_at, earlier.c.id <= messages.c.id),
-    )
-    count = sa.select(sa.func.count()).where(earlier.c.chat_id == messages.c.chat_id, is_earlier).scalar_subquery()
-    op.execute(sa.update(messages).values(position=count))  # and no UPDATE ... FROM, which SQLite knows only since 3.33
+    for statement in NUMBER_STORED:
+        op.execute(statement)
     op.create_index("ix_messages_position", "messages", ["chat_id", "position"])
     op.drop_index("ix_messages_chat_id", "messages")  # whatever used it can use the new one
     op.create_table(
