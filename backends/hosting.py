@@ -61,6 +61,7 @@ class Protocol(WebSocketsSansIOProtocol):
         self._lost: Callable[[], None] = lambda: None
         self._second = 0  # the one in which `_trifles` were counted
         self._trifles = 0
+        self._pong = b""  # for the newest ping that came while there was no room: it answers all, RFC 6455 section 5.5.3
         self.conn = Connection(max_size=config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
 
     @property
@@ -150,8 +151,14 @@ class Protocol(WebSocketsSansIOProtocol):
         self._count_trifle()
         if self.writable.is_set():
             super().handle_ping()
-        else:  # a pong that waits would be memory that no bound knows of
-            self.conn.data_to_send()
+        elif pongs := self.conn.data_to_send():  # all that wait would be memory that no bound knows of
+            self._pong = pongs[-1]
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._pong and self.conn.state is State.OPEN:
+            self.transport.write(self._pong)
+        self._pong = b""
 
     def handle_pong(self, event: Frame) -> None:
         self._count_trifle()

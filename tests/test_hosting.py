@@ -130,6 +130,20 @@ async def test_pongs_for_a_peer_that_does_not_read_are_not_kept(settings: Settin
         dead.socket.transport.abort()
 
 
+async def test_a_ping_that_comes_while_there_is_no_room_is_answered_once_there_is(settings: Settings) -> None:
+    roomy = replace(settings, outbox_bytes=2**30)
+    async with open_house(roomy, LONG) as house, house.connect() as alive, house.connect(ping_interval=None) as slow:
+        slow.socket.transport.pause_reading()
+        await fill(house, alive)
+        heard = [await slow.socket.ping(payload) for payload in ("first", "last")]
+        slow.socket.transport.write(wire(Opcode.TEXT, b'{"route": "/chats/post", "payload": {"prompt": "Heard?"}}'))
+        assert (await alive.stream())[-1]["event"] == "complete"
+        slow.socket.transport.resume_reading()
+        with anyio.fail_after(TIMEOUT_S):
+            for each in heard:
+                await each
+
+
 @pytest.mark.parametrize(
     "trifle",
     [wire(Opcode.PING), wire(Opcode.PONG), wire(Opcode.CONT, b"x", fin=False)],
