@@ -48,12 +48,13 @@ from handlers.draining import drain
 from handlers.errors import describe
 from handlers.frames import heartbeat_frame, resumed_frames
 from handlers.gate import Gate
-from handlers.http import authenticate, refuse
+from handlers.http import authenticate, refuse, token_of
 from handlers.load_file import LoadError, load_file
 from handlers.others import Others
 from handlers.outboxes import Outboxes
 from handlers.paths import PATHS
 from handlers.receive import receive
+from handlers.revoked import keep_checking
 from handlers.runs import Runs
 from handlers.services import Sender, Services, Timeouts
 from handlers.tasks import Tasks, open_tasks
@@ -92,9 +93,11 @@ class Socket(WebSocketEndpoint):
         since = websocket.query_params.get("since")
         async with AsyncExitStack() as stack:
             try:
-                user = await authenticate(services, websocket)
+                token = token_of(websocket)
+                user = await authenticate(services, token)
                 self.connection = Connection(
                     user,
+                    token,
                     FrameRate(services.frames_per_second),
                     metrics.traffic,
                     services.connections.outboxes.share_of(user.id),
@@ -178,6 +181,7 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
             services = _services(settings, backends, tasks)
             await enter(services, essential)
             stack.push_async_callback(leave, services)
+            essential.start_soon(keep_checking, services)
             yield {"services": services}
             essential.cancel_scope.cancel()
 

@@ -12,6 +12,9 @@ from schemas.users import AuthenticatedUser
 
 ALGORITHM = "HS256"
 PERSON, API = "authenticated", "api"
+# By which the clock of whoever issues tokens may be ahead of ours, for `iat` and `nbf`. Machines that keep their clocks by NTP
+# are within a second of each other. `exp` gets nothing: a token ends when it says so.
+LEEWAY_S = 10
 
 
 def issue_token(secret: Secret, user_id: UUID, ttl: int, audience: str) -> str:
@@ -37,10 +40,13 @@ class Authenticator:
                 str(self._secret),
                 algorithms=[ALGORITHM],
                 audience=[PERSON, API],
+                leeway=LEEWAY_S,
                 options={"require": ["sub", "exp", "aud"]},
             )
             subject, expires_at = UUID(claims["sub"]), float(claims["exp"])
         except (jwt.PyJWTError, ValueError, OverflowError):
+            return None
+        if expires_at <= time.time():  # PyJWT's leeway is for `exp`, too
             return None
         if claims["aud"] == PERSON:
             row = await find_user(self._storage, subject)

@@ -22,6 +22,7 @@ from schemas.users import AuthenticatedUser
 RESTARTING = (1012, "the server is restarting")
 FRAMES_LOST = (1011, "frames were lost")
 TOKEN_EXPIRED = (4001, "token expired")
+TOKEN_REVOKED = (4001, "token revoked")
 TOO_SLOW = (4008, "read too slowly")
 GONE = (1006, "")  # never sent: the peer went away first
 
@@ -70,10 +71,19 @@ class Connection:
     """An open WebSocket of one user, as the broker's subscriber."""
 
     def __init__(
-        self, user: AuthenticatedUser, rate: FrameRate, traffic: Traffic, share: Share, *, joins: bool, numbered: bool
+        self,
+        user: AuthenticatedUser,
+        token: str,
+        rate: FrameRate,
+        traffic: Traffic,
+        share: Share,
+        *,
+        joins: bool,
+        numbered: bool,
     ) -> None:
         self.id = uuid4().hex
         self.user = user
+        self.token = token  # to be looked at again: it may be revoked
         self.rate = rate  # of what it sends us
         self.share = share
         self.sent_at = 0.0  # by the loop's clock, when the last frame was sent

@@ -40,6 +40,9 @@ class Connections:
     def __len__(self) -> int:
         return len(self._open)
 
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self._open
+
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._open)
 

@@ -31,13 +31,18 @@ CLOSE = {
 TOO_MANY = CLOSE[WsErrorCode.TOO_MANY_REQUESTS]  # always a close
 
 
-async def authenticate(services: Services, connection: HTTPConnection) -> AuthenticatedUser:
-    """The user whose token came in the header, or in the query, since browsers cannot set headers. Raises Unauthorized."""
+def token_of(connection: HTTPConnection) -> str:
+    """The token that came in the header, or in the query, since browsers cannot set headers. Raises Unauthorized."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     found = token.strip() if scheme.lower() == "bearer" else connection.query_params.get("authentication")
     if not found:
         raise Unauthorized("no token")
-    user = await services.backends.auth.authenticate(found)
+    return found
+
+
+async def authenticate(services: Services, token: str) -> AuthenticatedUser:
+    """The user for whom the token stands. Raises Unauthorized."""
+    user = await services.backends.auth.authenticate(token)
     if user is None:
         raise Unauthorized("invalid token")
     bind_contextvars(user=str(user.id))

@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from handlers.errors import describe
 from handlers.gate import Restarting
-from handlers.http import authenticate, json_response, refusal
+from handlers.http import authenticate, json_response, refusal, token_of
 from handlers.post_thread import post_thread
 from handlers.receive import read_payload
 from handlers.routes import ROUTES
@@ -21,7 +21,7 @@ async def post_chats(request: Request) -> Response:
     """Answer with the finished chat. The user's sockets see its stream; a caller that goes away changes nothing."""
     services: Services = request.state.services
     try:
-        user = await authenticate(services, request)
+        user = await authenticate(services, token_of(request))
         payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await _body(request, services.max_frame_bytes), "$")
         end = await _end_of(services, Sender(user, connection_id=None), payload)
     except Exception as error:

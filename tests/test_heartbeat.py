@@ -68,7 +68,7 @@ def quiet_socket(quiet_for: float) -> Socket:
     user = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, 0)
     share = Outboxes(1000, 1000, 1000).share_of(ALICE)
     socket = Socket.__new__(Socket)
-    socket.connection = Connection(user, FrameRate(1), Traffic(), share, joins=False, numbered=True)
+    socket.connection = Connection(user, "", FrameRate(1), Traffic(), share, joins=False, numbered=True)
     socket.connection.sent_at = asyncio.get_running_loop().time() - quiet_for
     socket.sender = Sender(user, socket.connection.id)
     socket.services = cast(Services, SimpleNamespace(ping_seconds=PING_S))

@@ -51,7 +51,7 @@ def delta(text: str) -> Frame:
 
 def outbox(outboxes: Outboxes, user_id: UUID = ALICE) -> Connection:
     user = AuthenticatedUser(user_id, "alice@acme.example", "Alice", None, 0)
-    made = Connection(user, FrameRate(1), Traffic(), outboxes.share_of(user_id), joins=True, numbered=False)
+    made = Connection(user, "", FrameRate(1), Traffic(), outboxes.share_of(user_id), joins=True, numbered=False)
     made.share.members.add(made)
     return made
 

@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from backends.accounts import add_api_key
-from backends.auth import API, issue_token
+from backends.auth import API, LEEWAY_S, issue_token
 from tests.client import TIMEOUT_S
 from tests.conftest import SECRET, House
 from tests.database import count, opened, rows
@@ -44,7 +44,10 @@ BAD_TOKENS = {
     "other secret": jwt.encode({"sub": str(ALICE), "aud": "authenticated", "exp": 2**31}, "another secret of 32 characters!!"),
     "no signature": jwt.encode({"sub": str(ALICE), "aud": "authenticated", "exp": 2**31}, None, algorithm="none"),
     "other algorithm": jwt.encode({"sub": str(ALICE), "aud": "authenticated", "exp": 2**31}, str(SECRET) * 2, "HS512"),
+    "just expired": signed(exp=int(time.time())),
     "expired": signed(exp=int(time.time()) - 1),
+    "issued after the leeway": signed(iat=int(time.time()) + LEEWAY_S + 60),
+    "valid only after the leeway": signed(nbf=int(time.time()) + LEEWAY_S + 60),
     "no expiry": signed(exp=None),
     "expiry not a number": signed(exp="soon"),
     "no subject": signed(sub=None),
@@ -64,6 +67,14 @@ async def test_each_bad_token_is_refused_with_the_same_401(house: House) -> None
         headers = {"Authorization": f"Bearer {token}"}
         assert await asyncio.to_thread(refusal, house.url, additional_headers=headers) == reply, name
         assert await asyncio.to_thread(refusal, f"{house.url}?authentication={token}") == reply, name
+
+
+async def test_a_token_of_a_clock_that_is_a_little_ahead_is_good(house: House) -> None:
+    soon = int(time.time()) + LEEWAY_S - 2
+    for claims in ({"iat": soon}, {"nbf": soon}, {"iat": soon, "nbf": soon}):
+        user = await house.backends.auth.authenticate(signed(**claims))
+        assert user is not None, claims
+        assert user.id == ALICE
 
 
 async def test_no_token_is_said_to_be_none(house: House) -> None:

@@ -1,0 +1,34 @@
+"""Open connections whose token stands no more: an API key that was deleted, a user who was removed."""
+
+import logging
+
+import anyio
+
+from handlers.connection import TOKEN_REVOKED, Connection
+from handlers.services import Services
+
+# For a round over all connections. A connection waits for the rest of one round and its place in the next: less than a minute.
+ROUND_S = 25.0
+
+logger = logging.getLogger("threadcast")
+
+
+async def keep_checking(services: Services) -> None:
+    """Look at each open connection's token again and again, for ever. The round is spread, so that no burst holds up others."""
+    while True:
+        connections = list(services.connections)
+        try:
+            for connection in connections:
+                await check(services, connection)
+                await anyio.sleep(ROUND_S / len(connections))
+        except Exception as error:  # an outage is no revocation: all stay, and are looked at again
+            logger.warning("tokens could not be looked at again", extra={"error": type(error).__name__})
+            connections = []
+        if not connections:
+            await anyio.sleep(ROUND_S)
+
+
+async def check(services: Services, connection: Connection) -> None:
+    """Close the connection if its token does not stand any more. Raises what the database does."""
+    if connection in services.connections and await services.backends.auth.authenticate(connection.token) is None:
+        connection.close(TOKEN_REVOKED)
