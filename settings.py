@@ -11,6 +11,8 @@ from limits import parse_many
 from starlette.config import Config
 from starlette.datastructures import Secret
 
+from schemas.requests import LARGEST_POST_BYTES
+
 T = TypeVar("T")
 
 VERSION = "0.1.0"
@@ -86,6 +88,11 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
         return int(raw)
 
     return parse
+
+
+def _frame_bytes(raw: str) -> int:
+    """A bound below the largest valid post counts as that: a post that is within its own limits would close the connection."""
+    return max(_integer(1024, 2**24)(raw), LARGEST_POST_BYTES)
 
 
 def _choice(*allowed: str) -> Callable[[str], str]:
@@ -168,9 +175,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         agent=read("AGENT", "offline", _choice("offline", "openai"), "offline or openai"),
         rate_limit=read("RATE_LIMIT", "60/minute", _rate, "a rate such as 60/minute or 5/second"),
         frames_per_second=read("FRAMES_PER_SECOND", "100", _integer(1, 1_000_000), COUNT),
-        max_frame_bytes=read(
-            "MAX_FRAME_BYTES", "262144", _integer(1024, 2**24), "a whole number of bytes from 1024 to 16777216"
-        ),
+        max_frame_bytes=read("MAX_FRAME_BYTES", "524288", _frame_bytes, "a whole number of bytes from 1024 to 16777216"),
         max_connections=read("MAX_CONNECTIONS", "10000", _integer(1, 1_000_000), COUNT),
         max_connections_per_user=read("MAX_CONNECTIONS_PER_USER", "20", _integer(1, 1_000_000), COUNT),
         max_runs_per_user=read("MAX_RUNS_PER_USER", "8", _integer(1, 1_000_000), COUNT),

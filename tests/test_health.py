@@ -129,7 +129,7 @@ async def test_closes_are_counted_by_code_and_codes_that_clients_make_up_as_one(
     async with house.connect() as client:
         await vanish(client)
     async with house.connect() as client:
-        await client.socket.send("x" * 300_000)
+        await client.socket.send("x" * 600_000)
         assert await client.close_code() == 1009
     async with house.connect(ttl=1) as client:
         assert await client.close_code() == 4001

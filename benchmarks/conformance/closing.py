@@ -28,7 +28,7 @@ async def too_large(room: Room) -> None:
         codes = [await code_after(room, LARGEST + 1)]
         while codes[-1] == LOST and len(codes) < ATTEMPTS:  # a reset by who has not read all overtakes the close frame
             codes.append(await code_after(room, LARGEST + 1))
-        expect_equal(codes[-1], 1009, "the code after a frame of 262,145 bytes")
+        expect_equal(codes[-1], 1009, "the code after a frame of 524,289 bytes")
         await goes_on(other)
 
 
@@ -63,5 +63,5 @@ EXPIRING_RULES = [
 ]
 RULES = [
     Rule("7.1", "A client's close is answered with its own code, 1000.", by_client),
-    Rule("7.2", "A frame over 256 KiB closes the connection with 1009, and no other.", too_large),
+    Rule("7.2", "A frame over 512 KiB closes the connection with 1009, and no other.", too_large),
 ]

@@ -8,7 +8,7 @@ from benchmarks.conformance.room import Room
 from benchmarks.conformance.rule import Rule, expect, expect_equal
 from benchmarks.conformance.wire import EVENTS, GET, LIST, POST, STOP, Heard, Line, Payload
 
-LARGEST = 256 * 1024  # bytes of a frame
+LARGEST = 512 * 1024  # bytes of a frame
 OPEN = {"metric_id": METRIC}
 BOBS = {"metric_id": HIDDEN}  # the same for Bob, who posts where it does not matter who does: there are rate limits
 OLD_KEYS: Payload = {"dataset_id": "x", "suggestion_id": 7, "": [{}, None, 1e9]}
@@ -79,7 +79,7 @@ async def large(room: Room) -> None:
     async with room.open() as line:
         frame = json.dumps({"route": LIST, "payload": {}, "x": ""})
         await line.socket.send(frame[:-2] + "x" * (LARGEST - len(frame)) + '"}')
-        expect_equal((await line.hear()).event, EVENTS[LIST], "the answer to a frame of 262,144 bytes")
+        expect_equal((await line.hear()).event, EVENTS[LIST], "the answer to a frame of 524,288 bytes")
 
 
 async def unknown_route(room: Room) -> None:
@@ -125,7 +125,7 @@ RULES = [
     Rule("2.6", "A request with another event is a BAD_REQUEST, on its route and that one's event.", wrong_events),
     Rule("2.7", "Unknown keys are ignored, in the envelope and in the payload.", unknown_keys),
     Rule("2.8", "A binary frame of UTF-8 JSON is as good, and answered by text frames.", binary),
-    Rule("2.9", "A frame of 256 KiB is read.", large),
+    Rule("2.9", "A frame of 512 KiB is read.", large),
     Rule("2.10", "A request of an unknown route is a BAD_REQUEST on that route and its own event.", unknown_route),
     Rule("2.11", "A request without payload, or with one that is no object, is a BAD_REQUEST on its route.", no_payload),
 ]
