@@ -83,7 +83,7 @@ class Found(NamedTuple):
 
 async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> Found | None:
     """The chat as it stands at one moment; None when it does not exist or the user may not see it."""
-    found = await storage.fetch_all(CHAT_TURNS, chat=chat_id, user=user_id)
+    found = await storage.fetch_all(CHAT_TURNS, turn=user_id, chat=chat_id, user=user_id)
     if not found:
         return None
     granted: str | None = found[0]["roles"]
@@ -101,7 +101,7 @@ async def list_chats(storage: Storage, user_id: UUID, offset: int, limit: int) -
     visible = or_(chats.c.created_by == user_id, chats.c.id.in_(granted))
     query = select(chats, users.c.name, users.c.email, users.c.avatar_url).join(users, users.c.id == chats.c.created_by)
     page = query.where(visible, chats.c.deleted_at.is_(None)).order_by(chats.c.created_at.desc(), chats.c.id)
-    return [_list_item(row) for row in await storage.fetch_all(page.offset(offset).limit(limit))]
+    return [_list_item(row) for row in await storage.fetch_all(page.offset(offset).limit(limit), turn=user_id)]
 
 
 async def linked_files(storage: Storage, chat_id: UUID) -> list[tuple[UUID, AssetType]]:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import anyio
 import asyncpg
@@ -23,10 +24,12 @@ from sqlalchemy.pool import NullPool
 from backends.migrations import is_behind, upgrade
 from backends.postgres_seats import AWAY, TIMEOUT_S, Bound, Read, Seats, Servers, Write
 from backends.statements import prepared_for, to_json
-from backends.storage import Change, Committed, Row
+from backends.storage import Change, Committed, DatabaseAway, Row
 from backends.tables import nodes
+from backends.turns import Turns
 
 READERS = 4
+TURNS = 2  # of what may be large at once: so the others are there for what is small, such as the user of a token
 WRITERS = 8
 LEASERS = 2  # one renews; the other may have to wait for the row of a node that has died in the middle of its own renewal
 CONNECT_S = 3.0
@@ -62,13 +65,30 @@ class PostgresStorage:
         self.servers = servers
         self._committed = committed
         self._readers = Seats(servers, READERS, reads=True)  # apart: writes that wait for a lock hold up no read
+        self._turns = Turns(TURNS)
         self._writers = Seats(servers, WRITERS)
         self._leasers = Seats(servers, LEASERS)  # apart: a node that has much to write, or waits for a lock, is not dead
 
-    async def fetch_all(self, query: sa.Select[Any], **values: object) -> list[Row]:
+    async def fetch_all(self, query: sa.Select[Any], *, turn: UUID | None = None, **values: object) -> list[Row]:
         statement = prepared_for(POSTGRES, query, values or None)
-        found = await self._readers.do(Read((statement.sql, statement.in_order(values))))
+        read = Read((statement.sql, statement.in_order(values)))
+        found = await (self._fetch_in_turn(turn, read) if turn else self._readers.do(read))
         return [statement.row(record) for record in found]
+
+    async def _fetch_in_turn(self, user_id: UUID, read: Read) -> list[Any]:
+        try:
+            with anyio.fail_after(TIMEOUT_S):
+                await self._turns.take(user_id)
+        except TimeoutError:
+            raise DatabaseAway("there was no turn to read in time") from None
+        reading = asyncio.ensure_future(self._readers.do(read))  # a connection reads on when its caller is cancelled
+        reading.add_done_callback(self._has_read)
+        return await asyncio.shield(reading)
+
+    def _has_read(self, reading: "asyncio.Future[Any]") -> None:
+        self._turns.give_back()
+        if not reading.cancelled():
+            reading.exception()  # nobody may be left to be told
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         guard = None if only_if is None else _bound(only_if)

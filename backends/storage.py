@@ -12,11 +12,12 @@ import logging
 import math
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
+from uuid import UUID
 
 import aiosqlite
 import anyio
@@ -26,12 +27,14 @@ from sqlalchemy import Executable, Select, select, update
 
 from backends.statements import SQLITE, prepared_for
 from backends.tables import probes
+from backends.turns import Turns
 
 Row = Mapping[str, Any]
 Change = Executable | tuple[Executable, Mapping[str, Any]]
 Bound = tuple[str, Mapping[str, Any]]
 
-READERS = 2  # enough to keep one busy while the other is held up by a long chat; each costs a thread
+READERS = 2  # for what is small, such as the user of a token: it never waits behind a chat. Each costs a thread
+TURNS = 2  # connections for what may be large, apart: a long chat of one user leaves the other one to all others
 QUEUE = 1000  # units of work; beyond that writers wait for the disk, which is what they do anyway
 BATCH = 200  # units of work in one transaction: bounds how long the first waits for the last
 BUSY_TIMEOUT_MS = 5_000  # for `load` and `token`, which write from another process
@@ -58,8 +61,11 @@ class Storage(Protocol):
     compiled once; one that is made where it is used is compiled at each use, which takes ten times as long as running it.
     """
 
-    async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
-        """Rows as mappings by column name."""
+    async def fetch_all(self, query: Select[Any], *, turn: UUID | None = None, **values: object) -> list[Row]:
+        """Rows as mappings by column name.
+
+        What may be large says whose `turn` it is to take: so users wait for each other in turn, and nothing small for it.
+        """
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         """All of them or none, durable on return. Changes of one call see each other; nobody sees half of them.
@@ -137,17 +143,34 @@ class SQLiteStorage:
 
     def __init__(self, writer: sqlite3.Connection, readers: Sequence[aiosqlite.Connection], committed: Committed) -> None:
         self._writer = writer
-        self._readers = itertools.cycle(readers)
+        self._readers = itertools.cycle(readers[TURNS:])
+        self._turns, self._in_turn = Turns(TURNS), list(readers[:TURNS])
         self._committed = committed
         self._send, self._receive = anyio.create_memory_object_stream[Work](QUEUE)
 
-    async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
+    async def fetch_all(self, query: Select[Any], *, turn: UUID | None = None, **values: object) -> list[Row]:
         statement = prepared_for(SQLITE, query, values or None)
+        bound = statement.sql, statement.arguments(values)
         try:
-            found = await next(self._readers).execute_fetchall(statement.sql, statement.arguments(values))
+            found = await (self._fetch_in_turn(turn, bound) if turn else next(self._readers).execute_fetchall(*bound))
         except sqlite3.OperationalError as error:
             raise _told(error) from error
         return [statement.row(row) for row in found]
+
+    async def _fetch_in_turn(self, user_id: UUID, bound: Bound) -> Iterable[sqlite3.Row]:
+        await self._turns.take(user_id)
+        reader = self._in_turn.pop()
+
+        def has_read(reading: "asyncio.Future[Any]") -> None:
+            self._in_turn.append(reader)
+            self._turns.give_back()
+            if not reading.cancelled():
+                reading.exception()  # nobody may be left to be told
+
+        # A thread that reads reads on when its caller is cancelled, and the turn ends when it has.
+        reading = asyncio.ensure_future(reader.execute_fetchall(*bound))
+        reading.add_done_callback(has_read)
+        return await asyncio.shield(reading)
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         guard = None if only_if is None else _bound(only_if)
@@ -234,7 +257,7 @@ async def open_sqlite(path: Path, committed: Committed) -> AsyncIterator[SQLiteS
     """Open the migrated database at `path` and hold its connections until the block ends."""
     async with AsyncExitStack() as stack:
         readers = []
-        for _ in range(READERS):
+        for _ in range(TURNS + READERS):
             # A Database gives each task one connection; here one is held for all tasks, so each has a Database of its own.
             connection = databases.Database(f"sqlite+aiosqlite:///{quote(str(path))}").connection()
             await stack.enter_async_context(connection)

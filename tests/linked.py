@@ -109,7 +109,7 @@ class Cable:
     def let_go(self) -> None:
         self.gate.set()
 
-    async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
+    async def fetch_all(self, query: Select[Any], **values: Any) -> list[Row]:
         if self.cut or self.blind:
             raise OSError("the cable is cut")
         return await self.storage.fetch_all(query, **values)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -92,7 +93,7 @@ class Between:
         self.storage = storage
         self.writes = list(writes)
 
-    async def fetch_all(self, query: Select[tuple[object, ...]], **values: object) -> list[Row]:
+    async def fetch_all(self, query: Select[tuple[object, ...]], **values: Any) -> list[Row]:
         found = await self.storage.fetch_all(query, **values)
         if self.writes:
             await self.writes.pop(0)()

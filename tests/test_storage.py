@@ -168,7 +168,7 @@ class Held:
         self.storage = storage
         self.gate, self.asked = anyio.Event(), 0
 
-    async def fetch_all(self, query: Select[Any], **values: object) -> list[Row]:
+    async def fetch_all(self, query: Select[Any], **values: Any) -> list[Row]:
         self.asked += 1
         await self.gate.wait()
         return await self.storage.fetch_all(query, **values)
