@@ -54,6 +54,7 @@ from handlers.others import Others
 from handlers.outboxes import Outboxes
 from handlers.paths import PATHS
 from handlers.receive import receive
+from handlers.requests import Requests
 from handlers.revoked import keep_checking
 from handlers.runs import Runs
 from handlers.services import Sender, Services, Timeouts
@@ -105,6 +106,7 @@ class Socket(WebSocketEndpoint):
                     numbered=since is not None,
                 )
                 await stack.enter_async_context(services.connections.entered(self.connection))
+                stack.enter_context(services.requests.connected(self.connection.id))
             except Exception as error:
                 metrics.refused(error)
                 if code := await refuse(websocket, describe(error)):
@@ -213,7 +215,7 @@ def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
             backends.connection_quota,
             Outboxes(settings.outbox_bytes, settings.outbox_bytes_per_user, settings.outbox_bytes_in_all),
         ),
-        requests=Gate(),
+        requests=Requests(settings.max_requests_per_user + settings.max_runs_per_user),
         posts=Gate(),
         runs=Runs(settings.max_runs_per_user, backends.run_quota),
         nodes=Nodes(backends.storage, backends.shared),

@@ -45,6 +45,7 @@ class Settings:
     max_connections: int
     max_connections_per_user: int
     max_runs_per_user: int
+    max_requests_per_user: int
     log_level: str
     offline_words: int | None
     offline_delay_ms: int
@@ -179,6 +180,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         max_connections=read("MAX_CONNECTIONS", "10000", _integer(1, 1_000_000), COUNT),
         max_connections_per_user=read("MAX_CONNECTIONS_PER_USER", "20", _integer(1, 1_000_000), COUNT),
         max_runs_per_user=read("MAX_RUNS_PER_USER", "8", _integer(1, 1_000_000), COUNT),
+        # Three at once of each of 20 connections, as after a restart: the list, the chat that is open, and one to spare.
+        max_requests_per_user=read("MAX_REQUESTS_PER_USER", "60", _integer(1, 1_000_000), COUNT),
         log_level=read("LOG_LEVEL", "INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "DEBUG, INFO, WARNING or ERROR"),
         offline_words=read(
             "OFFLINE_WORDS", "", _optional(_integer(1, 1_000_000)), "a whole number from 1 to 1000000, or empty"

@@ -13,7 +13,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 
 ENDS = ("completed", "stopped", "interrupted", "failed", "lost")
 OUTCOMES = ("started", "recovered", "lost")
-LIMITS = ("posts", "runs", "turns", "frames", "connections", "connections_per_user", "outboxes")
+LIMITS = ("posts", "runs", "turns", "frames", "connections", "connections_per_user", "requests", "outboxes")
 CLOSE_CODES = (1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011, 1012, 4001, 4008, 4029, 4401, 4503)
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

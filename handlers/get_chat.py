@@ -33,9 +33,13 @@ async def get_chat(services: Services, sender: Sender, request: GetChat) -> None
 async def _answer(services: Services, sender: Sender, request: GetChat) -> None:
     broker = services.backends.broker
     answer = partial(send_ws_message, broker, sender, WsRoutes.CHATS_GET, WsEvent.GET_CHAT, method=WsSendMethod.SENDER_ONLY)
+    outboxes = services.connections.outboxes
     while True:
         ended = services.others.end_in(request.id)
         chat, context = await read_chat(services, sender.user, request.id)
+        if outboxes.is_full(outboxes.share_of(sender.user.id)):  # by another answer, which was read at the same time
+            await outboxes.wait(sender.user.id)
+            continue
         run = services.runs.in_chat(request.id)
         if run and run.holds and run.user_id != sender.user.id:  # its stream is not the sender's
             return answer(chat)

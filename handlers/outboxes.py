@@ -155,15 +155,19 @@ class Outboxes:
 
         Raises what `check` does when nothing of what waits has been read for WAIT_S.
         """
-        share = self.share_of(user_id)
-        async with share.turns:
-            while self.is_full(share) and not share.is_stuck:
-                share.eased = eased = share.eased or anyio.Event()
-                with anyio.move_on_after(WAIT_S):
-                    await eased.wait()
-                share.is_stuck = not eased.is_set()
-            self.check(user_id)
+        async with self.share_of(user_id).turns:
+            await self.wait(user_id)
             yield
+
+    async def wait(self, user_id: UUID) -> None:
+        """Wait until there is room for an answer to the user. Raises what `check` does, when nothing is read for WAIT_S."""
+        share = self.share_of(user_id)
+        while self.is_full(share) and not share.is_stuck:
+            share.eased = eased = share.eased or anyio.Event()
+            with anyio.move_on_after(WAIT_S):
+                await eased.wait()
+            share.is_stuck = not eased.is_set()
+        self.check(user_id)
 
     def check(self, user_id: UUID) -> None:
         """Raise TooManyRequests or ServiceUnavailable if there is no room for an answer to one of the user's connections.

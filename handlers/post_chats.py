@@ -3,6 +3,7 @@
 import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from handlers.errors import describe
 from handlers.gate import Restarting
@@ -18,13 +19,15 @@ from schemas.requests import ChatCreateNewChat
 
 
 async def post_chats(request: Request) -> Response:
-    """Answer with the finished chat. The user's sockets see its stream; a caller that goes away changes nothing."""
+    """Answer with the finished chat. The user's sockets see its stream; for the run a caller that goes away changes nothing."""
     services: Services = request.state.services
     try:
         user = await authenticate(services, token_of(request))
-        payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await _body(request, services.max_frame_bytes), "$")
-        end = await _end_of(services, Sender(user, connection_id=None), payload)
+        with services.requests.entered_by(user.id):
+            payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await _body(request, services.max_frame_bytes), "$")
+            end = await _end_of(services, Sender(user, connection_id=None), payload, request.receive)
     except Exception as error:
+        services.backends.metrics.refused(error)
         end = describe(error)
     return refusal(end) if isinstance(end, WsError) else json_response(end)
 
@@ -41,7 +44,9 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     return bytes(body)
 
 
-async def _end_of(services: Services, sender: Sender, payload: ChatCreateNewChat) -> ChatWithMessages | WsError:
+async def _end_of(
+    services: Services, sender: Sender, payload: ChatCreateNewChat, receive: Receive
+) -> ChatWithMessages | WsError:
     ends: list[ChatWithMessages | WsError] = []
     ended = anyio.Event()
 
@@ -54,5 +59,15 @@ async def _end_of(services: Services, sender: Sender, payload: ChatCreateNewChat
             ended.set()
 
     services.tasks.start_soon(run)  # the run belongs to the server: this request may be cancelled
-    await ended.wait()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_until_gone, receive, ended)
+        await ended.wait()
+        tasks.cancel_scope.cancel()
     return ends[0] if ends else describe(Restarting())
+
+
+async def _until_gone(receive: Receive, ended: anyio.Event) -> None:
+    """Wait until the caller has gone away: its request is open no more."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    ended.set()

@@ -54,13 +54,17 @@ async def _post(
                     await tx.send(partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat))
                 case Joined(run):
                     await run.tell(partial(_tell_sender, services, sender, ThreadEvent.INITIALIZE_CHAT))
-                    await run.ended.wait()
+                    with services.requests.needed_by(sender.connection_id):
+                        await run.ended.wait()
                     return run.end or (describe(run.error) if run.error else FAILED_ELSEWHERE)
                 case JoinedElsewhere(running):
-                    was_told = await follow(services, sender, running)
-                    chat, _ = await read_chat(services, sender.user, running.chat_id)
-                    if not was_told:
-                        await tx.send(partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat))
+                    with services.requests.needed_by(sender.connection_id):
+                        was_told = await follow(services, sender, running)
+                        chat, _ = await read_chat(services, sender.user, running.chat_id)
+                        if not was_told:
+                            await tx.send(partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat))
+                        return chat
+                    return FAILED_ELSEWHERE  # and nobody is there to be told
                 case Closed(closed):
                     return closed or FAILED_ELSEWHERE
             return chat

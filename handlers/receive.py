@@ -73,8 +73,9 @@ def read_payload(route: Route, data: bytes | msgspec.Raw, root: str) -> Any:
 
 
 async def _handle(services: Services, sender: Sender, route: Route, path: WsRoutes, payload: Any) -> None:
+    reader = sender.connection_id if route.is_read else None
     try:
-        with services.requests.entered():
+        with services.requests.entered_by(sender.user.id), services.requests.needed_by(reader):
             await route.handler(services, sender, payload)
     except Exception as error:
         services.backends.metrics.refused(error)

@@ -17,13 +17,17 @@ from schemas.requests import ChatCreateNewChat, GetChat, GetChatsList, StopChat
 
 
 class Route(NamedTuple):
-    """What a route answers to, by which events it is answered or, with its own event, by an error, and who receives these."""
+    """What a route answers to, by which events it is answered or, with its own event, by an error, and who receives these.
+
+    One that `is_read` changes nothing, so it is cancelled when the connection goes that asked.
+    """
 
     event: WsEvent
     payload: msgspec.json.Decoder[Any]
     handler: Callable[[Services, Sender, Any], Awaitable[object]]
     answers: tuple[WsEvent, ...]
     receivers: tuple[WsSendMethod, ...] = (WsSendMethod.SENDER_ONLY,)
+    is_read: bool = False
 
 
 ROUTES: dict[str, Route] = {
@@ -34,9 +38,11 @@ ROUTES: dict[str, Route] = {
         tuple(WS_EVENTS.values()),
         (WsSendMethod.ALL, WsSendMethod.SENDER_ONLY),  # the sender only: refusals, and what a retry gets
     ),
-    WsRoutes.CHATS_GET.value: Route(WsEvent.GET_CHAT, msgspec.json.Decoder(GetChat), get_chat, (WsEvent.GET_CHAT,)),
+    WsRoutes.CHATS_GET.value: Route(
+        WsEvent.GET_CHAT, msgspec.json.Decoder(GetChat), get_chat, (WsEvent.GET_CHAT,), is_read=True
+    ),
     WsRoutes.CHATS_LIST.value: Route(
-        WsEvent.GET_CHATS_LIST, msgspec.json.Decoder(GetChatsList), get_chats_list, (WsEvent.GET_CHATS_LIST,)
+        WsEvent.GET_CHATS_LIST, msgspec.json.Decoder(GetChatsList), get_chats_list, (WsEvent.GET_CHATS_LIST,), is_read=True
     ),
     # Answered by its stream's own end, which is on that stream's route.
     WsRoutes.CHATS_STOP.value: Route(WsEvent.STOP_CHAT, msgspec.json.Decoder(StopChat), stop_chat, (WsEvent.COMPLETE,)),

@@ -8,6 +8,7 @@ from backends.storage import Probe
 from handlers.connections import Connections
 from handlers.gate import Gate
 from handlers.others import Others
+from handlers.requests import Requests
 from handlers.runs import Runs
 from handlers.tasks import Tasks
 from schemas.users import AuthenticatedUser
@@ -35,7 +36,7 @@ class Services:
     frames_per_second: int  # that one connection may send
     ping_seconds: float  # after which a connection that can resume gets a heartbeat, if it got nothing else
     connections: Connections
-    requests: Gate  # each is inside until it has been answered
+    requests: Requests
     posts: Gate  # each is inside from its arrival until its stream has been sent
     runs: Runs
     nodes: Nodes  # this one among those that share the database

@@ -113,6 +113,7 @@ def settings_in(folder: Path, database_url: str = "") -> Settings:
         "THREADCAST_RATE_LIMIT": "100000/minute",
         "THREADCAST_FRAMES_PER_SECOND": "100000",
         "THREADCAST_MAX_RUNS_PER_USER": "1000",
+        "THREADCAST_MAX_REQUESTS_PER_USER": "1000",
         "THREADCAST_MAX_CONNECTIONS_PER_USER": "1000",
         "THREADCAST_DRAIN_SECONDS": "0",
         "THREADCAST_OFFLINE_DELAY_MS": "0",
