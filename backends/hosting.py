@@ -1,13 +1,10 @@
 """uvicorn, as Threadcast needs it: connections that really end, a start that can say so, and a stop that drains first."""
 
 import asyncio
-import fcntl
 import logging
 import signal
 import struct
-import termios
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -21,6 +18,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from backends.http_protocol import HttpProtocol, unsent
 from backends.logs import log_config
 
 # From our close frame to the end of the connection. A peer that reads has answered long before.
@@ -66,15 +64,8 @@ class Protocol(WebSocketsSansIOProtocol):
 
     @property
     def unsent(self) -> int:
-        """Bytes that the peer has not taken yet: in the transport and in the kernel.
-
-        The kernel lets the transport go on only when a third of its own buffer is free: seconds, with a steady but slow peer.
-        """
-        left = int(self.transport.get_write_buffer_size())
-        with suppress(OSError, AttributeError):  # the socket is closed
-            number = self.transport.get_extra_info("socket").fileno()
-            left += struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))[0]
-        return left
+        """Bytes that the peer has not taken yet."""
+        return unsent(self.transport)
 
     def send_text(self, data: bytes, end: bytes = b"") -> bool:
         """Send a text frame: `data`, with `end`, if there is one, in place of its last byte. Whether there is room for more.
@@ -207,6 +198,7 @@ class Server(uvicorn.Server):
             app,
             host=host,
             port=port,
+            http=HttpProtocol,
             ws=Protocol,
             ws_max_size=max_frame_bytes,
             ws_ping_interval=ping_seconds,

@@ -1,20 +1,24 @@
 """`POST /api/v1/chats`: `/chats/post` for those who have no socket. The same payload, checks and run, by `post_thread`."""
 
+from contextlib import ExitStack
+from uuid import UUID
+
 import anyio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
+from handlers.answer import Answer, NotAnswered
 from handlers.errors import describe
 from handlers.gate import Restarting
-from handlers.http import authenticate, json_response, refusal, token_of
+from handlers.http import authenticate, refusal, token_of
 from handlers.post_thread import post_thread
 from handlers.receive import read_payload
 from handlers.routes import ROUTES
 from handlers.services import Sender, Services
 from schemas.chats import ChatWithMessages
-from schemas.errors import BadRequest, WsError
-from schemas.frames import WsRoutes
+from schemas.errors import BadRequest, ThreadcastError, WsError
+from schemas.frames import WsRoutes, encode
 from schemas.requests import ChatCreateNewChat
 
 
@@ -23,13 +27,28 @@ async def post_chats(request: Request) -> Response:
     services: Services = request.state.services
     try:
         user = await authenticate(services, token_of(request))
-        with services.requests.entered_by(user.id):
+        with ExitStack() as inside:
+            inside.enter_context(services.requests.entered_by(user.id))
+            services.connections.outboxes.check(user.id)  # before there is an answer, which might find no room
             payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await _body(request, services.max_frame_bytes), "$")
             end = await _end_of(services, Sender(user, connection_id=None), payload, request.receive)
+            if not isinstance(end, WsError):
+                return await _answer(services, user.id, end, inside)
     except Exception as error:
         services.backends.metrics.refused(error)
         end = describe(error)
-    return refusal(end) if isinstance(end, WsError) else json_response(end)
+    return refusal(end)
+
+
+async def _answer(services: Services, user_id: UUID, chat: ChatWithMessages, inside: ExitStack) -> Answer:
+    """The answer, once there is room for it. The request is open until it has been read. Raises NotAnswered."""
+    outboxes = services.connections.outboxes
+    share = outboxes.share_of(user_id)
+    try:
+        await outboxes.wait(user_id)
+    except ThreadcastError:
+        raise NotAnswered from None
+    return Answer(encode(chat), share, inside.pop_all())
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:

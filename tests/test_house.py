@@ -23,7 +23,7 @@ DOORS = {
     "openai": {"backends/openai.py"},
     "limits": {"backends/limits.py", "backends/redis_limits.py", "settings.py"},
     "redis": {"backends/redis_link.py", "backends/redis_wire.py", "backends/redis.py", "backends/redis_limits.py"},
-    "uvicorn": {"backends/hosting.py"},
+    "uvicorn": {"backends/hosting.py", "backends/http_protocol.py"},
     "click": {"server.py"},
     "os": {"settings.py", "handlers/dev.py"},  # the environment is read by the settings; dev makes a private file
 }
