@@ -24,15 +24,25 @@ from tests.test_outboxes import refused
 from tests.world import ALICE
 
 MIB = 2**20
-LARGE = ScriptedAgent(*(ResponseChunk("x" * MIB) for _ in range(10)))  # more than the kernel takes of a peer that does not read
+# More than the kernel takes of a peer that has never read: 4 MiB on our side, and little on the peer's.
+SIZE = 10 * MIB
+LARGE = ScriptedAgent(*(ResponseChunk("x" * MIB) for _ in range(10)))
 
 
 async def test_two_chats_at_once_of_more_than_half_of_what_may_wait_do_not_close_the_connection(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("handlers.outboxes.WAIT_S", TIMEOUT_S)
     small = replace(settings, outbox_bytes=50_000, outbox_bytes_per_user=16 * MIB)
-    async with open_house(small, LARGE) as house, house.connect() as client:
-        chat_id = (await client.post(prompt="Go"))[-1]["payload"]["id"]
+    async with open_house(small, LARGE) as house:
+        async with house.connect() as other:
+            chat_id = (await other.post(prompt="Go"))[-1]["payload"]["id"]
+        await ask_twice(house, chat_id, monkeypatch)
+
+
+async def ask_twice(house: House, chat_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with house.connect() as client:
+        await until(lambda: len(house.services.connections) == 1)
         held = HeldFetch(house, monkeypatch)
         client.socket.transport.pause_reading()
         for number in range(2):
@@ -77,12 +87,12 @@ async def test_what_nobody_reads_over_http_counts_for_its_user_and_the_next_post
         post = {"prompt": "Go", "message_id": str(uuid4())}
         outboxes = house.services.connections.outboxes
         async with asked(house, post):
-            await until(lambda: outboxes.bytes > 10 * MIB)
+            await until(lambda: outboxes.bytes > SIZE)
             for _ in range(3):
                 status, error, _ = await request(house, json.dumps(post).encode(), house.token())
                 assert (status, error["code"], error["retry_after"]) == (429, "TOO_MANY_REQUESTS", 5)
             assert len(house.services.requests) == 1
-            assert outboxes.bytes < 11 * MIB
+            assert outboxes.bytes < SIZE + MIB
             transports = [each.transport for each in house.server.server_state.connections if isinstance(each, HttpProtocol)]
             assert 0 < sum(transport.get_write_buffer_size() for transport in transports) < 4 * PIECE_BYTES
         await until(lambda: not outboxes.bytes and not house.services.requests)
@@ -100,7 +110,7 @@ async def test_a_caller_who_reads_nothing_is_cut_off(settings: Settings, monkeyp
         await until(lambda: house.services.connections.outboxes.bytes)
         await until(lambda: not house.services.connections.outboxes.bytes and not house.services.requests)
         await until(lambda: not house.server.server_state.connections)
-        assert await rest(reader) < 10 * MIB
+        assert await rest(reader) < SIZE
 
 
 async def test_a_caller_who_reads_a_little_between_looks_gets_all(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,14 +129,14 @@ async def test_a_caller_who_reads_a_little_between_looks_gets_all(settings: Sett
             for _ in range(3 * LOOKS):
                 await looks.get()
                 size += len(await reader.readexactly(MIB // 4))
-        assert size + await rest_of_answer(reader, size) > 10 * MIB
+        assert size + await rest_of_answer(reader, size) > SIZE
 
 
 async def rest_of_answer(reader: asyncio.StreamReader, had: int) -> int:
     """Read until the answer of a connection that stays open is whole, as far as its size tells."""
     size = 0
     with anyio.fail_after(TIMEOUT_S):
-        while had + size <= 10 * MIB:
+        while had + size <= SIZE:
             data = await reader.read(MIB)
             assert data, "cut off"
             size += len(data)
