@@ -207,6 +207,7 @@ def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
         version=VERSION,
         flush_seconds=settings.flush_ms / 1000,
         max_frame_bytes=settings.max_frame_bytes,
+        chat_bytes=settings.chat_bytes,
         frames_per_second=settings.frames_per_second,
         ping_seconds=settings.ping_seconds,
         connections=Connections(

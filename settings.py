@@ -53,6 +53,7 @@ class Settings:
     title_model: str | None
     context_chars: int
     flush_ms: int
+    chat_bytes: int
     outbox_bytes: int
     outbox_bytes_per_user: int
     outbox_bytes_in_all: int
@@ -193,6 +194,8 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             "CONTEXT_CHARS", "100000", _integer(1000, 10_000_000), "a whole number of characters from 1000 to 10000000"
         ),
         flush_ms=read("FLUSH_MS", "10", _integer(0, 1000), "a whole number of milliseconds from 0 to 1000"),
+        # A quarter of what may wait for a user by default: the end of an answer is told twice, as a text and in its chat.
+        chat_bytes=read("CHAT_BYTES", "16777216", _integer(2**20, 2**30), "a whole number of bytes from 1048576 to 1073741824"),
         outbox_bytes=read("OUTBOX_BYTES", "1048576", _integer(1024, 2**30), BYTES),
         # Twenty connections as far behind as they may be, and the end of an answer of 20 MB twice: as a text and in its chat.
         outbox_bytes_per_user=read("OUTBOX_BYTES_PER_USER", "67108864", _integer(1024, 2**30), BYTES),

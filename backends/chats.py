@@ -24,6 +24,9 @@ from schemas.chats import (
 RESPONSES = msgspec.json.Decoder(list[ResponseMessage])
 REASONING = msgspec.json.Decoder(list[ReasoningMessage])
 
+# Of a message as JSON, without its texts: ids, times, the sender. So a chat of empty messages is bounded, too.
+MESSAGE_BYTES = 512
+
 sender = users.alias()
 COMMA: Any = literal_column("','")  # given as a str it would be a parameter that is only known when the statement is run
 GRANTED = (
@@ -73,12 +76,14 @@ CHAT_TURNS = (
 class Found(NamedTuple):
     """A chat, and what the user may do with it; its creator is its owner, others have what was granted to them.
 
-    `running` is its unfinished message, where it has one, with the living node that answers it.
+    `running` is its unfinished message, where it has one, with the living node that answers it. `sizes` says about how many
+    bytes each message takes as JSON, in the chat's order.
     """
 
     chat: ChatWithMessages
     roles: frozenset[AssetPermissionRole]
     running: Stored | None
+    sizes: dict[UUID, int]
 
 
 async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> Found | None:
@@ -92,7 +97,8 @@ async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> Found | N
         roles.add(AssetPermissionRole.OWNER)
     turns = [row for row in found if row["message_id"]]  # a chat without any is a row without a message
     running = next((_running(chat_id, turn) for turn in turns if not turn["is_completed"]), None)
-    return Found(_chat(chat_id, found[0], turns), frozenset(roles), running)
+    sizes = {turn["message_id"]: _size(turn) for turn in turns}
+    return Found(_chat(chat_id, found[0], turns), frozenset(roles), running, sizes)
 
 
 async def list_chats(storage: Storage, user_id: UUID, offset: int, limit: int) -> list[ChatListItem]:
@@ -114,6 +120,16 @@ async def linked_files(storage: Storage, chat_id: UUID) -> list[tuple[UUID, Asse
         .order_by(messages.c.position.desc(), assets.c.id)
     )
     return list(dict.fromkeys((row["id"], row["asset_type"]) for row in await storage.fetch_all(query)))
+
+
+def _size(turn: Row) -> int:
+    parts: tuple[str, ...] = turn["response_messages"], turn["reasoning_messages"]  # as JSON
+    return size_of_message(turn["request"]) + sum(len(part) if part.isascii() else len(part.encode()) for part in parts)
+
+
+def size_of_message(request: str | None) -> int:
+    """About how many bytes a message takes as JSON that nothing has been answered to."""
+    return MESSAGE_BYTES + len(msgspec.json.encode(request))
 
 
 def _list_item(row: Row) -> ChatListItem:

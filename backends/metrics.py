@@ -11,7 +11,7 @@ from schemas.events import ThreadEvent
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 
-ENDS = ("completed", "stopped", "interrupted", "failed", "lost")
+ENDS = ("completed", "stopped", "full", "interrupted", "failed", "lost")
 OUTCOMES = ("started", "recovered", "lost")
 LIMITS = ("posts", "runs", "turns", "frames", "connections", "connections_per_user", "requests", "outboxes")
 CLOSE_CODES = (1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011, 1012, 4001, 4008, 4029, 4401, 4503)

@@ -13,7 +13,7 @@ from handlers.transcript import Transcript
 
 LATEST_AGAIN_S = 2.0  # after one that failed: the database is in trouble
 LATEST_S = 0.5  # after the first words that are not stored: with a commit on a busy machine that makes a second
-MANY = 8192  # characters that are not stored: then it is done sooner
+MANY = 8192  # bytes that are not stored: then it is done sooner
 SOONEST_S = 0.2  # after the checkpoint before
 SHARE = 50  # one of a long answer takes long: of the time at most a fiftieth goes into those that are sooner
 

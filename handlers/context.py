@@ -29,6 +29,7 @@ class Context(msgspec.Struct, frozen=True):
     chat: ChatWithMessages | None = None
     roles: frozenset[AssetPermissionRole] = frozenset()  # what the user may do with the chat
     running: Stored | None = None  # the chat's unfinished message, as of the same moment
+    sizes: dict[UUID, int] = {}  # about how many bytes each of its messages takes, in order
 
 
 class ContextLoader(Protocol):
@@ -69,7 +70,7 @@ async def load_chat(storage: Storage, user_id: UUID, id: UUID) -> Context:
         with suppress(NotFound):
             about = await KINDS[asset_type].load(storage, user_id, asset_id)
             assets |= {asset.id: asset for asset in about.assets if asset.id not in assets}
-    return Context(tuple(assets.values()), found.chat, found.roles, found.running)
+    return Context(tuple(assets.values()), found.chat, found.roles, found.running, found.sizes)
 
 
 KINDS: dict[AssetType, Kind] = {

@@ -2,8 +2,10 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import takewhile
 from uuid import UUID
 
+from backends.chats import size_of_message
 from backends.messages import add_message, create_chat, replace_message
 from backends.storage import Conflict
 from handlers.context import KINDS, Context
@@ -16,9 +18,11 @@ from handlers.transcript import Transcript
 from handlers.watch import close_orphans, is_orphan
 from schemas.assets import CHAT, EDITING_ROLES
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages
-from schemas.errors import Unauthorized
+from schemas.errors import BadRequest, Unauthorized
 from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
+
+CHAT_FULL = "the chat is full, start another"
 
 
 async def initialize_chat(
@@ -27,7 +31,7 @@ async def initialize_chat(
     """Store an unanswered message: the first of a new chat, a new one of the context's chat, or one of its own again.
 
     While another node answers in the chat this waits. Raises MessageTaken when another node has stored the message itself,
-    and it is not to be replaced.
+    and it is not to be replaced, and BadRequest when the chat is full.
     """
     while True:
         ended = services.others.end_in(run.chat_id)
@@ -39,9 +43,10 @@ async def initialize_chat(
         if context.chat and not is_settled(context.chat):
             await patience.wait_for_turn(ended)
             continue
+        room = _room(services, context, run.message_id, request.prompt)
         run.holds = True
         try:
-            if stored := await _store(services, run, request, user, context):
+            if stored := await _store(services, run, request, user, context, room):
                 return stored
             run.holds = False
             patience.lose()
@@ -69,8 +74,17 @@ async def _load_context(services: Services, request: ChatCreateNewChat, user: Au
     return Context()
 
 
+def _room(services: Services, context: Context, message_id: UUID, prompt: str | None) -> int:
+    """How many bytes the answer may have. Raises BadRequest when there is no room: what is replaced makes some."""
+    kept = takewhile(lambda each: each[0] != message_id, context.sizes.items())
+    room = services.chat_bytes - sum(size for _, size in kept) - size_of_message(prompt)
+    if room <= 0:
+        raise BadRequest(CHAT_FULL)
+    return room
+
+
 async def _store(
-    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context, room: int
 ) -> tuple[Context, Transcript] | None:
     """None when another node has been faster: what was loaded is not how the chat stands."""
     storage, owner = services.backends.storage, run.owner
@@ -78,7 +92,7 @@ async def _store(
     if context.chat is None:
         chat = _chat(run.chat_id, user, message, title="" if request.prompt else f"View {context.assets[0].name}")
         await create_chat(storage, chat, message, user, owner)
-        return context, Transcript(chat, message)
+        return context, Transcript(chat, message, room)
     chat = context.chat
     seen = chat.updated_at if services.nodes.shared else None  # alone, a run has the chat for itself
     chat.updated_at = message.created_at
@@ -93,7 +107,7 @@ async def _store(
         chat.message_ids.append(message.id)
         stored = await add_message(storage, chat, message, user, owner, seen)
     chat.messages[message.id] = message
-    return (context, Transcript(chat, message)) if stored else None
+    return (context, Transcript(chat, message, room)) if stored else None
 
 
 def _discard_after(chat: ChatWithMessages, message_id: UUID) -> list[UUID]:

@@ -17,11 +17,12 @@ import anyio
 
 from backends.agent import AgentTask, AssetsFound, TitleChunk, TitleEnd
 from handlers.checkpoints import Checkpoints
-from handlers.runs import AgentsTask, Channel, Run
+from handlers.runs import FULL, AgentsTask, Channel, Run
 from handlers.services import Services, Timeouts
 from handlers.transcript import Item, Transcript
 
 TITLE_CHARACTERS = 200  # of a model that does not heed how long a title is
+ENOUGH_TITLE = 2000  # characters, spaces and all, after which a title is read no further: it would never end
 LET_GO_S = 2.0  # from an agent's cancellation until the run goes on without it
 MOST_LEFT_BEHIND = 100  # each holds what its agent holds: with so many, something is wrong with the agent as such
 CANCEL_AGAIN_S = 1.0  # asyncio.wait_for of Python 3.11 can swallow a cancellation, which so comes a second time
@@ -41,7 +42,8 @@ def is_stuck(services: Services) -> bool:
 async def run_agent(services: Services, run: Run, task: AgentTask, transcript: Transcript, checkpoints: Checkpoints) -> bool:
     """Let the agent answer until it ends or the run is stopped. True when the agent came to its own end.
 
-    Raises what the agent raises, AgentFailed, or TimeoutError. The run does without a title that fails.
+    An agent is stopped with whose answer the chat is full. Raises what the agent raises, AgentFailed, or TimeoutError. The run
+    does without a title that fails.
     """
 
     async def answer(clock: Clock) -> None:
@@ -54,6 +56,9 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
                 await send_all(run.tx, transcript, transcript.apply(event), clock.stopped)
                 if transcript.size >= checkpoints.due:  # compared here, since a call for each word would be seen in its rate
                     checkpoints.grew()
+                if transcript.size >= transcript.most:
+                    run.stop(FULL)
+                    return
 
     failure: Exception | None = None
     has_ended = False
@@ -61,7 +66,7 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
         if transcript.wants_title:
             tasks.start_soon(_make_title, services, run, task, transcript, checkpoints)
         try:
-            has_ended = await supervised(services, answer, run.stopping)
+            has_ended = await supervised(services, answer, run.stopping) and run.stopped_as != FULL
         except Exception as error:  # raised below: the group would wrap it
             failure = error
         if not has_ended:
@@ -83,6 +88,8 @@ async def _make_title(services: Services, run: Run, task: AgentTask, transcript:
                 clock.came()
                 title += chunk
                 await send_all(run.tx, transcript, transcript.apply(TitleChunk(chunk)), clock.stopped)
+                if len(title) >= ENOUGH_TITLE:
+                    return
 
     with suppress(anyio.BrokenResourceError):  # the stream has failed, and the answer will find out
         try:

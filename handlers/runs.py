@@ -29,7 +29,7 @@ Passenger = Item | WsError | Errand
 Channel = MemoryObjectSendStream[Passenger]
 AgentsTask = asyncio.Task[BaseException | None]  # its result is what came out of the agent
 
-STOPPED, INTERRUPTED = "Stopped", "Interrupted"  # why a run ended early, as its message then says
+STOPPED, INTERRUPTED, FULL = "Stopped", "Interrupted", "Full"  # why a run ended early, as its message then says
 
 WAITING = 4  # posts that may wait in one chat for the one that runs: more is a client gone wild
 

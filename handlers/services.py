@@ -33,6 +33,7 @@ class Services:
     version: str  # of the program, as its documents say
     flush_seconds: float  # for which deltas are gathered to be joined; 0: each is a frame of its own
     max_frame_bytes: int  # and of a body over HTTP
+    chat_bytes: int  # past which a chat takes no more
     frames_per_second: int  # that one connection may send
     ping_seconds: float  # after which a connection that can resume gets a heartbeat, if it got nothing else
     connections: Connections

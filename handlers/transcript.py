@@ -3,6 +3,7 @@
 What is stored at the end is so exactly what was streamed. Texts are kept as pieces and put together once.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
 from backends.messages import title_from
+from backends.statements import to_json
 from backends.tables import storable
 from schemas.chats import (
     ChatMessage,
@@ -37,13 +39,14 @@ Item = tuple[Container, ThreadEvent]
 
 
 class Transcript:
-    """Grows `message` of `chat`, and the chat's title, in place."""
+    """Grows `message` of `chat`, and the chat's title, in place. `most`: the size with which the chat is full."""
 
-    def __init__(self, chat: ChatWithMessages, message: ChatMessage) -> None:
+    def __init__(self, chat: ChatWithMessages, message: ChatMessage, most: float = math.inf) -> None:
         self.chat = chat
         self.message = message
+        self.most = most
         self.wants_title = not chat.title  # until it has one
-        self.size = 0  # about how many characters have been told: it grows with all that is
+        self.size = 0  # about how many bytes have been told: it grows with all that is
         self._thinking: tuple[TextReasoning, list[str]] | None = None
         self._answering: tuple[TextResponse, list[str]] | None = None
         self._ahead = self._holds = 0
@@ -140,6 +143,7 @@ class Transcript:
         """Keep a part of the answer, or replace it by its newer self."""
         if part.id not in self.message.response_messages:
             self.message.response_message_ids.append(part.id)
+            self.size += len(to_json(part))
         self.message.response_messages[part.id] = part
         self.size += 1
         return self._response_frame(part, progress)
@@ -148,6 +152,7 @@ class Transcript:
         """Keep a step of the reasoning, or replace it by its newer self."""
         if step.id not in self.message.reasoning_messages:
             self.message.reasoning_message_ids.append(step.id)
+            self.size += len(to_json(step))
         self.message.reasoning_messages[step.id] = step
         self.size += 1
         return self._reasoning_frame(step, progress)
@@ -159,7 +164,7 @@ class Transcript:
             self.add_response(part, "in_progress")
         part, pieces = self._answering
         pieces.append(text)
-        self.size += len(text)
+        self.size += len(text) if text.isascii() else len(text.encode(errors="replace"))  # it may have lone surrogates
         return self._response_frame(TextResponse(part.id, None, text, False), "in_progress")
 
     def _think(self, title: str, text: str) -> Item:
@@ -169,7 +174,7 @@ class Transcript:
             self.add_reasoning(step, "in_progress")
         step, pieces = self._thinking
         pieces.append(text)
-        self.size += len(text)
+        self.size += len(text) if text.isascii() else len(text.encode(errors="replace"))  # it may have lone surrogates
         return self._reasoning_frame(TextReasoning(step.id, title, None, None, text, "loading"), "in_progress")
 
     def _end_thinking(self) -> Iterator[Item]:
