@@ -118,7 +118,8 @@ async def _look_up(
         if is_retry and is_elsewhere(services, stored):
             return JoinedElsewhere(stored)
         if is_retry:
-            chat, _ = await read_chat(services, user, stored.chat_id)
+            async with services.connections.outboxes.room(user.id):  # as a get has: many may come at once
+                chat, _ = await read_chat(services, user, stored.chat_id)
             return Replayed(chat)
         if is_elsewhere(services, stored):
             await patience.stop(stored)

@@ -163,3 +163,18 @@ async def test_an_answer_that_finds_no_room_says_that_the_chat_has_it(
         assert (await client.stream())[-1]["event"] == "complete"
         agent.let_go("Again")
         assert (await request(house, b'{"prompt": "Again"}', house.token()))[0] == 200
+
+
+async def test_a_retry_reads_no_chat_while_there_is_no_room_for_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handlers.outboxes.WAIT_S", 0.05)
+    async with open_house(settings) as house, house.connect() as client:
+        post = {"prompt": "Go", "message_id": str(uuid4())}
+        await client.post(**post)
+        share = house.services.connections.outboxes.share_of(ALICE)
+        waiting = Frame.of_data(b"x" * (settings.outbox_bytes_per_user // 4 + 1), 0)
+        share.hold(waiting)
+        reads: list[object] = []
+        monkeypatch.setattr("handlers.post_chat.read_chat", reads.append)
+        assert (await client.refusal(post))["code"] == "TOO_MANY_REQUESTS"
+        assert not reads
+        share.release(waiting)
