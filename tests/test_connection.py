@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 import anyio.lowlevel
@@ -112,7 +113,8 @@ async def test_a_close_in_the_middle_of_a_flood_frees_the_connection(settings: S
 
 async def test_a_reader_too_slow_is_closed_and_the_others_lose_nothing(settings: Settings) -> None:
     agent = ScriptedAgent(*(ResponseChunk("x" * 50_000) for _ in range(400)))
-    async with open_house(settings, agent) as house, house.connect() as good:
+    roomy = replace(settings, chat_bytes=2**25)
+    async with open_house(roomy, agent) as house, house.connect() as good:
         async with house.connect() as slow:
             slow.socket.transport.pause_reading()
             await good.send({"prompt": "Go"})

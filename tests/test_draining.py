@@ -72,7 +72,9 @@ async def test_a_drain_tells_everybody_takes_nothing_new_and_lets_runs_finish(se
         assert as_stored(frames[-1]["payload"]) == stored_chat(house.database, frames[0]["payload"]["id"])
         assert await client.close_code() == 1012
         assert await bystander.close_code() == 1012
-    assert rows(house.database, MESSAGES) == [{"is_completed": 1, "final_reasoning_message": "Reasoned for 0 seconds"}]
+    (row,) = rows(house.database, MESSAGES)
+    assert row["is_completed"] == 1
+    assert row["final_reasoning_message"].startswith("Reasoned for ")
 
 
 async def test_who_comes_during_a_drain_is_not_told_that_there_are_too_many(settings: Settings) -> None:

@@ -107,7 +107,7 @@ async def test_a_prompt_is_answered_by_title_reasoning_and_text(house: House) ->
     message = only_message(frames)
     assert message["request_message"]["request"] == "How are we doing?"
     assert message["request_message"]["sender_id"] == str(ALICE)
-    assert message["final_reasoning_message"] == "Reasoned for 0 seconds"
+    assert message["final_reasoning_message"].startswith("Reasoned for ")
     assert "No model is configured" in answer(frames)
 
 
