@@ -3,6 +3,7 @@
 A test that passes only while its machine is quiet fails here: the test's fault, or the product's, but never bad luck.
 """
 
+import itertools
 import os
 import signal
 import subprocess
@@ -24,7 +25,8 @@ from tests.program import ROOT
 ROUND_S = 3600  # far beyond the whole suite: each test has a time limit of its own
 STOP_S = 60  # for pytest to stop what its fixtures have started
 LOOP = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(10**6): pass"
-PYTEST = (sys.executable, "-m", "pytest", "-c", str(ROOT / "setup.cfg"), "-n", "auto", "-m", "page or not page")
+PYTEST = (sys.executable, "-m", "pytest", "-c", str(ROOT / "setup.cfg"), "-n", "auto")
+MARKS = ("page", "not page")  # one after the other: the browser's driver runs an event loop where the other tests start theirs
 
 
 @contextmanager
@@ -40,10 +42,11 @@ def busy(loops: int) -> Iterator[None]:
             process.wait()
 
 
-def play(files: Sequence[str], report: Path) -> None:
-    """Run the tests once. Where pytest does not end by itself, it is ended with all that it has started."""
+def play(files: Sequence[str], mark: str, report: Path) -> None:
+    """Run the tests that have the mark, once. Where pytest does not end by itself, it is ended with all that it has started."""
     environ = os.environ | {"CI": "true"}  # a test whose program is missing has failed
-    process = subprocess.Popen([*PYTEST, f"--junitxml={report}", *files], cwd=ROOT, env=environ, start_new_session=True)
+    command = [*PYTEST, "-m", mark, f"--junitxml={report}", *files]
+    process = subprocess.Popen(command, cwd=ROOT, env=environ, start_new_session=True)
     try:
         process.wait(ROUND_S)
     finally:
@@ -77,8 +80,8 @@ def results(report: Path) -> Iterator[tuple[str, str | None]]:
 def main(files: Sequence[str], times: int, loops: int) -> None:
     runs, failed, said = Counter[str](), Counter[str](), dict[str, str]()
     with busy(loops), tempfile.TemporaryDirectory() as folder:
-        for number in range(times):
-            play(files or [str(ROOT / "tests")], report := Path(folder) / f"{number}.xml")
+        for number, mark in itertools.product(range(times), MARKS):
+            play(files or [str(ROOT / "tests")], mark, report := Path(folder) / f"{number} {mark}.xml")
             for test, error in results(report):
                 runs[test] += 1
                 if error is not None:

@@ -34,6 +34,7 @@ async def unread(folder: Path, connections: int, gets: int, posts: int, words: i
             with anyio.fail_after(LONGEST_S):
                 async with opened(program, reader) as connection:
                     chat = await grow(connection, posts, 100)
+                    await read_at_once(connection, chat)
                     most_resident(program)
                 size, before = len(json.dumps(chat)), most_resident(program)
                 for _ in range(connections):
@@ -84,6 +85,15 @@ async def refusals(program: Program) -> float:
 
 def bound(settings: dict[str, str]) -> int:
     return int(settings.get("OUTBOX_BYTES_PER_USER", 2**26))
+
+
+async def read_at_once(connection: ClientConnection, chat: Frame, times: int = 4) -> None:
+    """Have each of the server's readers read a large chat: from then on it keeps the memory that this takes."""
+    for _ in range(times):
+        await connection.send(json.dumps({"route": "/chats/get", "payload": {"id": chat["id"]}}))
+    for _ in range(times):
+        while json.loads(await connection.recv())["event"] != "getChat":
+            pass
 
 
 def most_resident(program: Program) -> int:
