@@ -50,6 +50,7 @@ from handlers.frames import heartbeat_frame, resumed_frames
 from handlers.gate import Gate
 from handlers.http import authenticate, refuse, token_of
 from handlers.load_file import LoadError, load_file
+from handlers.notices import tell_crowded
 from handlers.others import Others
 from handlers.outboxes import Outboxes
 from handlers.paths import PATHS
@@ -105,7 +106,9 @@ class Socket(WebSocketEndpoint):
                     joins=services.flush_seconds > 0,
                     numbered=since is not None,
                 )
-                await stack.enter_async_context(services.connections.entered(self.connection))
+                await stack.enter_async_context(
+                    services.connections.entered(self.connection, partial(tell_crowded, services, user.id))
+                )
                 stack.enter_context(services.requests.connected(self.connection.id))
             except Exception as error:
                 metrics.refused(error)

@@ -57,6 +57,8 @@ class Protocol(WebSocketsSansIOProtocol):
         super().__init__(config, *arguments, **options)
         self._abort: asyncio.TimerHandle | None = None
         self._lost: Callable[[], None] = lambda: None
+        self.heard_at = 0.0  # by the loop's clock, when the peer last sent anything
+        self._heard: asyncio.Future[None] | None = None  # is done when it does so again
         self._second = 0  # the one in which `_trifles` were counted
         self._trifles = 0
         self._pong = b""  # for the newest ping that came while there was no room: it answers all, RFC 6455 section 5.5.3
@@ -92,6 +94,26 @@ class Protocol(WebSocketsSansIOProtocol):
         else:
             self._lost = callback
 
+    async def answers(self, seconds: float) -> bool:
+        """Ping the peer. Whether it has sent or taken anything within `seconds`."""
+        if self.conn.state is not State.OPEN or self.disconnected:
+            return False
+        before = self.unsent
+        if self._heard is None:
+            self._heard = self.loop.create_future()
+            self.conn.send_ping(b"")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+        heard = self._heard
+        await asyncio.wait((heard,), timeout=seconds)
+        return heard.done() or (not self.disconnected and self.unsent < before)
+
+    def end(self) -> bool:
+        """End the connection, whose peer is gone, without waiting for the peer. Whether it was open."""
+        if self.close_sent or self.transport.is_closing():
+            return False
+        self.keepalive_timeout()
+        return True
+
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if not self.close_sent:  # else it was no upgrade, and has no scope
@@ -106,6 +128,10 @@ class Protocol(WebSocketsSansIOProtocol):
             self.handshake_complete = True  # by a refusal: uvicorn would log it as an error of the application
 
     def data_received(self, data: bytes) -> None:
+        self.heard_at = self.loop.time()
+        if self._heard is not None:
+            self._heard.set_result(None)
+            self._heard = None
         # uvicorn's own forgets the good frames that came with one that ends the connection.
         self.conn.receive_data(data)
         self.handle_events()

@@ -20,7 +20,7 @@ def unsent(transport: asyncio.Transport) -> int:
     The kernel lets the transport go on only when a third of its own buffer is free: seconds, with a steady but slow peer.
     """
     left = int(transport.get_write_buffer_size())
-    with suppress(OSError, AttributeError):  # the socket is closed
+    with suppress(OSError, ValueError, AttributeError):  # the socket is closed
         number = transport.get_extra_info("socket").fileno()
         left += struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))[0]
     return left

@@ -5,6 +5,7 @@ Concurrent sends on one socket can overtake each other, and a slow reader would 
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -30,6 +31,8 @@ GONE = (1006, "")  # never sent: the peer went away first
 class Line(Protocol):
     """The transport of a socket, which takes whatever it is given and says when that is enough."""
 
+    heard_at: float  # by the loop's clock, when the peer last sent anything
+
     @property
     def unsent(self) -> int:
         """Bytes that the peer has not taken yet."""
@@ -43,6 +46,12 @@ class Line(Protocol):
     async def drained(self) -> None:
         """Wait until there is room for more, or the peer is gone."""
 
+    async def answers(self, seconds: float) -> bool:
+        """Ping the peer. Whether it has sent or taken anything within `seconds`."""
+
+    def end(self) -> bool:
+        """End the connection, whose peer is gone, without waiting for the peer. Whether it was open."""
+
     def when_lost(self, callback: Callable[[], None]) -> None:
         """Call this once the connection is lost, with all that is unsent. Takes one callback."""
 
@@ -50,6 +59,7 @@ class Line(Protocol):
 class PlainLine:
     """The same under any other ASGI server, which says nothing of its transport: each frame is sent before the next."""
 
+    heard_at = 0.0
     unsent = 0
 
     def __init__(self, websocket: WebSocket) -> None:
@@ -62,6 +72,12 @@ class PlainLine:
 
     async def drained(self) -> None:
         await self._websocket.send_text(self._text)
+
+    async def answers(self, seconds: float) -> bool:
+        return True
+
+    def end(self) -> bool:
+        return False
 
     def when_lost(self, callback: Callable[[], None]) -> None:
         callback()
@@ -116,6 +132,19 @@ class Connection:
     def is_idle(self) -> bool:
         """Whether all that was put has been sent."""
         return not self._frames and not self._current
+
+    @property
+    def heard_at(self) -> float:
+        """When the peer last sent anything, by the loop's clock."""
+        return self._line.heard_at if self._line else math.inf
+
+    async def answers(self, seconds: float) -> bool:
+        """Ping the peer. Whether it has sent or taken anything within `seconds`."""
+        return await self._line.answers(seconds) if self._line else True
+
+    def end(self) -> bool:
+        """End the connection, whose peer is gone, without waiting for the peer. Whether it was open."""
+        return self._line.end() if self._line else False
 
     def put(self, frame: Frame) -> None:
         """Queue a frame; a delta is joined with one that waits right before it. Closes when that is too much."""

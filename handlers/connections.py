@@ -1,14 +1,21 @@
 """The open connections of this process, all users': how many there may be, and whom to tell that the server goes."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from uuid import UUID
+
+import anyio
 
 from backends.limits import Quota
 from handlers.connection import GONE, Connection
+from handlers.crowding import end_silent
 from handlers.gate import Gate
 from handlers.outboxes import Outboxes
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
+PLACE_S = 3.0  # for a place to become free: for a dead connection to miss a ping, and for its end to be counted by Redis
+LOOK_S = 0.2  # between looks whether there is one
 RETRY_S = 10  # a guess: what a client should wait for others to leave
 
 
@@ -35,6 +42,7 @@ class Connections:
         self._most = most
         self._most_per_user = most_per_user
         self._open: set[Connection] = set()
+        self._newcomers: Counter[UUID] = Counter()  # of each user, who wait for a place
         self._quota = quota
 
     def __len__(self) -> int:
@@ -47,8 +55,12 @@ class Connections:
         return iter(self._open)
 
     @asynccontextmanager
-    async def entered(self, connection: Connection) -> AsyncIterator[None]:
-        """The connection is one of them until the block ends. Raises ServiceUnavailable, or TooManyConnections."""
+    async def entered(self, connection: Connection, tell_others: Callable[[], bool]) -> AsyncIterator[None]:
+        """The connection is one of them until the block ends. Raises ServiceUnavailable, or TooManyConnections.
+
+        Where it is one too many of its user, dead ones make room, also those of other nodes: `tell_others` has these look, and
+        returns whether there are any.
+        """
         user_id = connection.user.id
         with self.gate.entered():  # first of all: who is told to come back elsewhere is not told that there are too many
             if len(self._open) >= self._most:
@@ -56,7 +68,7 @@ class Connections:
             self._open.add(connection)  # before anything is awaited: others count it
             connection.share.members.add(connection)
             try:
-                if not await self._quota.enter(user_id, connection.id, self._most_per_user):
+                if not await self._enter(connection) and not await self._wait_for_place(connection, tell_others):
                     raise TooManyConnections
                 try:
                     yield
@@ -66,3 +78,25 @@ class Connections:
                 connection.close(GONE)  # what still waits for it waits no more
                 connection.share.members.remove(connection)
                 self._open.remove(connection)
+
+    async def _enter(self, connection: Connection) -> bool:
+        return await self._quota.enter(connection.user.id, connection.id, self._most_per_user)
+
+    async def _wait_for_place(self, connection: Connection, tell_others: Callable[[], bool]) -> bool:
+        user_id = connection.user.id
+        if self._newcomers[user_id] >= self._most_per_user:  # as many as could find one
+            return False
+        self._newcomers[user_id] += 1
+        try:
+            with anyio.move_on_after(PLACE_S):
+                someone_goes = tell_others() | await end_silent(connection.share)
+                while True:  # who goes leaves by itself, perhaps on another node, and another newcomer may be quicker
+                    if await self._enter(connection):
+                        return True
+                    if not someone_goes:
+                        return False
+                    await anyio.sleep(LOOK_S)
+            return False
+        finally:
+            self._newcomers[user_id] -= 1
+            self._newcomers += Counter()  # without those that are zero

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from backends.messages import Stored
+from handlers.crowding import end_silent
 from handlers.frames import send_ws_message
 from handlers.others import Question
 from handlers.runs import Run
@@ -59,7 +60,13 @@ class Ended(msgspec.Struct, tag="ended", frozen=True):
     failed: bool = False
 
 
-Notice = Stop | Ask | Answered | Ended
+class Crowded(msgspec.Struct, tag="crowded", frozen=True):
+    """To all: this user has a connection too many, so a dead one has to go."""
+
+    user_id: UUID
+
+
+Notice = Stop | Ask | Answered | Ended | Crowded
 DECODER = msgspec.json.Decoder[Notice](Notice)
 ROUTES = {"initializeChat": WsRoutes.CHATS_POST, "getChat": WsRoutes.CHATS_GET}
 
@@ -94,6 +101,11 @@ def tell_run_ended(services: Services, run: Run, lost: bool) -> None:
     _tell(services, Ended(run.chat_id, run.message_id, run.user_id, failed=not lost and run.end is None))
 
 
+def tell_crowded(services: Services, user_id: UUID) -> bool:
+    """Have the other nodes end one of this user's connections that does not answer. Whether there are others."""
+    return services.nodes.shared and _tell(services, Crowded(user_id))
+
+
 def hear(services: Services, data: bytes) -> None:
     """Do what another node's notice asks for. Neither waits nor raises."""
     try:
@@ -110,6 +122,8 @@ def hear(services: Services, data: bytes) -> None:
             services.tasks.start_soon(_answer, services, notice)
         case Answered(question_id, told):
             services.others.answered(question_id, told)
+        case Crowded(user_id):
+            services.tasks.start_soon(end_silent, services.connections.outboxes.share_of(user_id))
         case Ended(chat_id):
             services.others.ended(chat_id)
             if notice.failed and notice.message_id and notice.user_id:

@@ -59,10 +59,18 @@ def outbox(outboxes: Outboxes, user_id: UUID = ALICE) -> Connection:
 class Pipe:
     """A line of which a test decides how much the peer takes of it."""
 
+    heard_at = 0.0
+
     def __init__(self) -> None:
         self.unsent = 0
         self.sent: list[int] = []
         self._room = anyio.Event()
+
+    async def answers(self, seconds: float) -> bool:
+        return True
+
+    def end(self) -> bool:
+        return False
 
     def send_text(self, data: bytes, end: bytes = b"") -> bool:
         self.unsent += len(data)

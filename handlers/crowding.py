@@ -1,0 +1,28 @@
+"""Room for a user's new connection where an older one is dead and nobody knows it yet.
+
+After a change of network all connections of a device are dead, and until they miss a ping they would keep its new ones out. So
+a newcomer too many has the user's connections pinged, and the one that has been silent for longest ends if it does not answer.
+"""
+
+import anyio
+
+from handlers.connection import Connection
+from handlers.outboxes import Share
+
+ANSWER_S = 2.0  # for a living peer: a slow mobile network takes half of it
+
+
+async def end_silent(share: Share) -> bool:
+    """End one of the user's connections here that does not answer. Returns whether there was one, at once when all answer."""
+    asked = [each for each in share.members if isinstance(each, Connection)]
+    dead: list[Connection] = []
+
+    async def ask(connection: Connection) -> None:
+        if not await connection.answers(ANSWER_S):
+            dead.append(connection)
+
+    async with anyio.create_task_group() as tasks:
+        for connection in asked:
+            tasks.start_soon(ask, connection)
+    longest_first = sorted(dead, key=lambda each: each.heard_at)
+    return any(each.end() for each in longest_first)  # what has ended before, has made room for another newcomer
