@@ -33,7 +33,9 @@ from starlette.websockets import WebSocket
 from backends import Backends, migrate, open_backends, open_storage
 from backends.accounts import add_api_key, find_user_by_email
 from backends.auth import API, PERSON, issue_token
+from backends.descriptors import all_descriptors
 from backends.hosting import LINE, Server
+from backends.http_protocol import METRICS
 from backends.limits import FrameRate
 from backends.logs import bind_contextvars
 from backends.nodes import Nodes
@@ -71,6 +73,7 @@ ALONE = (
     "--workers needs THREADCAST_BROKER_URL=redis://... and THREADCAST_DATABASE_URL=postgresql+asyncpg://...: without Redis no "
     "process hears what another one answers, and SQLite has one that writes"
 )
+FEW_UNHEARD = 1_000  # sockets of which nobody knows who they are, where few connections are allowed
 GARBAGE = (20_000, 20, 50)  # objects and turns: Python's 700 search what is alive for cycles at every second post
 LONGEST_SLEEP_S = 86_400.0  # event loops do not take any number of seconds; a token may
 
@@ -187,7 +190,7 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
             await enter(services, essential)
             stack.push_async_callback(leave, services)
             essential.start_soon(keep_checking, services)
-            yield {"services": services}
+            yield {"services": services, METRICS: backends.metrics}
             essential.cancel_scope.cancel()
 
     routes = [
@@ -228,7 +231,9 @@ def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
     )
 
 
-def create_server(app: Starlette, settings: Settings, ready: Callable[[], None] | None = None) -> Server:
+def create_server(
+    app: Starlette, settings: Settings, ready: Callable[[], None] | None = None, max_unheard: int = FEW_UNHEARD
+) -> Server:
     """What serves the application: it drains it before it stops."""
 
     async def drained(state: Mapping[str, Any], hurry: anyio.Event) -> None:
@@ -239,6 +244,7 @@ def create_server(app: Starlette, settings: Settings, ready: Callable[[], None] 
         drained,
         host=settings.host,
         port=settings.port,
+        max_unheard=max_unheard,
         max_frame_bytes=settings.max_frame_bytes,
         ping_seconds=settings.ping_seconds,
         pong_seconds=settings.pong_seconds,
@@ -261,7 +267,10 @@ def work(settings: Settings, secret: Secret, listening: socket | None, ready: Ca
     sys.setswitchinterval(THREAD_SWITCH_S)
     gc.freeze()
     gc.set_threshold(*GARBAGE)
-    create_server(create_app(settings, secret), settings, ready).run(listening and [listening])
+    descriptors = all_descriptors()  # half of them for connections, a third for sockets that may become some, the rest for us
+    settings = replace(settings, max_connections=min(settings.max_connections, descriptors // 2))
+    max_unheard = min(max(settings.max_connections, FEW_UNHEARD), descriptors // 3)
+    create_server(create_app(settings, secret), settings, ready, max_unheard).run(listening and [listening])
 
 
 @click.group(context_settings={"show_default": True})

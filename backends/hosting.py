@@ -5,6 +5,7 @@ import logging
 import signal
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -18,7 +19,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from backends.http_protocol import HttpProtocol, unsent
+from backends.http_protocol import HttpProtocol, Unheard, unsent
 from backends.logs import log_config
 
 # From our close frame to the end of the connection. A peer that reads has answered long before.
@@ -203,8 +204,8 @@ class Protocol(WebSocketsSansIOProtocol):
 class Server(uvicorn.Server):
     """Calls `ready` once it can be talked to, drains at Ctrl-C or SIGTERM, and then exits with 0.
 
-    `max_frame_bytes` bounds what a client may send at once; a client is pinged every `ping_seconds` and closed when it has
-    not answered for `pong_seconds`.
+    `max_unheard` bounds the sockets without a request, `max_frame_bytes` what a client may send at once; a client is pinged
+    every `ping_seconds` and closed when it has not answered for `pong_seconds`.
     """
 
     def __init__(
@@ -214,6 +215,7 @@ class Server(uvicorn.Server):
         *,
         host: str,
         port: int,
+        max_unheard: int,
         max_frame_bytes: int,
         ping_seconds: float,
         pong_seconds: float,
@@ -224,7 +226,7 @@ class Server(uvicorn.Server):
             app,
             host=host,
             port=port,
-            http=HttpProtocol,
+            http=partial(HttpProtocol, unheard=Unheard(max_unheard)),  # type: ignore[arg-type]
             ws=Protocol,
             ws_max_size=max_frame_bytes,
             ws_ping_interval=ping_seconds,

@@ -1,17 +1,37 @@
-"""HTTP by uvicorn, as Threadcast needs it: a peer that does not read its answer is cut off."""
+"""HTTP by uvicorn, as Threadcast needs it: what a peer sends, or does not read, has a bound and a time limit.
+
+uvicorn's own keeps a head of any size, waits for the rest of a request for ever, and drops the body of a request that offers
+to upgrade to anything but a WebSocket, as Java's client does with h2c.
+"""
 
 import asyncio
 import fcntl
+import logging
+import math
 import struct
 import termios
+from collections import Counter
 from contextlib import suppress
+from http import HTTPStatus
+from typing import Any
 
+import httptools
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from backends.metrics import Metrics
+
+HEAD_BYTES = 2**15  # of a request's line and headers; a browser sends some hundreds
+HEAD_S = 10.0  # for the whole head, from the connection or the first byte of a further request on
+BODY_S = 30.0  # for the whole body
 LOOK_S = 5.0  # between looks at a connection whose peer has not taken all of its answer
 # Without any progress the connection is cut off. Counted and not timed, so that a busy moment of our own is not taken for one
 # of the peer's. 30 s are what a phone may need to find its network again.
 LOOKS = 6
+LOG_S = 60.0  # between lines about those who were cut off
+METRICS = "metrics"  # in the application's state
+
+logger = logging.getLogger("threadcast")
 
 
 def unsent(transport: asyncio.Transport) -> int:
@@ -26,12 +46,195 @@ def unsent(transport: asyncio.Transport) -> int:
     return left
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """Has a time limit for what its peer does not read: uvicorn's own would hold it, and the connection, for ever."""
+class Unheard:
+    """The sockets that have no request which is being answered: nobody knows yet who they are. At most so many.
 
-    _looking: asyncio.TimerHandle | None = None
-    _unsent = 0  # at the last look
-    _looks = 0  # since the peer was seen to take anything
+    One more than that costs the one that has waited for longest its place: whoever has something to say, says it at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sockets: dict[HttpProtocol, None] = {}  # the one that has waited for longest comes first
+        self._cut = Counter[str]()
+        self._told_at = -math.inf
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+    def add(self, socket: "HttpProtocol") -> None:
+        self._sockets[socket] = None
+        if len(self._sockets) > self._most:
+            next(iter(self._sockets)).cut("room")
+
+    def discard(self, socket: "HttpProtocol") -> None:
+        self._sockets.pop(socket, None)
+
+    def has_cut(self, reason: str, now: float) -> None:
+        """Say in the log how many sockets were cut off for which reason since it was last said: at most once in LOG_S."""
+        self._cut[reason] += 1
+        if now - self._told_at >= LOG_S:
+            logger.warning("cut off sockets before they had sent a whole request", extra=dict(self._cut))
+            self._cut.clear()
+            self._told_at = now
+
+
+class TooLong(Exception):
+    """The head of a request has more than HEAD_BYTES."""
+
+    def __init__(self, status: HTTPStatus) -> None:
+        super().__init__(status.phrase)
+        self.status = status
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One socket, until it is upgraded. Those that send nothing, too much or too slowly, or do not read, are cut off."""
+
+    def __init__(self, config: Config, *arguments: Any, unheard: Unheard, **options: Any) -> None:
+        super().__init__(config, *arguments, **options)
+        self._all = unheard
+        self._metrics: Metrics | None = self.app_state.get(METRICS)
+        self._expects = ""  # "head" or "body": what has to have come at the deadline
+        self._deadline: asyncio.TimerHandle | None = None
+        self._head = 0  # bytes of what the parser has told of a head
+        self._untold = 0  # bytes since it has told anything that it does not keep
+        self._looking: asyncio.TimerHandle | None = None
+        self._unsent = 0  # at the last look
+        self._looks = 0  # since the peer was seen to take anything
+
+    # What the peer sends
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect("head")
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if not self._expects and not self._is_answering:
+            self._expect("head")
+        self._untold += len(data)
+        try:
+            self.parser.feed_data(data)
+            if self._untold > HEAD_BYTES:
+                raise TooLong(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self._leave()
+                self._stop_looking()
+                self.handle_websocket_upgrade()
+            else:
+                self._without_upgrade(data[upgrade.args[0] :])
+        except (httptools.HttpParserError, TooLong) as error:
+            cause = error if isinstance(error, TooLong) else error.__context__
+            self._refuse(cause.status if isinstance(cause, TooLong) else HTTPStatus.BAD_REQUEST)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > HEAD_BYTES:
+            raise TooLong(HTTPStatus.REQUEST_URI_TOO_LONG)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head += len(name) + len(value) + len(b": \r\n")
+        if len(self.url) + self._head > HEAD_BYTES:
+            raise TooLong(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if self._expects != "body":  # those after a body are nobody's
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._untold = self._head = 0
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            return  # it is parsed again, see _without_upgrade
+        super().on_headers_complete()
+        self._expect("body")
+
+    def on_body(self, body: bytes) -> None:
+        self._untold = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._untold = 0
+        if self.parser.should_upgrade():
+            return
+        super().on_message_complete()
+        if self._is_answering:
+            self._leave()
+        else:  # it has its answer: the next one has to come
+            self._expect("head")
+
+    def _without_upgrade(self, rest: bytes) -> None:
+        """Ignore an offer of another protocol (RFC 9110 section 7.8), for which the parser has left the body unread."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return
+        lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join([*lines, b"", rest]))
+
+    # What has to have come by when
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _expect(self, what: str) -> None:
+        self._stop_deadline()
+        self._expects = what
+        self._deadline = self.loop.call_later(HEAD_S if what == "head" else BODY_S, self._is_late)
+
+    def _stop_deadline(self) -> None:
+        self._expects = ""
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _is_late(self) -> None:
+        if self.flow.read_paused:  # it is us who let it wait
+            self._expect(self._expects)
+        elif self._expects == "head" and not self._untold:
+            self.cut("silent")
+        else:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, self._expects)
+
+    def _refuse(self, status: HTTPStatus, reason: str = "invalid") -> None:
+        """Say what is wrong where an answer has not begun, and end the connection."""
+        if self._expects == "head" or not self.cycle.response_started:
+            phrase = status.phrase.encode()
+            head = b"HTTP/1.1 %d %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+            self.transport.write(head % (status, phrase, len(phrase)) + phrase)
+        self.transport.close()
+        self._is_cut(reason)
+
+    def cut(self, reason: str) -> None:
+        """End the connection without a word."""
+        self.transport.abort()
+        self._is_cut(reason)
+
+    def _is_cut(self, reason: str) -> None:
+        self._leave()
+        self._all.has_cut(reason, self.loop.time())
+        if self._metrics:
+            self._metrics.sockets_cut.labels(reason).inc()
+
+    def _wait(self) -> None:
+        self._all.add(self)
+        self._count()
+
+    def _leave(self) -> None:
+        self._stop_deadline()
+        self._all.discard(self)
+        self._count()
+
+    def _count(self) -> None:
+        if self._metrics:
+            self._metrics.sockets_unheard.set(len(self._all))
+
+    # What the peer does not read
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -41,11 +244,18 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.get_write_buffer_size():
             self._look_soon()
+        if not self._is_answering and not self.transport.is_closing():
+            self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._leave()
+        self._stop_looking()
+
+    def _stop_looking(self) -> None:
         if self._looking:
             self._looking.cancel()
+            self._looking = None
 
     def _look_soon(self) -> None:
         if self._looking is None:

@@ -14,6 +14,7 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 ENDS = ("completed", "stopped", "full", "interrupted", "failed", "lost")
 OUTCOMES = ("started", "recovered", "lost")
 LIMITS = ("posts", "runs", "turns", "frames", "connections", "connections_per_user", "requests", "outboxes")
+CUTS = ("silent", "head", "body", "invalid", "room")
 CLOSE_CODES = (1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011, 1012, 4001, 4008, 4029, 4401, 4503)
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -42,6 +43,12 @@ class Metrics:
         self.traffic = Traffic()
         registry.register(self.traffic)
         self.connections = Gauge("threadcast_connections", "Open connections.", registry=registry)
+        self.sockets_unheard = Gauge(
+            "threadcast_sockets_unheard", "Open sockets without a request that is being answered.", registry=registry
+        )
+        self.sockets_cut = Counter(
+            "threadcast_sockets_cut", "Sockets cut off before a whole request, by reason.", ["reason"], registry=registry
+        )
         self.broker_connected = Gauge(
             "threadcast_broker_connected", "Whether other nodes hear this one; 1 if there can be none.", registry=registry
         )
@@ -71,6 +78,7 @@ class Metrics:
             (self.runs_ended, ENDS),
             (self.resumes, OUTCOMES),
             (self.refusals, LIMITS),
+            (self.sockets_cut, CUTS),
             (self.closes, (*CLOSE_CODES, "other")),
         ):
             for label in labels:

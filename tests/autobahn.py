@@ -119,6 +119,7 @@ def serve(listening: socket.socket) -> None:
         drain,
         host="127.0.0.1",
         port=0,
+        max_unheard=100,
         max_frame_bytes=LARGEST_MESSAGE_BYTES,
         ping_seconds=600,
         pong_seconds=600,

@@ -27,7 +27,7 @@ from backends.postgres import migrate_postgres
 from backends.storage import Row
 from handlers.load_file import load_file
 from handlers.services import Services
-from server import create_app, create_server
+from server import FEW_UNHEARD, create_app, create_server
 from settings import Settings, load_settings
 from tests.client import TIMEOUT_S, Client
 from tests.database import Where, where
@@ -155,7 +155,10 @@ def settings(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> Ite
 
 @asynccontextmanager
 async def open_house(
-    settings: Settings, agent: Agent | None = None, change: Callable[[Backends], Backends] = lambda backends: backends
+    settings: Settings,
+    agent: Agent | None = None,
+    change: Callable[[Backends], Backends] = lambda backends: backends,
+    max_unheard: int = FEW_UNHEARD,
 ) -> AsyncIterator[House]:
     """Serve the world of `world.py` with these settings, with this agent when there is one, and what `change` makes of all."""
     opened: list[Backends] = []
@@ -169,7 +172,7 @@ async def open_house(
     async with open_storage(settings) as storage:
         await load_file(storage, WORLD)
     app = create_app(settings, SECRET, backends())
-    server, ready = create_server(app, settings), anyio.Event()
+    server, ready = create_server(app, settings, max_unheard=max_unheard), anyio.Event()
     start = server.startup
 
     async def startup(sockets: Any = None) -> None:

@@ -238,7 +238,12 @@ def test_the_proxy_passes_the_applications_paths_but_not_those_for_the_house() -
 
 def test_the_proxy_upgrades_and_tries_another_node() -> None:
     assert "proxy_http_version 1.1;" in NGINX
-    assert "proxy_set_header Upgrade $http_upgrade;" in NGINX
+    (socket,) = re.findall(r"location ~ \^/api/v1/ws/\?\$ \{([^}]*)\}", NGINX)
+    assert "proxy_set_header Upgrade $http_upgrade;" in socket
+    elsewhere = NGINX.replace(socket, "")
+    assert "Upgrade $" not in elsewhere  # an offer of h2c, say, would cost a node's answer its body
+    inherited = set(re.findall(r"proxy_set_header (\S+) ", elsewhere))
+    assert inherited <= set(re.findall(r"proxy_set_header (\S+) ", socket))  # a location that sets one inherits none
     assert "proxy_next_upstream error timeout http_503;" in NGINX
     assert "non_idempotent" not in NGINX
 

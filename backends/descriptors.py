@@ -1,0 +1,15 @@
+"""The process's file descriptors: each socket takes one, and where none is left nobody can connect."""
+
+import resource
+from contextlib import suppress
+
+MOST = 2**20  # what counts where there is no limit
+
+
+def all_descriptors() -> int:
+    """How many the process may have, once it has taken all that it is allowed: shells give 1,024 or 256 and allow more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS says that there is no limit, and has one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return MOST if soft == resource.RLIM_INFINITY else min(soft, MOST)
