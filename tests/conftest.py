@@ -4,6 +4,7 @@ A module that has `ENGINES = BOTH` has each of its tests run on SQLite and on Po
 """
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ from tests.postgres import Postgres, running
 from tests.redis import RedisServer, redis_server
 from tests.world import ALICE, WORLD
 
+# A shell that starts the tests in its background has them ignore Ctrl-C, and so all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 BOTH = ("sqlite", "postgres")
 # Hypothesis makes up the same cases on a busy machine as on a quiet one: no example has a time limit.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
