@@ -86,6 +86,7 @@ class Socket(WebSocketEndpoint):
     encoding = None  # Starlette's "json" closes the socket on the first bad frame
 
     connection: Connection
+    connected_at = 0.0  # by the loop's clock
     tasks: TaskGroup
     sender: Sender
     expiry: asyncio.TimerHandle | None = None
@@ -115,7 +116,9 @@ class Socket(WebSocketEndpoint):
                 stack.enter_context(services.requests.connected(self.connection.id))
             except Exception as error:
                 metrics.refused(error)
-                if code := await refuse(websocket, describe(error)):
+                told = describe(error)
+                logger.info("refused a connection", extra={"code": told.code.value})
+                if code := await refuse(websocket, told):
                     metrics.closed(code)
             else:
                 await self.converse(since)
@@ -134,6 +137,7 @@ class Socket(WebSocketEndpoint):
             self.tasks.cancel_scope.cancel()
 
     async def on_connect(self, websocket: WebSocket) -> None:
+        self.connected_at = asyncio.get_running_loop().time()
         with suppress(OSError):  # it has gone already, as will be heard at once
             await websocket.accept()
         line = self.scope.get("extensions", {}).get(LINE, {}).get(LINE) or PlainLine(websocket)
@@ -150,7 +154,8 @@ class Socket(WebSocketEndpoint):
         for timer in (self.expiry, self.heartbeat):
             if timer:
                 timer.cancel()
-        logger.info("disconnected", extra={"code": close_code})
+        seconds = round(asyncio.get_running_loop().time() - self.connected_at, 1)
+        logger.info("disconnected", extra={"code": close_code, "seconds": seconds})
         self.services.backends.metrics.closed(close_code)
 
     def expire(self) -> None:
@@ -202,7 +207,9 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
         Route("/console.js", page("console.js", "text/javascript"), include_in_schema=False),
         WebSocketRoute("/{path:path}", no_such_path),
     ]
-    return Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.router.redirect_slashes = False  # a redirect would repeat the query, and so a token, to whoever is asked next
+    return app
 
 
 def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
@@ -249,6 +256,7 @@ def create_server(
         ping_seconds=settings.ping_seconds,
         pong_seconds=settings.pong_seconds,
         log_level=settings.log_level,
+        paths=[route.path for route in app.routes if isinstance(route, Route)],
         ready=ready,
     )
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import signal
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -20,7 +20,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from backends.http_protocol import HttpProtocol, Unheard, unsent
-from backends.logs import log_config
+from backends.logs import WIRE, log_config
 
 # From our close frame to the end of the connection. A peer that reads has answered long before.
 CLOSE_GRACE_S = 3.0
@@ -34,6 +34,7 @@ LINE = "threadcast.line"  # the extension of a WebSocket's scope that has its `P
 SHUTDOWN_GRACE_S = 5
 
 logger = logging.getLogger("threadcast")
+wire_logger = logging.getLogger(WIRE)
 
 # Called with the lifespan's state when the server is to stop, before any connection is closed. The event: no more patience.
 Drain = Callable[[Mapping[str, Any], anyio.Event], Awaitable[None]]
@@ -63,7 +64,8 @@ class Protocol(WebSocketsSansIOProtocol):
         self._second = 0  # the one in which `_trifles` were counted
         self._trifles = 0
         self._pong = b""  # for the newest ping that came while there was no room: it answers all, RFC 6455 section 5.5.3
-        self.conn = Connection(max_size=config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
+        self.logger = wire_logger
+        self.conn = Connection(max_size=config.ws_max_size, logger=wire_logger)
 
     @property
     def unsent(self) -> int:
@@ -205,7 +207,7 @@ class Server(uvicorn.Server):
     """Calls `ready` once it can be talked to, drains at Ctrl-C or SIGTERM, and then exits with 0.
 
     `max_unheard` bounds the sockets without a request, `max_frame_bytes` what a client may send at once; a client is pinged
-    every `ping_seconds` and closed when it has not answered for `pong_seconds`.
+    every `ping_seconds` and closed when it has not answered for `pong_seconds`. The log tells only these `paths`.
     """
 
     def __init__(
@@ -220,6 +222,7 @@ class Server(uvicorn.Server):
         ping_seconds: float,
         pong_seconds: float,
         log_level: str,
+        paths: Collection[str] = (),
         ready: Callable[[], None] | None = None,
     ) -> None:
         config = uvicorn.Config(
@@ -233,7 +236,7 @@ class Server(uvicorn.Server):
             ws_ping_timeout=pong_seconds,
             ws_per_message_deflate=False,  # costs speed and about 50 KiB a connection
             lifespan="on",
-            log_config=log_config(log_level),
+            log_config=log_config(log_level, paths),
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
         )

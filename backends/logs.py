@@ -1,54 +1,88 @@
-"""What the log looks like: one line for each event, with the ids of what it is about, and never a token.
+"""What the log looks like: one line for each event, with the ids of what it is about; never a token, nor a text of a user's.
 
 Whoever logs uses the standard `logging`; `bind_contextvars` adds ids to all further lines of a task and of those it starts.
 """
 
 import logging
+import re
+import sqlite3
 import sys
-from collections.abc import MutableMapping
-from typing import Any
+import traceback
+from collections.abc import Collection, Iterator, MutableMapping
+from typing import Any, TextIO
 
 import structlog
 from structlog.contextvars import bind_contextvars
 from structlog.stdlib import ExtraAdder, ProcessorFormatter
-from structlog.typing import Processor
+from structlog.typing import ExcInfo, Processor
 
-__all__ = ["WithoutQuery", "bind_contextvars", "log_config"]
+__all__ = ["WIRE", "KnownPaths", "bind_contextvars", "log_config", "named"]
+
+WIRE = "threadcast.wire"  # the logger of what fails on a connection
+UNKNOWN = "(no such path)"
+PROBED = {"/healthz", "/readyz", "/metrics"}  # every few seconds, by machines
+IDS = {"user", "connection", "chat", "message", "answer", "node"}
+ID_CHARACTERS = 8  # of an id, for a person at a terminal
+# What a terminal would obey, or what makes a line look like two or like another one: C0 and C1, the separators of lines, and
+# the marks that change the direction of writing.
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+CONTROLS_OF_LINES = re.compile(CONTROLS.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
+# Errors that say what the machine did, and not what a user said. Of all others only the type is told, but at DEBUG: what a
+# model's server, a database's driver or an agent has to say may quote a prompt.
+PLAIN = (OSError, sqlite3.Error, ImportError, NameError, AttributeError)
+OURS = ("backends.", "handlers.", "schemas.", "settings")
 
 
-class WithoutQuery(logging.Filter):
-    """Cuts the query string off the paths that uvicorn logs: it can hold a token."""
+class KnownPaths(logging.Filter):
+    """Keeps the path that uvicorn logs of a request only where it is one of the application's: any other may hold a token."""
+
+    def __init__(self, paths: Collection[str]) -> None:
+        super().__init__()
+        self._paths = paths
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith("uvicorn") and isinstance(record.args, tuple):
-            record.args = tuple(_without_query(argument) for argument in record.args)
-        return True
+        if record.name != "uvicorn.access" or not isinstance(record.args, tuple):
+            return True
+        client, method, full_path, version, status = record.args
+        path = str(full_path).partition("?")[0]
+        record.args = client, method, path if path in self._paths else UNKNOWN, version, status
+        return not (path in PROBED and status == 200)
 
 
-def _without_query(argument: object) -> object:
-    # Whatever it looks like: of an upgrade with an absolute URL uvicorn logs a path that begins with "http%3A//".
-    return argument.partition("?")[0] if isinstance(argument, str) else argument
-
-
-def log_config(level: str) -> dict[str, Any]:
+def log_config(level: str, paths: Collection[str] = ()) -> dict[str, Any]:
     """For `logging.config`: our own lines from `level` on, uvicorn's from INFO on at most, others' warnings; all to stderr.
 
-    Never uvicorn's DEBUG: there it logs handshakes with their headers, tokens included. JSON unless stderr is a terminal.
+    Never the DEBUG of uvicorn, and of a connection only what fails: the rest are handshakes, tokens included, and frames. JSON
+    unless stderr is a terminal. `paths`: those of requests that may be told.
     """
     quiet = logging.getLevelName(max(logging.INFO, logging.getLevelNamesMapping()[level]))
-    formatter = {"()": ProcessorFormatter, "foreign_pre_chain": _facts(), "processors": _rendering(sys.stderr.isatty())}
+    processors = _rendering(sys.stderr.isatty(), level == "DEBUG")
+    formatter = {"()": ProcessorFormatter, "foreign_pre_chain": _facts(), "processors": processors}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"without_query": {"()": WithoutQuery}},
+        "filters": {"known_paths": {"()": KnownPaths, "paths": frozenset(paths)}},
         "formatters": {"line": formatter},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["without_query"]}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["known_paths"]}},
         # Not on the root logger: it is the embedding program's. What others warn of reaches stderr by Python's last resort.
         "loggers": {
             "threadcast": {"level": level, "handlers": ["stderr"]},
+            WIRE: {"level": "WARNING"},
             "uvicorn": {"level": quiet, "handlers": ["stderr"]},
+            "asyncio": {"level": "WARNING", "handlers": ["stderr"]},
         },
     }
+
+
+def named(error: BaseException, *, whole: bool = False) -> str:
+    """The error's type, a status if it has one, and its text where that is a machine's, or all are to be told."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    for status in (getattr(error, "status_code", None), getattr(error, "sqlstate", None)):
+        if isinstance(status, int | str):
+            name += f" ({status})"
+    is_plain = isinstance(error, PLAIN) or kind.__module__.startswith(OURS)
+    return f"{name}: {error}" if (whole or is_plain) and str(error) else name
 
 
 def _facts() -> list[Processor]:
@@ -67,10 +101,60 @@ def _without_color(logger: object, method: str, event: MutableMapping[str, Any])
     return event
 
 
-def _rendering(terminal: bool) -> list[Processor]:
+def _rendering(terminal: bool, whole: bool) -> list[Processor]:
+    def format_error(exc_info: ExcInfo) -> str:
+        return CONTROLS_OF_LINES.sub(_escape, "\n".join(_lines(exc_info[1], whole, set())))
+
+    def print_error(stream: TextIO, exc_info: ExcInfo) -> None:
+        stream.write("\n" + format_error(exc_info))
+
     last: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]  # rich's would show variables
+        [_for_people, structlog.dev.ConsoleRenderer(exception_formatter=print_error)]
         if terminal
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        else [
+            structlog.processors.ExceptionRenderer(format_error),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
     )
-    return [ProcessorFormatter.remove_processors_meta, *last]
+    return [ProcessorFormatter.remove_processors_meta, _escaped, *last]
+
+
+def _escaped(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = CONTROLS.sub(_escape, value)
+    return event
+
+
+def _escape(control: re.Match[str]) -> str:
+    return ascii(control[0])[1:-1]
+
+
+def _for_people(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """The time of the day, and ids as short as one can compare at a glance."""
+    event["timestamp"] = event["timestamp"][11:19]
+    event.pop("logger", None)
+    for name in IDS & event.keys():
+        event[name] = str(event[name])[:ID_CHARACTERS]
+    return event
+
+
+def _lines(error: BaseException | None, whole: bool, seen: set[int]) -> Iterator[str]:
+    """A traceback as Python's, with all that led to the error, but each error's text only where `named` tells it."""
+    if error is None or id(error) in seen:
+        return
+    seen.add(id(error))
+    if error.__cause__ is not None:
+        yield from _lines(error.__cause__, whole, seen)
+        yield "\nwhich was the direct cause of this:\n"
+    elif error.__context__ is not None and not error.__suppress_context__:
+        yield from _lines(error.__context__, whole, seen)
+        yield "\nand while that was handled, this came:\n"
+    yield "Traceback (most recent call last):"
+    for frame in traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__)).format():
+        yield frame.rstrip("\n")
+    yield named(error, whole=whole)
+    if isinstance(error, BaseExceptionGroup):
+        for number, one in enumerate(error.exceptions, 1):
+            yield f"\n{number} of {len(error.exceptions)} in it:\n"
+            yield from _lines(one, whole, seen)

@@ -1,7 +1,6 @@
 """Posting a chat, whatever it came over: check, look up, store, answer, store. Knows channels, but no sockets."""
 
 import logging
-import time
 from contextlib import suppress
 from typing import NamedTuple
 from uuid import uuid4
@@ -22,7 +21,7 @@ from handlers.initialize_chat import editable_chat, initialize_chat
 from handlers.notices import tell_run_ended
 from handlers.open_asset import open_asset
 from handlers.run_agent import is_stuck, run_agent, send_all
-from handlers.runs import INTERRUPTED, RETRY_S, Channel, Run
+from handlers.runs import FAILED, INTERRUPTED, RETRY_S, Channel, Run
 from handlers.services import Services
 from handlers.transcript import Transcript
 from handlers.validate import validate
@@ -136,7 +135,7 @@ async def _look_up(
             return Ran(run.end)
         except LeaseLost:
             lost = True
-            _ended(services, "lost")
+            _ended(services, run, "lost")
             with suppress(Exception):  # only a post that came over HTTP wants it
                 run.end, _ = await read_chat(services, user, run.chat_id)
             return Closed(run.end)
@@ -153,21 +152,20 @@ async def _run(
         services.backends.broker.streams.begin(run.user_id, run.chat_id, run.message_id)
     files = context.assets[:1] if request.asset_id else ()
     try:
-        started = time.monotonic()
         has_ended = await _answer(services, run, transcript, request, context)
-        reasoned = f"Reasoned for {round(time.monotonic() - started)} seconds" if request.prompt else None
+        reasoned = f"Reasoned for {round(run.seconds)} seconds" if request.prompt else None
         await send_all(run.tx, transcript, transcript.close())
         chat = await finish_chat(services, run, transcript, files, reasoned if has_ended else run.stopped_as)
-        _ended(services, "Completed" if has_ended else run.stopped_as)
+        _ended(services, run, "Completed" if has_ended else run.stopped_as)
         return chat
     except LeaseLost:
         raise
     except EndNotStored as error:
         run.error = error
-        _ended(services, INTERRUPTED)
+        _ended(services, run, INTERRUPTED)
         raise
     except Exception:
-        await _keep(services, run, transcript, files, "Failed")
+        await _keep(services, run, transcript, files, FAILED)
         raise
     except BaseException:  # cancelled: the server is going down
         with anyio.move_on_after(SAVE_TIMEOUT_S, shield=True):
@@ -199,9 +197,13 @@ async def _keep(services: Services, run: Run, transcript: Transcript, files: tup
         raise
     except Exception:
         logger.exception("message %s stays unfinished until somebody posts in its chat", transcript.message.id)
-    _ended(services, why)
+    _ended(services, run, why)
 
 
-def _ended(services: Services, end: str) -> None:
-    logger.info("run ended", extra={"end": end.lower()})
+def _ended(services: Services, run: Run, end: str) -> None:
+    facts = {"end": end.lower(), "seconds": round(run.seconds, 1), "words": run.transcript.words if run.transcript else 0}
+    if end == FAILED:
+        bind_contextvars(**facts)  # its error's line has them
+    else:
+        logger.info("run ended", extra=facts)
     services.backends.metrics.runs_ended.labels(end.lower()).inc()

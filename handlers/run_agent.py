@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 
 from backends.agent import AgentTask, AssetsFound, TitleChunk, TitleEnd
+from backends.logs import named
 from handlers.checkpoints import Checkpoints
 from handlers.runs import FULL, AgentsTask, Channel, Run
 from handlers.services import Services, Timeouts
@@ -95,8 +96,8 @@ async def _make_title(services: Services, run: Run, task: AgentTask, transcript:
         try:
             if not await supervised(services, make, run.stopping):
                 return  # the end of the stopped answer brings a title
-        except Exception:
-            logger.warning("message %s gets its first words for a title", transcript.message.id, exc_info=True)
+        except Exception as error:  # the answer's own failure, if there is one, comes with a traceback
+            logger.warning("a title failed, so it is the prompt's first words", extra={"error": named(error)})
             title = ""
         await send_all(run.tx, transcript, transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
         if transcript.size >= checkpoints.due:

@@ -5,6 +5,7 @@ awaited, so that of any number of equal posts at once exactly one becomes a run 
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,8 @@ Passenger = Item | WsError | Errand
 Channel = MemoryObjectSendStream[Passenger]
 AgentsTask = asyncio.Task[BaseException | None]  # its result is what came out of the agent
 
-STOPPED, INTERRUPTED, FULL = "Stopped", "Interrupted", "Full"  # why a run ended early, as its message then says
+# Why a run ended early, as its message then says.
+STOPPED, INTERRUPTED, FULL, FAILED = "Stopped", "Interrupted", "Full", "Failed"
 
 WAITING = 4  # posts that may wait in one chat for the one that runs: more is a client gone wild
 
@@ -56,6 +58,12 @@ class Run:
     is_refused: bool = False  # it was stopped before its turn came
     stopping: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     _waiting: anyio.CancelScope | None = None
+    _began: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Since the stream began."""
+        return time.monotonic() - self._began
 
     @property
     def owner(self) -> Owner:
@@ -64,7 +72,7 @@ class Run:
 
     def begin(self, transcript: Transcript) -> None:
         """To be called when the beginning of the stream has been put into the channel, without awaiting in between."""
-        self.transcript = transcript
+        self.transcript, self._began = transcript, time.monotonic()
         self.begun.set()
 
     async def tell(self, answer: Callable[[ChatWithMessages], None]) -> None:

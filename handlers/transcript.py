@@ -80,6 +80,12 @@ class Transcript:
             if not self._holds:
                 self.is_free.set()
 
+    @property
+    def words(self) -> int:
+        """Of the answer as far as its parts are closed. About: a split would make a string of each."""
+        texts = (part.message for part in self.message.response_messages.values() if isinstance(part, TextResponse))
+        return sum(1 + text.count(" ") + text.count("\n") for text in texts if text)
+
     def close(self) -> Iterator[Item]:
         """End, with their whole text, all parts that are still open. As lazy as `apply`."""
         if self.wants_title:

@@ -203,6 +203,22 @@ async def test_a_model_that_refuses_ends_the_stream_with_an_error_that_says_noth
     assert "the key of the tests" not in caplog.text
 
 
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+async def test_what_a_model_quotes_when_it_refuses_is_logged_at_debug_only(
+    settings: Settings, capsys: pytest.CaptureFixture[str], level: str
+) -> None:
+    async def answer(exchange: Exchange) -> None:
+        await exchange.refuse(400)
+
+    async with modelled(replace(settings, log_level=level), answer, answer) as (house, _), house.connect() as client:
+        *_, last = await client.post(prompt="Hi")
+    log = capsys.readouterr().err
+    assert ("secret detail" in log) == (level == "DEBUG")
+    assert log.count("Traceback (most recent call last)") == log.count("\\nopenai.BadRequestError (400)") == 1
+    (line,) = (line for line in log.splitlines() if last["error"]["message"] in line)
+    assert '"end": "failed"' in line
+
+
 async def silence(exchange: Exchange) -> None:
     await exchange.closed.wait()
 

@@ -162,7 +162,7 @@ def test_a_stop_is_clean_and_no_log_has_the_token(tmp_path: Path, number: int) -
             assert program.stop(number) == 0
         assert "Traceback" not in program.log
         assert '"level": "error"' not in program.log
-        assert "/api/v1/ws" in program.log
+        assert "disconnected" in program.log
         assert "/api/v1/chats" in program.log
         assert token not in program.log + program.output
     assert rows(tmp_path / "threadcast.db", "SELECT is_completed, final_reasoning_message FROM messages") == [
