@@ -5,7 +5,9 @@ BIN := .venv/bin
 EXTRAS ?=
 MEASURE ?=
 FILES ?=
-URL ?= ws://127.0.0.1:8000/api/v1/ws
+# Where `make run` says that it listens, with whatever port.
+URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
+MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
 .PHONY: help install run test node test-page test-protocol luck examples screenshot stress faults cluster conformance bench chat stop model clean
@@ -17,8 +19,9 @@ install: $(BIN)/.installed ## make .venv with everything that running needs; EXT
 	$(if $(EXTRAS),$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]',)
 
 $(BIN)/.installed: setup.cfg pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@echo "Making .venv and installing what running needs into it, once; this takes about half a minute ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(BIN)/.installed-dev: $(BIN)/.installed
@@ -91,8 +94,8 @@ stop: install ## stop what is being answered in CHAT=<id>
 	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \
 	$(BIN)/python -m benchmarks.chat --url "$(URL)" --chat "$$CHAT" --stop
 
-model: install ## a stand-in for a model's server, on port 8001
-	@$(BIN)/python -m benchmarks.model
+model: install ## a stand-in for a model's server, on port 8001, or MODEL_PORT
+	@$(BIN)/python -m benchmarks.model --port $(MODEL_PORT)
 
 clean: ## remove everything that make and the tests made, but not var/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

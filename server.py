@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
+    ExitStack,
     asynccontextmanager,
     contextmanager,
-    nullcontext,
     suppress,
 )
 from dataclasses import replace
@@ -30,28 +30,29 @@ from starlette.endpoints import WebSocketEndpoint
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from backends import Backends, migrate, open_backends, open_storage
+from backends import Backends, alone, migrate, open_backends, open_storage
 from backends.accounts import add_api_key, find_user_by_email
 from backends.auth import API, PERSON, issue_token
 from backends.descriptors import all_descriptors
 from backends.hosting import LINE, Server
 from backends.http_protocol import METRICS
 from backends.limits import FrameRate
+from backends.listening import address_of, sockets_on
 from backends.logs import bind_contextvars
 from backends.nodes import Nodes
-from backends.storage import Probe, sole_server
-from backends.workers import serve_together, sockets_on
+from backends.storage import Probe
+from backends.workers import serve_together
 from handlers.asyncapi import WS_PATH
 from handlers.connection import TOKEN_EXPIRED, Connection, PlainLine
 from handlers.connections import Connections
 from handlers.console import page
-from handlers.dev import dev_secret, load_demo, make_dev_secret
+from handlers.dev import NoSecret, demo, demo_token, dev_secret, make_dev_secret, short_token, welcome
 from handlers.draining import drain
 from handlers.errors import describe
 from handlers.frames import heartbeat_frame, resumed_frames
 from handlers.gate import Gate
 from handlers.http import authenticate, refuse, token_of
-from handlers.load_file import LoadError, load_file
+from handlers.load_file import DEMO_FILE, LoadError, load_file
 from handlers.notices import tell_crowded
 from handlers.others import Others
 from handlers.outboxes import Outboxes
@@ -180,13 +181,19 @@ async def no_such_path(websocket: WebSocket) -> None:
     await refuse(websocket, describe(NotFound()))
 
 
-def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextManager[Backends] | None = None) -> Starlette:
-    """The ASGI application. Its lifespan opens what the settings ask for, or enters `opened`, and holds all runs."""
+def create_app(
+    settings: Settings, secret: Secret, opened: AbstractAsyncContextManager[Backends] | None = None, dev: bool = False
+) -> Starlette:
+    """The ASGI application. Its lifespan opens what the settings ask for, or enters `opened`, and holds all runs.
+
+    `dev`: the demo user's short token is one, and `/demo.json` is there.
+    """
+    short_tokens = {short_token(secret): demo_token(secret)} if dev else None
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
         async with (
-            opened or open_backends(settings, secret) as backends,
+            opened or open_backends(settings, secret, short_tokens) as backends,
             AsyncExitStack() as stack,
             open_tasks() as tasks,
             anyio.create_task_group() as essential,  # where one of these ends, the server must not go on
@@ -205,6 +212,7 @@ def create_app(settings: Settings, secret: Secret, opened: AbstractAsyncContextM
         Route("/", page("index.html", "text/html"), include_in_schema=False),
         Route("/console.css", page("console.css", "text/css"), include_in_schema=False),
         Route("/console.js", page("console.js", "text/javascript"), include_in_schema=False),
+        *([Route("/demo.json", demo, include_in_schema=False)] if dev else []),
         WebSocketRoute("/{path:path}", no_such_path),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
@@ -266,19 +274,19 @@ def _in_one_line() -> Iterator[None]:
     """What is wrong with the settings, or with what they name, is said without a traceback."""
     try:
         yield
-    except SettingsError as error:
+    except (SettingsError, NoSecret) as error:
         raise click.ClickException(str(error)) from None
 
 
-def work(settings: Settings, secret: Secret, listening: socket | None, ready: Callable[[], None]) -> None:
-    """Serve in this process, on this socket or else on the port of the settings."""
+def work(settings: Settings, secret: Secret, listening: socket, ready: Callable[[], None], dev: bool = False) -> None:
+    """Serve in this process, on this socket."""
     sys.setswitchinterval(THREAD_SWITCH_S)
     gc.freeze()
     gc.set_threshold(*GARBAGE)
     descriptors = all_descriptors()  # half of them for connections, a third for sockets that may become some, the rest for us
     settings = replace(settings, max_connections=min(settings.max_connections, descriptors // 2))
     max_unheard = min(max(settings.max_connections, FEW_UNHEARD), descriptors // 3)
-    create_server(create_app(settings, secret), settings, ready, max_unheard).run(listening and [listening])
+    create_server(create_app(settings, secret, dev=dev), settings, ready, max_unheard).run([listening])
 
 
 @click.group(context_settings={"show_default": True})
@@ -300,24 +308,31 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None, wor
     settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
     if workers > 1 and not settings.is_shared:
         raise click.ClickException(ALONE)
-    secret = settings.jwt_secret or (make_dev_secret() if dev else None)
+    with _in_one_line():
+        secret = settings.jwt_secret or (make_dev_secret() if dev else None)
     if secret is None:
         raise click.ClickException(f"THREADCAST_JWT_SECRET must be set, to at least {MIN_SECRET_CHARACTERS} characters")
 
-    async def prepare() -> str:
+    async def prepare() -> None:
         async with open_backends(settings, secret) as backends:  # what cannot be had is said here, in one line
-            return await load_demo(backends.storage, secret, settings.host, settings.port) if dev else ""
+            if dev:
+                await load_file(backends.storage, DEMO_FILE.read_bytes())
 
-    alone = nullcontext() if settings.on_postgres else sole_server(settings.database_path)
-    try:
-        with _in_one_line(), alone:
-            ready = partial(click.echo, anyio.run(prepare), nl=dev)
-            if workers == 1:
-                work(settings, secret, None, ready)
-            else:
-                sys.exit(serve_together(partial(work, settings, secret), _ports(settings, workers), settings.log_level, ready))
-    except BlockingIOError:
-        raise click.ClickException(f"another server is running on {settings.database_path}") from None
+    with _in_one_line(), ExitStack() as stack:
+        listening = [stack.enter_context(each) for each in sockets_on(settings.host, settings.port, workers)]
+        stack.enter_context(alone(settings))
+        anyio.run(prepare)
+        address, start = address_of(listening[0]), partial(work, settings, secret, dev=dev)
+        said = welcome(secret, address) if dev else ""
+        if workers == 1:
+            start(listening[0], partial(_running, address, said))
+        else:
+            sys.exit(serve_together(start, listening, settings.log_level, partial(click.echo, said, nl=dev)))
+
+
+def _running(address: str, said: str) -> None:
+    logger.info("running on http://%s until Ctrl-C", address)
+    click.echo(said, nl=bool(said))
 
 
 @main.command("migrate")
@@ -327,13 +342,6 @@ def migrate_database(settings: Settings) -> None:
     with _in_one_line():
         anyio.run(migrate, settings)
     click.echo("the schema is up to date")
-
-
-def _ports(settings: Settings, count: int) -> list[socket]:
-    try:
-        return sockets_on(settings.host, settings.port, count)
-    except OSError as error:
-        raise click.ClickException(f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}") from None
 
 
 @main.command()
@@ -366,7 +374,8 @@ def load(settings: Settings, file: Path) -> None:
 @click.pass_obj
 def token(settings: Settings, email: str, ttl: int, aud: str) -> None:
     """Print a token for the user with this EMAIL address."""
-    secret = settings.jwt_secret or dev_secret()
+    with _in_one_line():
+        secret = settings.jwt_secret or dev_secret()
     if secret is None:
         raise click.ClickException("THREADCAST_JWT_SECRET must be set to the server's own")
 

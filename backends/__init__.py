@@ -4,8 +4,8 @@ Each file holds an interface and its embedded implementation. `open_backends` is
 the only one in here that sees the settings.
 """
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -19,7 +19,8 @@ from backends.limits import MemoryQuota, MemoryRateLimit, Quota, RateLimit
 from backends.metrics import Metrics
 from backends.migrations import migrate_sqlite
 from backends.resume import ResumeLimits
-from backends.storage import Storage, open_sqlite
+from backends.sqlite_file import Unusable, usable
+from backends.storage import Storage, open_sqlite, sole_server
 from settings import Settings, SettingsError
 
 
@@ -56,10 +57,33 @@ def _unusable(postgres: ModuleType) -> Iterator[None]:
         raise SettingsError(f"the database of THREADCAST_DATABASE_URL cannot be used: {error}") from None
 
 
+@contextmanager
+def _usable_file(settings: Settings) -> Iterator[None]:
+    try:
+        with usable(settings.database_path):
+            yield
+    except Unusable as error:
+        raise SettingsError(f"the database of THREADCAST_DATABASE_URL cannot be used: {error}") from None
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Hold the database for this process where only one may serve it. Raises SettingsError."""
+    with ExitStack() as stack:
+        if not settings.on_postgres:
+            try:
+                with _usable_file(settings):
+                    stack.enter_context(sole_server(settings.database_path))
+            except BlockingIOError:
+                raise SettingsError(f"another server is running on {settings.database_path}") from None
+        yield
+
+
 async def migrate(settings: Settings) -> None:
     """Bring the database's schema up to date. Raises SettingsError when it cannot be reached."""
     if not settings.on_postgres:
-        await anyio.to_thread.run_sync(migrate_sqlite, settings.database_path)
+        with _usable_file(settings):
+            await anyio.to_thread.run_sync(migrate_sqlite, settings.database_path)
         return
     postgres = _postgres()
     with _unusable(postgres):
@@ -80,7 +104,8 @@ async def open_storage(settings: Settings, metrics: Metrics | None = None) -> As
                 storage = await stack.enter_async_context(postgres.open_postgres(settings.database_url, committed))
         else:
             await migrate(settings)
-            storage = await stack.enter_async_context(open_sqlite(settings.database_path, committed))
+            with _usable_file(settings):
+                storage = await stack.enter_async_context(open_sqlite(settings.database_path, committed))
         yield storage
 
 
@@ -138,8 +163,10 @@ async def _open_shared(settings: Settings) -> AsyncIterator[_Shared]:
 
 
 @asynccontextmanager
-async def open_backends(settings: Settings, secret: Secret) -> AsyncIterator[Backends]:
-    """Everything that the settings ask for, until the block ends."""
+async def open_backends(
+    settings: Settings, secret: Secret, short_tokens: Mapping[str, str] | None = None
+) -> AsyncIterator[Backends]:
+    """Everything that the settings ask for, until the block ends. `short_tokens` has what may be sent in place of a token."""
     agent, metrics = open_agent(settings), Metrics()
     async with open_storage(settings, metrics) as storage, aclosing(agent), _open_shared(settings) as shared:
         yield Backends(
@@ -149,7 +176,7 @@ async def open_backends(settings: Settings, secret: Secret) -> AsyncIterator[Bac
             rate_limit=shared.rate_limit,
             connection_quota=shared.connection_quota,
             run_quota=shared.run_quota,
-            auth=Authenticator(secret, storage),
+            auth=Authenticator(secret, storage, short_tokens),
             metrics=metrics,
             shared=settings.on_postgres,
         )

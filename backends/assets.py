@@ -13,6 +13,7 @@ from backends.storage import Row, Storage
 from backends.tables import asset_permissions, assets
 from schemas.assets import Asset, AssetType
 
+AT_ONCE = 100  # assets that one query asks for: SQLite takes an expression of a depth of 1,000 at most
 KEPT = 64  # queries, by how many assets they ask for: a dashboard has few
 
 
@@ -22,8 +23,14 @@ async def visible_assets(storage: Storage, user_id: UUID, ids: Collection[UUID])
     A user may view what was granted to them, their team or their organization, in any role, and what they made
     themselves as long as they are in the organization that it belongs to.
     """
-    wanted = {f"id{number}": id for number, id in enumerate(ids)}
-    return {row["id"]: _asset(row) for row in await storage.fetch_all(_visible(len(wanted)), user=user_id, **wanted)}
+    found: dict[UUID, Asset] = {}
+    left = list(ids)
+    while left:
+        wanted = {f"id{number}": id for number, id in enumerate(left[:AT_ONCE])}
+        left = left[AT_ONCE:]
+        rows = await storage.fetch_all(_visible(len(wanted)), user=user_id, **wanted)
+        found |= {row["id"]: _asset(row) for row in rows}
+    return found
 
 
 async def find_asset(storage: Storage, user_id: UUID, asset_id: UUID, asset_type: AssetType) -> Asset | None:

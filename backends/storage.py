@@ -25,6 +25,7 @@ import anyio.to_thread
 import databases
 from sqlalchemy import Executable, Select, select, update
 
+from backends.sqlite_file import FileGone, OpenedFile
 from backends.statements import SQLITE, prepared_for
 from backends.tables import probes
 from backends.turns import Turns
@@ -89,6 +90,10 @@ class NothingStored(DatabaseAway):
     """The same, where it is certain that nothing of the write was stored. Else a write may have come through."""
 
 
+class DatabaseGone(NothingStored):
+    """The database's file was deleted, moved or replaced while it was open."""
+
+
 class DatabaseBusy(NothingStored):
     """Another process has held the write lock for too long."""
 
@@ -109,11 +114,13 @@ class Probe:
         self._error: Exception | None = None
 
     async def check(self) -> None:
-        """Raises DatabaseAway when the database does not answer, or takes no writes."""
+        """Raises DatabaseGone, or DatabaseAway when the database does not answer or takes no writes."""
         if self._checking is None and time.monotonic() - self._checked_at >= PROBE_S:
             self._checking = asyncio.create_task(self._check())
         if self._checking:
             await asyncio.shield(self._checking)
+        if isinstance(self._error, DatabaseGone):
+            raise self._error
         if self._error:
             raise DatabaseAway("the database does not answer, or takes no writes") from self._error
 
@@ -141,7 +148,10 @@ class Work(NamedTuple):
 class SQLiteStorage:
     """SQLite, written to with Python's own sqlite3 and read from with aiosqlite. Made by `open_sqlite`."""
 
-    def __init__(self, writer: sqlite3.Connection, readers: Sequence[aiosqlite.Connection], committed: Committed) -> None:
+    def __init__(
+        self, file: OpenedFile, writer: sqlite3.Connection, readers: Sequence[aiosqlite.Connection], committed: Committed
+    ) -> None:
+        self._file = file
         self._writer = writer
         self._readers = itertools.cycle(readers[TURNS:])
         self._turns, self._in_turn = Turns(TURNS), list(readers[:TURNS])
@@ -216,6 +226,10 @@ class SQLiteStorage:
 
     def _transact(self, batch: Sequence[Work]) -> list[bool]:
         # In a thread, and all of it in one: a hop to a thread for each statement takes longer than the statement.
+        try:
+            self._file.check()
+        except FileGone as error:
+            raise DatabaseGone from error
         # A plain BEGIN would take the write lock late, and then fail at once instead of waiting for it.
         try:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -268,7 +282,7 @@ async def open_sqlite(path: Path, committed: Committed) -> AsyncIterator[SQLiteS
         stack.enter_context(closing(writer))
         for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):  # WAL is the file's, and the migrations turn it on
             writer.execute(f"PRAGMA {pragma}")
-        storage = SQLiteStorage(writer, readers, committed)
+        storage = SQLiteStorage(OpenedFile(path), writer, readers, committed)
         # A bare task and not a group, which would wrap whatever the block raises. If it died, its end of the queue would
         # be closed and every write would say so at once.
         writing = asyncio.create_task(storage.commit_until_closed())
@@ -286,7 +300,6 @@ def sole_server(path: Path) -> Any:
 
     Raises BlockingIOError when another process holds it. The lock is the kernel's and dies with the process.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     with open(f"{path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

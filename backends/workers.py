@@ -38,22 +38,6 @@ def serve_together(work: Work, sockets: list[socket.socket], log_level: str, rea
     return anyio.run(Workers(work, sockets, ready).run)
 
 
-def sockets_on(host: str, port: int, count: int) -> list[socket.socket]:
-    """So many sockets on one port, which is a free one when `port` is 0. Raises OSError when it cannot be had."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    with socket.socket(family, kind, protocol) as alone:  # with SO_REUSEPORT a second server would share it without a word
-        alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        alone.bind(address)
-        address = alone.getsockname()
-    sockets = []
-    for _ in range(count):
-        sockets.append(socket.socket(family, kind, protocol))
-        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
-            sockets[-1].setsockopt(socket.SOL_SOCKET, option, 1)
-        sockets[-1].bind(address)
-    return sockets
-
-
 class Workers:
     """The processes, one for each of the sockets."""
 

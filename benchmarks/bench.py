@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import sqlite3
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -23,12 +24,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import measures
-from benchmarks.baselines import batched, straightforward
-from benchmarks.chart import draw
-from benchmarks.measures import Figures, Summary, summary
-from benchmarks.readme import write_readme
-from benchmarks.servers import ALL, CLIENT_CORE, FLOOR, THREADCAST, UNJOINED, Kind, Running, running
+try:
+    from benchmarks import measures
+    from benchmarks.baselines import batched, straightforward
+    from benchmarks.chart import draw
+    from benchmarks.measures import Figures, Summary, summary
+    from benchmarks.readme import write_readme
+    from benchmarks.servers import ALL, CLIENT_CORE, FLOOR, THREADCAST, UNJOINED, Kind, Running, running
+except ModuleNotFoundError as error:
+    sys.exit(f"Error: this needs {error.name}, which the extra has: `make bench`, or pip install --editable '.[bench]'")
 
 RESULTS = Path(__file__).parent / "results.json"
 PICTURE = Path(__file__).parent / "results.svg"

@@ -138,8 +138,11 @@ async def think_and_answer(exchange: Exchange) -> None:
     await exchange.end()
 
 
+OTHER_PORT = "`make model MODEL_PORT=8002`, or move what has it, a server by THREADCAST_PORT"
+
+
 @click.command()
-@click.option("--port", default=8001, show_default=True)
+@click.option("--port", default=8001, show_default=True, type=click.IntRange(0, 65535))
 def main(port: int) -> None:
     """Serve until Ctrl-C, and print how to point Threadcast at it."""
 
@@ -151,7 +154,12 @@ def main(port: int) -> None:
             await asyncio.Event().wait()
 
     with suppress(KeyboardInterrupt):
-        asyncio.run(serve())
+        try:
+            asyncio.run(serve())
+        except OSError as error:
+            raise click.ClickException(
+                f"cannot listen on port {port}: {error.strerror}. Say another one, {OTHER_PORT}"
+            ) from None
 
 
 if __name__ == "__main__":

@@ -1,58 +1,104 @@
 """What `--dev` brings, so that a newcomer has something to talk to: a secret that is kept, demo data, a first token."""
 
+import base64
+import hmac
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote, urlencode
 
 from starlette.datastructures import Secret
+from starlette.requests import Request
+from starlette.responses import Response
 
 from backends.auth import PERSON, issue_token
-from backends.storage import Storage
-from handlers.load_file import DEMO_FILE, load_file
+from handlers.http import json_response
+from handlers.load_file import DECODER, DEMO_FILE
+from settings import MIN_SECRET_CHARACTERS
 
-SECRET_FILE = Path("var/jwt_secret")
+FOLDER = Path("var")
+SECRET_FILE, URL_FILE = FOLDER / "jwt_secret", FOLDER / "url"
+DEMO = DECODER.decode(DEMO_FILE.read_bytes())
 TOKEN_DAYS = 30
+SHORT_BYTES = 12  # 96 bits, which nobody guesses, in 16 characters, with which the address fits on a line
+
+
+class NoSecret(Exception):
+    """The dev secret's file is of no use. The message says what to do."""
 
 
 def dev_secret() -> Secret | None:
-    """The secret that a dev server has made in this directory, if one has."""
-    return Secret(SECRET_FILE.read_text()) if SECRET_FILE.exists() else None
+    """The secret that a dev server has made in this directory, if one has. Raises NoSecret."""
+    try:
+        secret = SECRET_FILE.read_text()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoSecret(f"{SECRET_FILE} cannot be read: {error}") from None
+    if len(secret) < MIN_SECRET_CHARACTERS:
+        raise NoSecret(
+            f"{SECRET_FILE} has {len(secret)} characters and not the {MIN_SECRET_CHARACTERS} of a secret: delete it, and the "
+            "next start makes another one, or set THREADCAST_JWT_SECRET"
+        )
+    return Secret(secret)
 
 
 def make_dev_secret() -> Secret:
-    """The dev server's secret, made by its first start and readable by its owner only."""
-    SECRET_FILE.parent.mkdir(exist_ok=True)
-    if not SECRET_FILE.exists():
-        descriptor = os.open(SECRET_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w") as file:
+    """The dev server's secret, made by its first start and readable by its owner only. Raises NoSecret."""
+    if secret := dev_secret():
+        return secret
+    # Under its name it is there whole or not at all, and of two first starts both have the same.
+    try:
+        FOLDER.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=FOLDER) as file:  # its mode is 0600
             file.write(secrets.token_urlsafe(48))
-    return Secret(SECRET_FILE.read_text())
+            file.flush()
+            os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(file.name, SECRET_FILE)
+    except OSError as error:
+        raise NoSecret(f"the dev server's secret cannot be kept in {FOLDER}: {error.strerror}") from None
+    return make_dev_secret()
 
 
-async def load_demo(storage: Storage, secret: Secret, host: str, port: int) -> str:
-    """Load the demo data and return what to tell the person at the terminal."""
-    demo = await load_file(storage, DEMO_FILE.read_bytes())
-    user = demo.users[0]
-    token = issue_token(secret, user.id, TOKEN_DAYS * 86_400, PERSON)
-    listed = [f"{asset.asset_type}:{asset.id}" for asset in demo.assets]
-    assets = "\n".join(f"    {name}  {asset.name}" for name, asset in zip(listed, demo.assets, strict=True))
-    # After the #, which no server is sent and no log has: the console takes it from there.
-    brought = [("token", token), *(("asset", f"{name}:{asset.name}") for name, asset in zip(listed, demo.assets, strict=True))]
+def short_token(secret: Secret) -> str:
+    """What a dev server takes for the demo user's token as well: the same at each start, so that open pages stay logged in."""
+    made = hmac.digest(str(secret).encode(), b"the demo user's short token", "sha256")
+    return base64.urlsafe_b64encode(made[:SHORT_BYTES]).decode()
+
+
+def demo_token(secret: Secret) -> str:
+    """A token of the demo user."""
+    return issue_token(secret, DEMO.users[0].id, TOKEN_DAYS * 86_400, PERSON)
+
+
+async def demo(request: Request) -> Response:
+    """`GET /demo.json`: the demo assets, for the page. There in development only."""
+    return json_response([f"{asset.asset_type}:{asset.id}:{asset.name}" for asset in DEMO.assets])
+
+
+def welcome(secret: Secret, address: str) -> str:
+    """What to tell the person at the terminal. Where the server listens is kept for `make chat`."""
+    FOLDER.mkdir(exist_ok=True)
+    URL_FILE.write_text(f"ws://{address}/api/v1/ws")
+    listed = [f"{asset.asset_type}:{asset.id}" for asset in DEMO.assets]
+    assets = "\n".join(f"    {name}  {asset.name}" for name, asset in zip(listed, DEMO.assets, strict=True))
+    # The token comes after the #, which no server is sent and no log has: the page takes it from there.
     return f"""
   Open this address, in as many tabs as you like:
 
-http://{host}:{port}/#{urlencode(brought, quote_via=quote, safe=":")}
+    http://{address}/#token={short_token(secret)}&demo
 
-  Or talk to ws://{host}:{port}/api/v1/ws from another terminal:
+  Or talk to ws://{address}/api/v1/ws from another terminal:
     make chat PROMPT="What is this?"
     make chat ASSET={listed[0]}
 
-  Demo user {user.email}, assets:
+  Demo user {DEMO.users[0].email}, assets:
 {assets}
 
-  Token ({TOKEN_DAYS} days):
-    {token}
+  Token, for any other client:
+    {short_token(secret)}
 
   Ctrl-C stops it.
 """

@@ -5,6 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from backends.metrics import CONTENT_TYPE
+from backends.storage import DatabaseGone
 from handlers.http import json_response
 from handlers.run_agent import is_stuck
 from handlers.services import Services
@@ -31,6 +32,8 @@ async def readyz(request: Request) -> Response:
     try:
         with anyio.fail_after(DATABASE_S):
             await services.probe.check()
+    except DatabaseGone:
+        return json_response(NotReady("the database is gone"), 503)
     except Exception:
         return json_response(NotReady("the database does not answer"), 503)
     return json_response(Ready("ready", "connected" if services.backends.broker.connected else "disconnected"))

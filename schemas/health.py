@@ -21,4 +21,4 @@ class Ready(msgspec.Struct, frozen=True):
 class NotReady(msgspec.Struct, frozen=True):
     """It wants no traffic now."""
 
-    status: Literal["draining", "the database does not answer", "the agent does not stop"]
+    status: Literal["draining", "the database does not answer", "the database is gone", "the agent does not stop"]

@@ -15,7 +15,8 @@ from socket import socket
 import anyio
 
 from backends import open_storage
-from backends.workers import serve_together, sockets_on
+from backends.listening import sockets_on
+from backends.workers import serve_together
 from handlers.load_file import load_file
 from server import work
 from settings import Settings, load_settings

@@ -20,12 +20,13 @@ from playwright.sync_api import Browser, Error, Page, Route, WebSocketRoute, exp
 
 from backends.auth import PERSON, issue_token
 from handlers.console import FILES
+from handlers.dev import DEMO
 from schemas.assets import METRIC, AssetPermissionRole, IdentityType
 from schemas.load import LoadFile
 from tests.client import TIMEOUT_S
 from tests.conftest import SECRET
 from tests.database import rows
-from tests.program import run, serving
+from tests.program import ROOT, run, serving
 from tests.proxy import Proxy
 from tests.test_readme_blocks import BLOCKS
 from tests.test_server import world
@@ -581,11 +582,72 @@ def test_another_user_finds_nothing_of_the_first_ones_and_sends_nothing_of_their
         assert len(fake.requests("/chats/post")) == 1
 
 
-def test_an_address_with_another_token_is_taken_by_a_page_that_is_open(browser: Browser) -> None:
+def test_an_address_with_another_accounts_token_is_taken_only_when_the_person_says_so(browser: Browser) -> None:
+    with faked(browser) as (page, fake):
+        expect(page.locator("#who")).to_have_text("Alice")
+        page.fill("#prompt", "a secret draft")
+        before = fake.socket
+        page.evaluate("location.hash = '#token=two'")
+        expect(page.locator("#switch-why")).to_contain_text("This page is Alice’s.")
+        page.get_by_role("button", name="Stay").click()
+        expect(page.locator("#switch-dialog")).to_be_hidden()
+        assert fake.socket is before
+        page.reload()
+        is_live(page)
+        assert "authentication=one&" in fake.socket.url
+        page.fill("#prompt", "a secret draft")
+        page.evaluate("location.hash = '#token=two'")
+        page.keyboard.press("Escape")
+        expect(page.locator("#switch-dialog")).to_be_hidden()
+        page.evaluate("location.hash = '#token=two'")
+        page.get_by_role("button", name="Switch").click()
+        fake.until(lambda: "authentication=two&" in fake.socket.url)
+        is_live(page)
+        expect(page.locator("#prompt")).to_have_value("")
+        assert "two" not in page.url
+
+
+def test_an_address_with_another_token_of_the_same_account_is_taken_at_once(browser: Browser) -> None:
+    tokens = [issue_token(SECRET, ALICE, ttl, PERSON) for ttl in (60, 120)]
+    with faked(browser) as (page, fake):
+        page.evaluate(f"location.hash = '#token={tokens[0]}'")
+        page.get_by_role("button", name="Switch").click()
+        fake.until(lambda: tokens[0] in fake.socket.url)
+        is_live(page)
+        page.evaluate(f"location.hash = '#token={tokens[1]}'")
+        fake.until(lambda: tokens[1] in fake.socket.url)
+        expect(page.locator("#switch-dialog")).to_be_hidden()
+
+
+def test_an_address_is_taken_without_a_question_where_the_tabs_own_token_is_of_no_use(browser: Browser) -> None:
     with faked(browser) as (page, fake):
         page.evaluate("location.hash = '#token=two'")
+        expect(page.locator("#switch-dialog")).to_be_visible()
+        fake.socket.close(code=4001, reason="token revoked")
         fake.until(lambda: "authentication=two&" in fake.socket.url)
-        assert "two" not in page.url
+        is_live(page)
+
+
+def test_the_token_dialog_says_its_sentence_once(browser: Browser) -> None:
+    with faked(browser) as (page, _):
+        page.click("#token-button")
+        said = page.locator("#token-dialog").inner_text()
+        assert said.count("make run prints one") == said.count("You are connected.") == 1
+
+
+def test_the_address_that_a_dev_server_prints_brings_its_user_and_its_assets(browser: Browser, tmp_path: Path) -> None:
+    command = (str(ROOT / "server.py"), "serve", "--dev", "--port", "0")
+    with serving(tmp_path, command=command) as program, tab(browser) as page:
+        assert program.process.stdout
+        printed = next(line.strip() for line in program.process.stdout if "#token=" in line)
+        assert len(printed) < 80
+        page.goto(printed)
+        is_live(page)
+        expect(page.locator("#who")).to_have_text("Demo")
+        expect(page.locator("#asset option")).to_have_count(2 + len(DEMO.assets))
+        page.select_option("#asset", index=1)
+        page.click("#send")
+        expect(page.locator(".card")).to_have_count(1)
 
 
 def test_follow_ups_are_sent_again_after_a_gap_and_never_replace_what_is_there(browser: Browser) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, create_engine
 
@@ -32,7 +33,10 @@ def is_behind(revision: str | None) -> bool:
 
 
 def migrate_sqlite(path: Path) -> None:
-    """Bring the database at `path` to the newest schema, creating it when there is none. Blocks; safe to run twice at once."""
+    """Bring the database at `path` to the newest schema, creating it when there is none. Blocks; safe to run twice at once.
+
+    One of a newer program is left as it is: its steps have only added.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(URL.create("sqlite", database=str(path)), isolation_level="AUTOCOMMIT")
     try:
@@ -43,7 +47,8 @@ def migrate_sqlite(path: Path) -> None:
             connection.exec_driver_sql("PRAGMA busy_timeout=10000")
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            upgrade(connection)
+            if is_behind(MigrationContext.configure(connection).get_current_revision()):
+                upgrade(connection)
             connection.exec_driver_sql("COMMIT")
     finally:
         engine.dispose()

@@ -184,7 +184,8 @@ class Link {
   live = false;
   draining = false; // the server has said that it goes
 
-  /** `on` has `frame(frame, text)`, `note(text)`, `state(name, text)`, `resumed(recovered)`, `live()`, `refused(why)` and `replaced()`. */
+  /** `on` has `frame(frame, text)`, `note(text)`, `state(name, text)`, `user(user)`, `resumed(recovered)`, `live()`, `refused(why)`
+   * and `replaced()`. */
   constructor(on) {
     this.on = on;
     setInterval(() => this.#look(), LOOK_MS);
@@ -234,6 +235,7 @@ class Link {
       this.#socket = null;
       return this.on.replaced();
     }
+    if (event === "resumed") this.on.user(frame.sent_by);
     this.on.frame(frame, text);
     if (event === "resumed") this.#resumed(frame.payload);
     else if (event === "goingAway") {
@@ -337,8 +339,10 @@ const link = new Link({
   },
   refused(why) {
     this.state("closed", why);
-    askForToken(why);
+    if (offered) switchTo(offered); // nobody's page any more
+    else askForToken(why);
   },
+  user({ name }) { $("who").textContent = name; },
   replaced() { // by another user, who is to find nothing of the first one's
     sessionStorage.removeItem("assets");
     location.reload();
@@ -794,7 +798,7 @@ $("inspector-button").addEventListener("click", (event) => {
 });
 
 function askForToken(why) {
-  setText($("token-why"), `${why} Paste a token; make run prints one, and an address that brings it along.`);
+  $("token-why").textContent = why;
   if (!$("token-dialog").open) $("token-dialog").showModal();
 }
 
@@ -815,21 +819,71 @@ $("token-form").addEventListener("submit", (event) => {
   $("token").value = "";
 });
 
+/** Whose token it is: only the server can say whether that is true. */
+function subject(token) {
+  try {
+    return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).sub;
+  } catch {
+    return token; // a short one of a dev server
+  }
+}
+
 /** The address may bring a token and assets after its #, which no server is sent. They do not stay there. */
 function arrive() {
   const brought = new URLSearchParams(location.hash.slice(1));
   history.replaceState(null, "", location.pathname);
+  const before = sessionStorage.getItem("token"), token = brought.get("token");
+  if (!before || !token || subject(before) === subject(token)) return take(brought);
+  if (!link.token) take(new URLSearchParams()); // as who this tab was before it was loaded
+  askToSwitch(brought);
+}
+
+function take(brought) {
+  if (brought.has("demo")) offerDemo();
   const assets = brought.getAll("asset").length ? brought.getAll("asset") : JSON.parse(sessionStorage.getItem("assets") ?? "[]");
-  sessionStorage.setItem("assets", JSON.stringify(assets));
-  for (const asset of assets) {
-    const [type, id, ...name] = asset.split(":");
-    offer(`${type}:${id}`, name.join(":"));
-  }
+  offerAll(assets);
   const token = brought.get("token") ?? sessionStorage.getItem("token");
   if (token) enter(token);
   else askForToken("");
   draw();
 }
 
+function offerAll(assets) {
+  sessionStorage.setItem("assets", JSON.stringify(assets));
+  for (const asset of assets) {
+    const [type, id, ...name] = asset.split(":");
+    offer(`${type}:${id}`, name.join(":"));
+  }
+}
+
+/** A dev server tells its demo assets. */
+async function offerDemo() {
+  const answer = await fetch("demo.json");
+  if (answer.ok) offerAll(await answer.json());
+}
+
+let offered = null; // what an address has brought, while it is asked whether to take it
+
+function askToSwitch(brought) {
+  offered = brought;
+  const whose = $("who").textContent ? `${$("who").textContent}’s` : "somebody’s already";
+  $("switch-why").textContent = `This page is ${whose}. The address that was opened brings the token of another account: what you write after a switch is that account’s.`;
+  if (!$("switch-dialog").open) $("switch-dialog").showModal();
+}
+
+/** Begin anew as another user, who is to find nothing of the first one's. */
+async function switchTo(brought) {
+  sessionStorage.clear();
+  const assets = brought.getAll("asset");
+  if (assets.length) sessionStorage.setItem("assets", JSON.stringify(assets));
+  if (brought.has("demo")) await offerDemo();
+  sessionStorage.setItem("token", brought.get("token"));
+  location.reload();
+}
+
+$("switch-dialog").addEventListener("close", () => {
+  if (offered && $("switch-dialog").returnValue === "switch") switchTo(offered);
+  offered = null;
+});
 addEventListener("hashchange", () => location.hash && arrive()); // the same page is given another address
 arrive();

@@ -1,0 +1,68 @@
+"""SQLite's database as a file: made for its owner only, and looked at first, so that what is wrong is told in words."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+OWNER_ONLY = 0o600  # its `-wal` and `-shm` get the same from SQLite
+
+
+class Unusable(Exception):
+    """The database cannot be used. The message says why, in one line."""
+
+
+class FileGone(Exception):
+    """The file that was opened is not there any more: what is written to it would be gone with the process."""
+
+
+@contextmanager
+def usable(path: Path) -> Iterator[None]:
+    """Whatever is wrong with the file is raised as Unusable."""
+    try:
+        _prepare(path)
+        yield
+    except BlockingIOError:  # a lock that somebody else has
+        raise
+    except OSError as error:
+        raise Unusable(f"{error.filename or path}: {error.strerror}") from None
+    except (sqlite3.Error, DBAPIError) as error:
+        raise Unusable(f"{path}: {error.orig if isinstance(error, DBAPIError) else error}") from None
+
+
+def _prepare(path: Path) -> None:
+    """Make the file where there is none. Raises Unusable, or OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise Unusable(f"{path} is a directory and no database")
+    # Never opened where it is there: the end of it would drop the locks that connections of this process have on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY))
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise Unusable(f"{path} is read-only for this user")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise Unusable(f"{path.parent} is read-only for this user, and SQLite makes files beside the database")
+
+
+class OpenedFile:
+    """The file as it was when it was opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity = _identity(path)
+
+    def check(self) -> None:
+        """Raises FileGone when it was deleted, or another one stands in its place."""
+        if _identity(self._path) != self._identity:
+            raise FileGone(f"{self._path} was deleted, moved or replaced while it was served: put it back, or restart")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
