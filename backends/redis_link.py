@@ -9,8 +9,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
@@ -100,7 +100,8 @@ class Link:
         """What is published, with its channel."""
         count = 0
         while True:
-            answer = await self._listening.read_response(timeout=math.inf)
+            with _as_lost(self._listening):
+                answer = await self._listening.read_response(timeout=math.inf)
             self._pings = 0
             if answer[0] == b"message":
                 yield answer[1], answer[2]
@@ -126,7 +127,19 @@ class Link:
                 raise TimeoutError
             self._pings += 1
             self._sent += 1
-            await self._listening.send_command("PING", check_health=False)
+            with _as_lost(self._listening):
+                await self._listening.send_command("PING", check_health=False)
+
+
+@contextmanager
+def _as_lost(connection: AbstractConnection) -> Iterator[None]:
+    """Raise ConnectionError where the link's other task has found the connection closed, and the client lacks what it had."""
+    try:
+        yield
+    except AttributeError:
+        if connection.is_connected:
+            raise
+        raise ConnectionError("closed meanwhile") from None
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ nobody is sure to have a claim to waits, and others go before it.
 """
 
 import logging
+import math
 import random
 import time
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ RECENT_BYTES = 2**24  # of what was answered, kept for the case that Redis is re
 CAUGHT_UP_S = 3.0  # for the answer to a ping, which is sent each second
 LOOK_S = 0.1  # until it is looked again whether claims are sure
 SETTLE_S = 3.5  # for which a new link waits for that: a node renews its lease every three
+STEADY_S = 2.0  # after which a link that goes was a good one: the next try comes at once
+PROBE: Command = ("SET", "threadcast:probe", 1, "PX", 1)  # a full Redis, or a replica, answers all else and takes no writes
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between tries to reconnect; a lost end is to be told within 5 s
 
 logger = logging.getLogger("threadcast")
@@ -129,10 +132,11 @@ class Wire:
         """Keep a link up, for ever."""
         pause = FIRST_PAUSE_S
         while True:
+            began = math.inf
             try:
                 async with linked(self._pool) as link:
                     await self._begin(link)
-                    pause = FIRST_PAUSE_S
+                    began = time.monotonic()
                     await self._converse(link)
                     self._lose("too slow")
             except Exception as error:  # whatever it is: without this task nobody would hear anything any more
@@ -140,6 +144,8 @@ class Wire:
                 self._lose(kind_of(error))
                 if not is_outage(error):
                     logger.exception("a defect, which is taken for an outage of Redis")
+            if time.monotonic() - began >= STEADY_S:
+                pause = FIRST_PAUSE_S
             await anyio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -147,7 +153,7 @@ class Wire:
         with anyio.move_on_after(SETTLE_S):
             while self._sent.is_unsure:  # what may have been spoken cannot be held back while others speak  # noqa: ASYNC110
                 await anyio.sleep(LOOK_S)
-        *_, now, about = await link.ask([*LOADS, ("TIME",), ("INFO", "server")])
+        *_, now, about = await link.ask([*LOADS, PROBE, ("TIME",), ("INFO", "server")])
         self._clock.told(*now)
         life = life_of(about)
         await link.listen(self._channels)

@@ -134,6 +134,9 @@ class Probe:
             self._error = error
             if before is None:  # the first of an outage tells enough
                 logger.warning("the database does not answer, or takes no writes", exc_info=True)
+        else:
+            if before:
+                logger.info("the database is there again")
         self._checking, self._checked_at = None, time.monotonic()
 
 

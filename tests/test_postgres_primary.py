@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 
 from backends import open_storage, postgres_seats
+from backends import storage as storage_module
 from backends.nodes import Nodes
 from backends.postgres import READERS, WRITERS, PostgresStorage, migrate_postgres
 from backends.storage import DatabaseAway, Storage
@@ -19,6 +20,7 @@ from settings import Settings
 from tests.agents import HeldAgent
 from tests.conftest import open_house
 from tests.database import as_stored, stored_chat
+from tests.over_http import get
 from tests.postgres import Postgres, running
 from tests.test_connection import until
 from tests.test_storage import ids, user
@@ -110,6 +112,23 @@ async def test_one_that_stays_read_only_fails_what_is_written_in_time(
                 await storage.write(user(100))
             assert isinstance(away.value.__cause__, REFUSALS)
     await storage.write(user(100))
+
+
+async def test_readyz_and_the_log_say_so_once_until_writes_are_taken_again(
+    settings: Settings, postgres: Postgres, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_seats, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(storage_module, "PROBE_S", 0.0)
+    caplog.set_level("INFO", "threadcast")
+    async with open_house(settings) as house:
+        assert (await get(house, "/readyz"))[0] == 200
+        with postgres.read_only():
+            for _ in range(4):
+                assert await get(house, "/readyz") == (503, {"status": "the database does not answer"})
+        for _ in range(2):
+            assert (await get(house, "/readyz"))[0] == 200
+    told = [record.getMessage() for record in caplog.records if "the database" in record.getMessage()]
+    assert told == ["the database does not answer, or takes no writes", "the database is there again"]
 
 
 class Name:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -662,3 +662,57 @@ async def test_the_loss_and_the_return_are_logged_once_each(server: RedisServer,
         server.start()
         await until(lambda: a.connected)
     assert [record.getMessage() for record in caplog.records] == ["redis is away: ConnectionError", "redis is there"]
+
+
+async def test_a_full_redis_is_away_once_until_there_is_room(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "threadcast")
+    async with town(server) as it:
+        caplog.clear()
+        server.command("CONFIG", "SET", "maxmemory", "1")
+        it.say(3)
+        await it.all_connected(False)
+        await anyio.sleep(1.5)  # many tries, of which nobody hears anything
+        assert not any(each.connected for each in it.nodes)
+        it.say(3)
+        server.command("CONFIG", "SET", "maxmemory", "0")
+        await it.all_connected()
+        it.say(3)
+        await it.check()
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        *["redis is away: OutOfMemoryError"] * 2,
+        *["redis is there"] * 2,
+    ]
+
+
+@hasty
+async def test_a_link_that_is_good_for_moments_only_is_tried_less_and_less_often(
+    server: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", "threadcast")
+    monkeypatch.setattr(redis_wire, "LONGEST_PAUSE_S", 60.0)
+    async with node(server.url) as a:
+        caplog.clear()
+        for number in range(1, 6):
+            await until(lambda: a.connected)
+            server.command("CLIENT", "KILL", "TYPE", "pubsub")
+            await until(lambda number=number: len(caplog.records) >= 2 * number - 1)  # type: ignore[misc]
+            assert caplog.records[2 * number - 2].getMessage().startswith("redis is away")
+        began = anyio.current_time()
+        await until(lambda: a.connected)
+        assert anyio.current_time() - began > 0.7 * redis_wire.FIRST_PAUSE_S * 2**4
+
+
+async def test_a_line_that_is_found_closed_while_it_is_pinged_is_a_lost_one(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_link, "PING_S", 0)
+    async with aclosing(redis_link.open_pool(server.url)) as pool, redis_link.linked(pool) as link:
+        connection = link._listening
+
+        async def send(*words: str, check_health: bool) -> None:  # as the client's own, between two of its steps
+            await connection.disconnect(nowait=True)
+            connection._writer.write(b"")  # type: ignore[union-attr]
+
+        monkeypatch.setattr(connection, "send_command", send)
+        with pytest.raises(ConnectionError, match="closed meanwhile"):
+            await link.watch()
