@@ -10,7 +10,7 @@ URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
 MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test node test-page test-protocol luck examples screenshot stress faults cluster conformance bench chat stop model clean
+.PHONY: help install run test node test-page test-protocol luck examples screenshot stress attack faults cluster conformance bench chat stop model clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,9 @@ examples: $(BIN)/.installed-dev ## record the examples of /asyncapi.json and /op
 
 stress: $(BIN)/.installed-dev ## storms, kills and churn at full size, about 5 minutes; prints a table
 	$(BIN)/python -m tests.stress
+
+attack: $(BIN)/.installed-dev ## what one can do to a server, without a token and with one, about 3 minutes; prints a table
+	$(BIN)/python -m tests.attack
 
 faults: $(BIN)/.installed-dev ## what can befall two nodes, Redis and PostgreSQL, about 11 minutes; prints a table
 	$(BIN)/python -m tests.faults

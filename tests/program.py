@@ -2,12 +2,14 @@
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -37,10 +39,16 @@ def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedP
     )
 
 
-class Program:
-    """A serving process; `url` is where it listens and `log` what it has said so far."""
+def _limit(descriptors: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
-    def __init__(self, folder: Path, *arguments: str, command: Sequence[str] = SERVE, **settings: str) -> None:
+
+class Program:
+    """A serving process; `url` is where it listens and `log` what it has said so far. `descriptors`: how many it may have."""
+
+    def __init__(
+        self, folder: Path, *arguments: str, command: Sequence[str] = SERVE, descriptors: str = "", **settings: str
+    ) -> None:
         self.process = subprocess.Popen(
             [sys.executable, *command, *arguments],
             cwd=folder,
@@ -48,6 +56,7 @@ class Program:
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            preexec_fn=partial(_limit, int(descriptors)) if descriptors else None,
             start_new_session=True,  # a Ctrl-C is for the tests, which stop what they have started
         )
         self.log = ""
@@ -84,9 +93,11 @@ class Program:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, command: Sequence[str] = SERVE, **settings: str) -> Iterator[Program]:
+def serving(
+    folder: Path, *arguments: str, command: Sequence[str] = SERVE, descriptors: str = "", **settings: str
+) -> Iterator[Program]:
     """A serving process, which is gone when the block ends."""
-    program = Program(folder, *arguments, command=command, **settings)
+    program = Program(folder, *arguments, command=command, descriptors=descriptors, **settings)
     try:
         yield program
     finally:
