@@ -1,8 +1,14 @@
 """The scenarios of `make attack`, small enough for every run of the tests."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import pytest
+from websockets.exceptions import InvalidStatus
+
 from tests import attacks, attacks_within
+from tests.crowd import crowd, opened
+from tests.program import serving
 
 
 async def test_heads_without_an_end_are_cut_off_and_nobody_else_notices(tmp_path: Path) -> None:
@@ -28,3 +34,16 @@ async def test_clocks_may_be_ahead_by_a_little(tmp_path: Path) -> None:
 
 async def test_all_tabs_come_back_after_a_change_of_network(tmp_path: Path) -> None:
     await attacks_within.change_of_network(tmp_path, tabs=6)
+
+
+async def test_connections_leave_half_of_the_descriptors_to_all_else(tmp_path: Path) -> None:
+    users = crowd(tmp_path, 5)
+    with serving(tmp_path, descriptors="128") as program:
+        async with AsyncExitStack() as stack:
+            for number in range(64):
+                await stack.enter_async_context(opened(program, users[number % 4]))
+            with pytest.raises(InvalidStatus, match="503"):
+                async with opened(program, users[4]):
+                    pass
+            await attacks.healthy(program)
+        await attacks.comes_in(program, users[4])
