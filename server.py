@@ -46,7 +46,7 @@ from handlers.asyncapi import WS_PATH
 from handlers.connection import TOKEN_EXPIRED, Connection, PlainLine
 from handlers.connections import Connections
 from handlers.console import page
-from handlers.dev import NoSecret, demo, demo_token, dev_secret, make_dev_secret, short_token, welcome
+from handlers.dev import NoSecret, demo, demo_token, dev_secret, make_dev_secret, short_token, url_kept, welcome
 from handlers.draining import drain
 from handlers.errors import describe
 from handlers.frames import heartbeat_frame, resumed_frames
@@ -323,7 +323,10 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None, wor
         stack.enter_context(alone(settings))
         anyio.run(prepare)
         address, start = address_of(listening[0]), partial(work, settings, secret, dev=dev)
-        said = welcome(secret, address) if dev else ""
+        said = ""
+        if dev:
+            stack.enter_context(url_kept(address))
+            said = welcome(secret, address)
         if workers == 1:
             start(listening[0], partial(_running, address, said))
         else:

@@ -5,7 +5,8 @@ import hmac
 import os
 import secrets
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from starlette.datastructures import Secret
@@ -78,10 +79,21 @@ async def demo(request: Request) -> Response:
     return json_response([f"{asset.asset_type}:{asset.id}:{asset.name}" for asset in DEMO.assets])
 
 
+@contextmanager
+def url_kept(address: str) -> Iterator[None]:
+    """Keep where the server listens for `make chat`, until the block ends. Where that cannot be, it is done without."""
+    with suppress(OSError):
+        FOLDER.mkdir(exist_ok=True)
+        URL_FILE.write_text(f"ws://{address}/api/v1/ws")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            URL_FILE.unlink()
+
+
 def welcome(secret: Secret, address: str) -> str:
-    """What to tell the person at the terminal. Where the server listens is kept for `make chat`."""
-    FOLDER.mkdir(exist_ok=True)
-    URL_FILE.write_text(f"ws://{address}/api/v1/ws")
+    """What to tell the person at the terminal."""
     listed = [f"{asset.asset_type}:{asset.id}" for asset in DEMO.assets]
     assets = "\n".join(f"    {name}  {asset.name}" for name, asset in zip(listed, DEMO.assets, strict=True))
     # The token comes after the #, which no server is sent and no log has: the page takes it from there.

@@ -216,6 +216,8 @@ def test_the_printed_address_has_the_port_that_it_got_and_works(tmp_path: Path, 
         assert url == f"ws{base[4:]}/api/v1/ws"
         found = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True)
         assert f'--url "{url}"' in found.stdout
+        assert program.stop() == 0
+    assert not (tmp_path / "var/url").exists()
 
 
 def test_the_short_token_is_none_of_a_server_in_earnest(tmp_path: Path) -> None:
