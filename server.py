@@ -37,7 +37,7 @@ from backends.descriptors import all_descriptors
 from backends.hosting import LINE, Server
 from backends.http_protocol import METRICS
 from backends.limits import FrameRate
-from backends.listening import address_of, sockets_on
+from backends.listening import CannotListen, address_of, sockets_on
 from backends.logs import bind_contextvars
 from backends.nodes import Nodes
 from backends.storage import Probe
@@ -274,7 +274,7 @@ def _in_one_line() -> Iterator[None]:
     """What is wrong with the settings, or with what they name, is said without a traceback."""
     try:
         yield
-    except (SettingsError, NoSecret) as error:
+    except (SettingsError, NoSecret, CannotListen) as error:
         raise click.ClickException(str(error)) from None
 
 

@@ -3,17 +3,19 @@
 import errno
 import socket
 
-from settings import SettingsError
+
+class CannotListen(Exception):
+    """The address cannot be had. The message says what to set."""
 
 
 def sockets_on(host: str, port: int, count: int) -> list[socket.socket]:
-    """So many sockets on one port, which is a free one when `port` is 0. Raises SettingsError when it cannot be had."""
+    """So many sockets on one port, which is a free one when `port` is 0. Raises CannotListen."""
     try:
         return _bound(host, port, count)
     except socket.gaierror:
-        raise SettingsError(f"THREADCAST_HOST, or --host, is {host}: no machine has that name") from None
+        raise CannotListen(f"THREADCAST_HOST, or --host, is {host}: no machine has that name") from None
     except (OSError, UnicodeError) as error:
-        raise SettingsError(_in_words(host, port, error)) from None
+        raise CannotListen(_in_words(host, port, error)) from None
 
 
 def _in_words(host: str, port: int, error: OSError | UnicodeError) -> str:

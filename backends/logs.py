@@ -5,7 +5,6 @@ Whoever logs uses the standard `logging`; `bind_contextvars` adds ids to all fur
 
 import logging
 import re
-import sqlite3
 import sys
 import traceback
 from collections.abc import Collection, Iterator, MutableMapping
@@ -29,8 +28,8 @@ CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e
 CONTROLS_OF_LINES = re.compile(CONTROLS.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
 # Errors that say what the machine did, and not what a user said. Of all others only the type is told, but at DEBUG: what a
 # model's server, a database's driver or an agent has to say may quote a prompt.
-PLAIN = (OSError, sqlite3.Error, ImportError, NameError, AttributeError)
-OURS = ("backends.", "handlers.", "schemas.", "settings")
+PLAIN = (OSError, ImportError, NameError, AttributeError)
+PLAIN_MODULES = ("sqlite3", "backends.", "handlers.", "schemas.", "settings")
 
 
 class KnownPaths(logging.Filter):
@@ -81,7 +80,7 @@ def named(error: BaseException, *, whole: bool = False) -> str:
     for status in (getattr(error, "status_code", None), getattr(error, "sqlstate", None)):
         if isinstance(status, int | str):
             name += f" ({status})"
-    is_plain = isinstance(error, PLAIN) or kind.__module__.startswith(OURS)
+    is_plain = isinstance(error, PLAIN) or kind.__module__.startswith(PLAIN_MODULES)
     return f"{name}: {error}" if (whole or is_plain) and str(error) else name
 
 

@@ -16,12 +16,12 @@ from starlette.responses import Response
 from backends.auth import PERSON, issue_token
 from handlers.http import json_response
 from handlers.load_file import DECODER, DEMO_FILE
-from settings import MIN_SECRET_CHARACTERS
 
 FOLDER = Path("var")
 SECRET_FILE, URL_FILE = FOLDER / "jwt_secret", FOLDER / "url"
 DEMO = DECODER.decode(DEMO_FILE.read_bytes())
 TOKEN_DAYS = 30
+SECRET_CHARACTERS = 64  # of 6 random bits each
 SHORT_BYTES = 12  # 96 bits, which nobody guesses, in 16 characters, with which the address fits on a line
 
 
@@ -37,10 +37,10 @@ def dev_secret() -> Secret | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise NoSecret(f"{SECRET_FILE} cannot be read: {error}") from None
-    if len(secret) < MIN_SECRET_CHARACTERS:
+    if len(secret) < SECRET_CHARACTERS:
         raise NoSecret(
-            f"{SECRET_FILE} has {len(secret)} characters and not the {MIN_SECRET_CHARACTERS} of a secret: delete it, and the "
-            "next start makes another one, or set THREADCAST_JWT_SECRET"
+            f"{SECRET_FILE} has {len(secret)} characters and not the {SECRET_CHARACTERS} of a secret: delete it, and the next "
+            "start makes another one, or set THREADCAST_JWT_SECRET"
         )
     return Secret(secret)
 
@@ -53,7 +53,7 @@ def make_dev_secret() -> Secret:
     try:
         FOLDER.mkdir(exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=FOLDER) as file:  # its mode is 0600
-            file.write(secrets.token_urlsafe(48))
+            file.write(secrets.token_urlsafe(SECRET_CHARACTERS * 3 // 4))
             file.flush()
             os.fsync(file.fileno())
             with suppress(FileExistsError):

@@ -182,6 +182,7 @@ async def silence(folder: Path, sockets: int, descriptors: int, seconds: float) 
                 writer.write(said[number % len(said)])
                 writers.append(writer)
                 tasks.start_soon(hear, reader)
+            await eventually(lambda: ended >= sockets - descriptors)
             at_once = ended
             if seconds:
                 await eventually(lambda: ended == sockets, seconds)

@@ -17,7 +17,7 @@ CLIENTS = sorted([*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "benchmarks/conf
 DOORS = {
     "databases": {"backends/storage.py", "backends/postgres.py", "backends/postgres_seats.py"},
     "aiosqlite": {"backends/storage.py"},
-    "sqlite3": {"backends/storage.py"},
+    "sqlite3": {"backends/storage.py", "backends/sqlite_file.py"},
     "asyncpg": {"backends/postgres.py", "backends/postgres_seats.py"},
     "jwt": {"backends/auth.py"},
     "openai": {"backends/openai.py"},
@@ -25,7 +25,8 @@ DOORS = {
     "redis": {"backends/redis_link.py", "backends/redis_wire.py", "backends/redis.py", "backends/redis_limits.py"},
     "uvicorn": {"backends/hosting.py", "backends/http_protocol.py"},
     "click": {"server.py"},
-    "os": {"settings.py", "handlers/dev.py"},  # the environment is read by the settings; dev makes a private file
+    # The environment is read by the settings; the others make private files.
+    "os": {"settings.py", "handlers/dev.py", "backends/sqlite_file.py"},
 }
 
 

@@ -1,5 +1,6 @@
 """`make luck`: it finds the test that fails now and then, and leaves no busy loop behind, however it ends."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,7 +28,8 @@ with busy(2):
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     """Run it until nobody has its output open any more: neither the program nor a busy loop of it."""
-    return subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    environ = os.environ | {"PYTEST_XDIST_AUTO_NUM_WORKERS": "0"}  # two tests need no processes, which take longer than they
+    return subprocess.run([sys.executable, *command], cwd=ROOT, env=environ, capture_output=True, text=True)
 
 
 def test_a_test_that_fails_now_and_then_is_counted_and_told(tmp_path: Path) -> None:

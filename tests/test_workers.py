@@ -17,8 +17,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from backends.auth import PERSON, issue_token
-from backends.listening import sockets_on
-from settings import SettingsError
+from backends.listening import CannotListen, sockets_on
 from tests.client import TIMEOUT_S
 from tests.conftest import SECRET
 from tests.crowd import UNLIMITED
@@ -210,7 +209,7 @@ def test_a_port_that_is_in_use_is_refused(together: bool) -> None:
         else:
             taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0)))]
         port = taken[0].getsockname()[1]
-        with pytest.raises(SettingsError, match="is taken by another program"):
+        with pytest.raises(CannotListen, match="is taken by another program"):
             sockets_on("127.0.0.1", port, 2)
 
 
