@@ -27,7 +27,7 @@ from handlers.transcript import Transcript
 from handlers.validate import validate
 from schemas.assets import Asset
 from schemas.chats import ChatWithMessages
-from schemas.errors import NotFound, ServiceUnavailable, TooManyRequests
+from schemas.errors import NotFound, ServiceUnavailable, ThreadcastError, TooManyRequests
 from schemas.events import ThreadEvent
 from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
@@ -164,8 +164,10 @@ async def _run(
         run.error = error
         _ended(services, run, INTERRUPTED)
         raise
-    except Exception:
+    except Exception as error:
         await _keep(services, run, transcript, files, FAILED)
+        if isinstance(error, ThreadcastError):  # a refusal, of which no other line tells
+            logger.info("run ended")
         raise
     except BaseException:  # cancelled: the server is going down
         with anyio.move_on_after(SAVE_TIMEOUT_S, shield=True):

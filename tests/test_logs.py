@@ -16,6 +16,7 @@ from websockets.exceptions import InvalidStatus
 from backends.agent import ResponseChunk
 from backends.logs import UNKNOWN, KnownPaths, log_config, named
 from backends.openai import ModelError
+from schemas.errors import BadRequest
 from settings import Settings
 from tests.agents import ScriptedAgent
 from tests.client import TIMEOUT_S
@@ -234,6 +235,16 @@ async def test_a_failure_has_one_line_with_its_traceback(settings: Settings, cap
     assert line["exception"].splitlines()[-1] == "ValueError"
     assert log.count("Traceback") == 1
     assert PROMPT not in log
+
+
+async def test_an_answer_that_is_refused_has_a_line_too(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    agent = ScriptedAgent(error=BadRequest("not this"))
+    async with open_house(settings, agent) as house, house.connect() as client:
+        (first, *_, last) = await client.post(prompt=PROMPT)
+    assert last["error"]["message"] == "not this"
+    lines = map(json.loads, capsys.readouterr().err.splitlines())
+    (line,) = (line for line in lines if line.get("chat") == first["payload"]["id"])
+    assert (line["event"], line["end"], line["words"]) == ("run ended", "failed", 0)
 
 
 async def test_a_refused_connection_has_a_line(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
