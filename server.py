@@ -34,8 +34,7 @@ from backends import Backends, alone, migrate, open_backends, open_storage
 from backends.accounts import add_api_key, find_user_by_email
 from backends.auth import API, PERSON, issue_token
 from backends.descriptors import all_descriptors
-from backends.hosting import LINE, Server
-from backends.http_protocol import METRICS
+from backends.hosting import LINE, METRICS, Server
 from backends.limits import FrameRate
 from backends.listening import CannotListen, address_of, sockets_on
 from backends.logs import bind_contextvars
@@ -46,7 +45,7 @@ from handlers.asyncapi import WS_PATH
 from handlers.connection import TOKEN_EXPIRED, Connection, PlainLine
 from handlers.connections import Connections
 from handlers.console import page
-from handlers.dev import NoSecret, demo, demo_token, dev_secret, make_dev_secret, short_token, url_kept, welcome
+from handlers.dev import NoSecret, demo_assets, demo_token, dev_secret, make_dev_secret, short_token, url_kept, welcome
 from handlers.draining import drain
 from handlers.errors import describe
 from handlers.frames import heartbeat_frame, resumed_frames
@@ -212,7 +211,7 @@ def create_app(
         Route("/", page("index.html", "text/html"), include_in_schema=False),
         Route("/console.css", page("console.css", "text/css"), include_in_schema=False),
         Route("/console.js", page("console.js", "text/javascript"), include_in_schema=False),
-        *([Route("/demo.json", demo, include_in_schema=False)] if dev else []),
+        *([Route("/demo.json", demo_assets, include_in_schema=False)] if dev else []),
         WebSocketRoute("/{path:path}", no_such_path),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)

@@ -23,11 +23,9 @@ async def visible_assets(storage: Storage, user_id: UUID, ids: Collection[UUID])
     A user may view what was granted to them, their team or their organization, in any role, and what they made
     themselves as long as they are in the organization that it belongs to.
     """
-    found: dict[UUID, Asset] = {}
-    left = list(ids)
-    while left:
-        wanted = {f"id{number}": id for number, id in enumerate(left[:AT_ONCE])}
-        left = left[AT_ONCE:]
+    found, all_ids = dict[UUID, Asset](), list(ids)
+    for first in range(0, len(all_ids), AT_ONCE):
+        wanted = {f"id{number}": id for number, id in enumerate(all_ids[first : first + AT_ONCE])}
         rows = await storage.fetch_all(_visible(len(wanted)), user=user_id, **wanted)
         found |= {row["id"]: _asset(row) for row in rows}
     return found

@@ -29,6 +29,7 @@ TRIFLES_PER_SECOND = 1024
 USEFUL_FRAGMENT_BYTES = 64
 # From this size on a text frame is handed to the transport in parts, uncopied, so that connections share its bytes.
 SHARED_BYTES = 2**14
+METRICS = "metrics"  # the key of the lifespan's state that has the application's `Metrics`, where it has any
 LINE = "threadcast.line"  # the extension of a WebSocket's scope that has its `Protocol`, to send frames by
 # For open requests at a shutdown, after which they are cancelled. Runs are not requests: they have been drained before.
 SHUTDOWN_GRACE_S = 5
@@ -225,11 +226,12 @@ class Server(uvicorn.Server):
         paths: Collection[str] = (),
         ready: Callable[[], None] | None = None,
     ) -> None:
+        unheard = Unheard(max_unheard)
         config = uvicorn.Config(
             app,
             host=host,
             port=port,
-            http=partial(HttpProtocol, unheard=Unheard(max_unheard)),  # type: ignore[arg-type]
+            http=partial(HttpProtocol, unheard=unheard),  # type: ignore[arg-type]
             ws=Protocol,
             ws_max_size=max_frame_bytes,
             ws_ping_interval=ping_seconds,
@@ -242,6 +244,7 @@ class Server(uvicorn.Server):
         )
         super().__init__(config)
         self._drain = drain
+        self._unheard = unheard
         self._hurry = anyio.Event()
         self._ready = ready
         self.failed = False  # the application has ended by itself
@@ -256,6 +259,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
+        if METRICS in self.lifespan.state:
+            self._unheard.measured_by(self.lifespan.state[METRICS])
         if self._ready:
             self._ready()
 

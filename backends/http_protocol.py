@@ -29,7 +29,6 @@ LOOK_S = 5.0  # between looks at a connection whose peer has not taken all of it
 # of the peer's. 30 s are what a phone may need to find its network again.
 LOOKS = 6
 LOG_S = 60.0  # between lines about those who were cut off
-METRICS = "metrics"  # in the application's state
 
 logger = logging.getLogger("threadcast")
 
@@ -55,11 +54,14 @@ class Unheard:
     def __init__(self, most: int) -> None:
         self._most = most
         self._sockets: dict[HttpProtocol, None] = {}  # the one that has waited for longest comes first
-        self._cut = Counter[str]()
+        self._cut = Counter[str]()  # by reason, since the log was told
         self._told_at = -math.inf
+        self._metrics: Metrics | None = None
 
-    def __len__(self) -> int:
-        return len(self._sockets)
+    def measured_by(self, metrics: Metrics) -> None:
+        """Count in these metrics."""
+        self._metrics = metrics
+        metrics.sockets_unheard.set_function(lambda: len(self._sockets))
 
     def add(self, socket: "HttpProtocol") -> None:
         self._sockets[socket] = None
@@ -70,8 +72,10 @@ class Unheard:
         self._sockets.pop(socket, None)
 
     def has_cut(self, reason: str, now: float) -> None:
-        """Say in the log how many sockets were cut off for which reason since it was last said: at most once in LOG_S."""
+        """Count it, and say in the log how many were cut off for which reason since it was last said: at most once in LOG_S."""
         self._cut[reason] += 1
+        if self._metrics:
+            self._metrics.sockets_cut.labels(reason).inc()
         if now - self._told_at >= LOG_S:
             logger.warning("cut off sockets before they had sent a whole request", extra=dict(self._cut))
             self._cut.clear()
@@ -92,7 +96,6 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, config: Config, *arguments: Any, unheard: Unheard, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
         self._all = unheard
-        self._metrics: Metrics | None = self.app_state.get(METRICS)
         self._expects = ""  # "head" or "body": what has to have come at the deadline
         self._deadline: asyncio.TimerHandle | None = None
         self._head = 0  # bytes of what the parser has told of a head
@@ -106,7 +109,7 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._expect("head")
-        self._wait()
+        self._all.add(self)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -218,21 +221,10 @@ class HttpProtocol(HttpToolsProtocol):
     def _is_cut(self, reason: str) -> None:
         self._leave()
         self._all.has_cut(reason, self.loop.time())
-        if self._metrics:
-            self._metrics.sockets_cut.labels(reason).inc()
-
-    def _wait(self) -> None:
-        self._all.add(self)
-        self._count()
 
     def _leave(self) -> None:
         self._stop_deadline()
         self._all.discard(self)
-        self._count()
-
-    def _count(self) -> None:
-        if self._metrics:
-            self._metrics.sockets_unheard.set(len(self._all))
 
     # What the peer does not read
 
@@ -245,7 +237,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.get_write_buffer_size():
             self._look_soon()
         if not self._is_answering and not self.transport.is_closing():
-            self._wait()
+            self._all.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

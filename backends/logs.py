@@ -1,4 +1,4 @@
-"""What the log looks like: one line for each event, with the ids of what it is about; never a token, nor a text of a user's.
+"""The log: each event is a line, with the ids of what it is about, and no line has a token or a text of a user's.
 
 Whoever logs uses the standard `logging`; `bind_contextvars` adds ids to all further lines of a task and of those it starts.
 """
@@ -25,7 +25,6 @@ ID_CHARACTERS = 8  # of an id, for a person at a terminal
 # What a terminal would obey, or what makes a line look like two or like another one: C0 and C1, the separators of lines, and
 # the marks that change the direction of writing.
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-CONTROLS_OF_LINES = re.compile(CONTROLS.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
 # Errors that say what the machine did, and not what a user said. Of all others only the type is told, but at DEBUG: what a
 # model's server, a database's driver or an agent has to say may quote a prompt.
 PLAIN = (OSError, ImportError, NameError, AttributeError)
@@ -102,7 +101,7 @@ def _without_color(logger: object, method: str, event: MutableMapping[str, Any])
 
 def _rendering(terminal: bool, whole: bool) -> list[Processor]:
     def format_error(exc_info: ExcInfo) -> str:
-        return CONTROLS_OF_LINES.sub(_escape, "\n".join(_lines(exc_info[1], whole, set())))
+        return "\n".join(_lines(exc_info[1], whole, set()))
 
     def print_error(stream: TextIO, exc_info: ExcInfo) -> None:
         stream.write("\n" + format_error(exc_info))
@@ -152,7 +151,7 @@ def _lines(error: BaseException | None, whole: bool, seen: set[int]) -> Iterator
     yield "Traceback (most recent call last):"
     for frame in traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__)).format():
         yield frame.rstrip("\n")
-    yield named(error, whole=whole)
+    yield CONTROLS.sub(_escape, named(error, whole=whole))  # all else is code
     if isinstance(error, BaseExceptionGroup):
         for number, one in enumerate(error.exceptions, 1):
             yield f"\n{number} of {len(error.exceptions)} in it:\n"

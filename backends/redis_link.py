@@ -99,18 +99,18 @@ class Link:
     async def messages(self) -> AsyncIterator[tuple[bytes, bytes]]:
         """What is published, with its channel."""
         count = 0
-        while True:
-            with _as_lost(self._listening):
+        with _as_lost(self._listening):
+            while True:
                 answer = await self._listening.read_response(timeout=math.inf)
-            self._pings = 0
-            if answer[0] == b"message":
-                yield answer[1], answer[2]
-            elif answer[0] == b"pong":
-                self._ponged += 1
-                self._pong.set()
-            count += 1
-            if count % MESSAGES_A_TURN == 0:
-                await anyio.lowlevel.checkpoint()
+                self._pings = 0
+                if answer[0] == b"message":
+                    yield answer[1], answer[2]
+                elif answer[0] == b"pong":
+                    self._ponged += 1
+                    self._pong.set()
+                count += 1
+                if count % MESSAGES_A_TURN == 0:
+                    await anyio.lowlevel.checkpoint()
 
     async def caught_up(self) -> None:
         """Wait until `messages` has had all that was published before this was called: Redis answers the next ping after it."""

@@ -15,17 +15,12 @@ class Unusable(Exception):
     """The database cannot be used. The message says why, in one line."""
 
 
-class FileGone(Exception):
-    """The file that was opened is not there any more: what is written to it would be gone with the process."""
-
-
 @contextmanager
 def usable(path: Path) -> Iterator[None]:
-    """Whatever is wrong with the file is raised as Unusable."""
+    """Raise as Unusable whatever the block finds wrong with the file, but that somebody else has a lock."""
     try:
-        _prepare(path)
         yield
-    except BlockingIOError:  # a lock that somebody else has
+    except BlockingIOError:
         raise
     except OSError as error:
         raise Unusable(f"{error.filename or path}: {error.strerror}") from None
@@ -33,8 +28,8 @@ def usable(path: Path) -> Iterator[None]:
         raise Unusable(f"{path}: {error.orig if isinstance(error, DBAPIError) else error}") from None
 
 
-def _prepare(path: Path) -> None:
-    """Make the file where there is none. Raises Unusable, or OSError."""
+def prepare(path: Path) -> None:
+    """Make the folder and the file where there is none. Raises Unusable, or OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise Unusable(f"{path} is a directory and no database")
@@ -54,10 +49,10 @@ class OpenedFile:
         self._path = path
         self._identity = _identity(path)
 
-    def check(self) -> None:
-        """Raises FileGone when it was deleted, or another one stands in its place."""
-        if _identity(self._path) != self._identity:
-            raise FileGone(f"{self._path} was deleted, moved or replaced while it was served: put it back, or restart")
+    @property
+    def is_there(self) -> bool:
+        """Whether it still is. Else it was deleted, or another one stands in its place: what is written is lost at the end."""
+        return _identity(self._path) == self._identity
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

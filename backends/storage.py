@@ -25,7 +25,7 @@ import anyio.to_thread
 import databases
 from sqlalchemy import Executable, Select, select, update
 
-from backends.sqlite_file import FileGone, OpenedFile
+from backends.sqlite_file import OpenedFile, prepare
 from backends.statements import SQLITE, prepared_for
 from backends.tables import probes
 from backends.turns import Turns
@@ -119,10 +119,9 @@ class Probe:
             self._checking = asyncio.create_task(self._check())
         if self._checking:
             await asyncio.shield(self._checking)
-        if isinstance(self._error, DatabaseGone):
-            raise self._error
         if self._error:
-            raise DatabaseAway("the database does not answer, or takes no writes") from self._error
+            kind = DatabaseGone if isinstance(self._error, DatabaseGone) else DatabaseAway
+            raise kind("the database does not answer, or takes no writes") from self._error
 
     async def _check(self) -> None:
         before, self._error = self._error, None
@@ -229,10 +228,10 @@ class SQLiteStorage:
 
     def _transact(self, batch: Sequence[Work]) -> list[bool]:
         # In a thread, and all of it in one: a hop to a thread for each statement takes longer than the statement.
-        try:
-            self._file.check()
-        except FileGone as error:
-            raise DatabaseGone from error
+        if not self._file.is_there:
+            raise DatabaseGone(
+                "the database's file was deleted, moved or replaced while it was served: put it back, or restart"
+            )
         # A plain BEGIN would take the write lock late, and then fail at once instead of waiting for it.
         try:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -303,6 +302,7 @@ def sole_server(path: Path) -> Any:
 
     Raises BlockingIOError when another process holds it. The lock is the kernel's and dies with the process.
     """
+    prepare(path)
     with open(f"{path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

@@ -19,6 +19,7 @@ from multiprocessing.context import SpawnProcess
 
 import anyio
 
+from backends.listening import address_of
 from backends.logs import log_config
 
 RESTART_S = 1.0  # between a death and the next process, so that one that dies at once does not take the machine with it
@@ -108,9 +109,7 @@ class Workers:
     def _has_started(self) -> None:
         self._serving += 1
         if self._serving == len(self._sockets):
-            host, port, *_ = self._sockets[0].getsockname()
-            name = f"[{host}]" if ":" in host else host
-            logger.info(f"running on http://{name}:{port} with {self._serving} workers")
+            logger.info("running on http://%s with %s workers", address_of(self._sockets[0]), self._serving)
             self._ready()
 
 

@@ -7,6 +7,7 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from starlette.datastructures import Secret
@@ -16,10 +17,10 @@ from starlette.responses import Response
 from backends.auth import PERSON, issue_token
 from handlers.http import json_response
 from handlers.load_file import DECODER, DEMO_FILE
+from schemas.load import LoadFile
 
 FOLDER = Path("var")
 SECRET_FILE, URL_FILE = FOLDER / "jwt_secret", FOLDER / "url"
-DEMO = DECODER.decode(DEMO_FILE.read_bytes())
 TOKEN_DAYS = 30
 SECRET_CHARACTERS = 64  # of 6 random bits each
 SHORT_BYTES = 12  # 96 bits, which nobody guesses, in 16 characters, with which the address fits on a line
@@ -63,20 +64,28 @@ def make_dev_secret() -> Secret:
     return make_dev_secret()
 
 
+@cache
+def demo_data() -> LoadFile:
+    """The demo user and assets, which only a dev server needs."""
+    return DECODER.decode(DEMO_FILE.read_bytes())
+
+
 def short_token(secret: Secret) -> str:
-    """What a dev server takes for the demo user's token as well: the same at each start, so that open pages stay logged in."""
+    """A password that a dev server takes in place of the demo user's token. It is short, so that the address fits on a line,
+    and the same at each start, so that open pages stay logged in.
+    """
     made = hmac.digest(str(secret).encode(), b"the demo user's short token", "sha256")
     return base64.urlsafe_b64encode(made[:SHORT_BYTES]).decode()
 
 
 def demo_token(secret: Secret) -> str:
     """A token of the demo user."""
-    return issue_token(secret, DEMO.users[0].id, TOKEN_DAYS * 86_400, PERSON)
+    return issue_token(secret, demo_data().users[0].id, TOKEN_DAYS * 86_400, PERSON)
 
 
-async def demo(request: Request) -> Response:
+async def demo_assets(request: Request) -> Response:
     """`GET /demo.json`: the demo assets, for the page. There in development only."""
-    return json_response([f"{asset.asset_type}:{asset.id}:{asset.name}" for asset in DEMO.assets])
+    return json_response([f"{asset.asset_type}:{asset.id}:{asset.name}" for asset in demo_data().assets])
 
 
 @contextmanager
@@ -93,9 +102,10 @@ def url_kept(address: str) -> Iterator[None]:
 
 
 def welcome(secret: Secret, address: str) -> str:
-    """What to tell the person at the terminal."""
-    listed = [f"{asset.asset_type}:{asset.id}" for asset in DEMO.assets]
-    assets = "\n".join(f"    {name}  {asset.name}" for name, asset in zip(listed, DEMO.assets, strict=True))
+    """The text that tells the person at the terminal how to reach the server, and as whom."""
+    demo = demo_data()
+    listed = [f"{asset.asset_type}:{asset.id}" for asset in demo.assets]
+    assets = "\n".join(f"    {name}  {asset.name}" for name, asset in zip(listed, demo.assets, strict=True))
     # The token comes after the #, which no server is sent and no log has: the page takes it from there.
     return f"""
   Open this address, in as many tabs as you like:
@@ -106,7 +116,7 @@ def welcome(secret: Secret, address: str) -> str:
     make chat PROMPT="What is this?"
     make chat ASSET={listed[0]}
 
-  Demo user {DEMO.users[0].email}, assets:
+  Demo user {demo.users[0].email}, assets:
 {assets}
 
   Token, for any other client:

@@ -82,7 +82,7 @@ class Transcript:
 
     @property
     def words(self) -> int:
-        """Of the answer as far as its parts are closed. About: a split would make a string of each."""
+        """About how many words the closed parts have. Blanks are counted, since a split would make a string of each word."""
         texts = (part.message for part in self.message.response_messages.values() if isinstance(part, TextResponse))
         return sum(1 + text.count(" ") + text.count("\n") for text in texts if text)
 

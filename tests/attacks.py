@@ -1,4 +1,4 @@
-"""What one can do to a server with raw sockets, before anybody knows who one is, as scenarios of any size, as in `storms.py`.
+"""Attackers without a token: scenarios of any size, as in `storms.py`, in which they ill-treat a server by raw sockets.
 
 Beside each attack somebody else asks for something all the time: what is held is how long that takes, and how much memory.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import anyio
+from websockets.asyncio.client import ClientConnection
 
 from backends.auth import PERSON, issue_token
 from backends.http_protocol import BODY_S, HEAD_S
@@ -85,8 +86,13 @@ async def healthy(program: Program) -> None:
 async def comes_in(program: Program, user: UUID) -> None:
     """Connect anew, ask for something small, and leave."""
     async with opened(program, user) as connection:
-        await connection.send(json.dumps({"route": "/chats/list", "payload": {"page_size": 1}}))
-        assert json.loads(await connection.recv())["event"] == "getChatsList"
+        await is_answered(connection)
+
+
+async def is_answered(connection: ClientConnection) -> None:
+    """Ask for something small, and have the answer."""
+    await connection.send(json.dumps({"route": "/chats/list", "payload": {"page_size": 1}}))
+    assert json.loads(await connection.recv())["event"] == "getChatsList"
 
 
 async def dial(program: Program) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -1,9 +1,8 @@
-"""What one can do to a server with a token, or with one that is none any more, as scenarios of any size, as in `attacks.py`."""
+"""Attackers with a token, or with one that is none any more: scenarios of any size, as in `attacks.py`."""
 
 import json
 import time
 from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,9 +12,9 @@ import jwt
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from backends.auth import ALGORITHM, PERSON
+from backends.auth import ALGORITHM, PERSON, issue_token
 from backends.http_protocol import LOOK_S, LOOKS
-from tests.attacks import asking, comes_in, eventually, posting
+from tests.attacks import asking, comes_in, eventually, is_answered, posting
 from tests.conftest import SECRET
 from tests.crowd import UNLIMITED, Figures, crowd, narrow, opened, sample
 from tests.database import opened as database
@@ -29,12 +28,8 @@ CUT_S = (LOOKS + 2) * LOOK_S  # by when who reads nothing is cut off
 
 
 async def has(program: Program, **most: int) -> bool:
-    """Whether the figures of /metrics are no more than these."""
+    """Whether /metrics of the program shows, for each of these names, no more than its value."""
     return all([await sample(program, name) <= value for name, value in most.items()])
-
-
-async def is_full(program: Program, connections: int) -> bool:
-    return await sample(program, "connections") >= connections
 
 
 async def gets(folder: Path, connections: int, gets: int, posts: int, words: int) -> Figures:
@@ -162,18 +157,16 @@ async def change_of_network(folder: Path, tabs: int) -> Figures:
         async with AsyncExitStack() as stack:
             port = await stack.enter_async_context(proxy.serving())
             options: dict[str, Any] = {"host": "127.0.0.1", "port": port, "ping_interval": None, "close_timeout": 0}
-            headers = {"Authorization": f"Bearer {jwt_of(user)}"}
+            headers = {"Authorization": f"Bearer {issue_token(SECRET, user, 600, PERSON)}"}
             for _ in range(tabs):
                 await stack.enter_async_context(connect(program.url, additional_headers=headers, **options))
-            await eventually(partial(is_full, program, tabs))
             proxy.hold()
             began, waits = time.monotonic(), list[float]()
             done = anyio.Event()
 
             async def come() -> None:
                 async with opened(program, user) as connection:
-                    await connection.send(json.dumps({"route": "/chats/list", "payload": {}}))
-                    assert json.loads(await connection.recv())["event"] == "getChatsList"
+                    await is_answered(connection)
                     waits.append(time.monotonic() - began)
                     await done.wait()
 
@@ -186,7 +179,3 @@ async def change_of_network(folder: Path, tabs: int) -> Figures:
         assert program.stop() == 0
     assert refused == 0, f"{refused:.0f} were refused"
     return {"tabs": tabs, "refused": 0, "all back after": f"{max(waits):.1f} s"}
-
-
-def jwt_of(user: UUID) -> str:
-    return jwt.encode({"sub": str(user), "aud": PERSON, "exp": int(time.time()) + 600}, str(SECRET), ALGORITHM)

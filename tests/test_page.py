@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Error, Page, Route, WebSocketRoute, exp
 
 from backends.auth import PERSON, issue_token
 from handlers.console import FILES
-from handlers.dev import DEMO
+from handlers.dev import demo_data
 from schemas.assets import METRIC, AssetPermissionRole, IdentityType
 from schemas.load import LoadFile
 from tests.client import TIMEOUT_S
@@ -644,7 +644,7 @@ def test_the_address_that_a_dev_server_prints_brings_its_user_and_its_assets(bro
         page.goto(printed)
         is_live(page)
         expect(page.locator("#who")).to_have_text("Demo")
-        expect(page.locator("#asset option")).to_have_count(2 + len(DEMO.assets))
+        expect(page.locator("#asset option")).to_have_count(2 + len(demo_data().assets))
         page.select_option("#asset", index=1)
         page.click("#send")
         expect(page.locator(".card")).to_have_count(1)

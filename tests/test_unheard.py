@@ -42,7 +42,7 @@ class Raw:
             return int(head.split(b" ")[1]), await self.reader.readexactly(length)
 
     async def end(self) -> bytes:
-        """What still comes until the server has ended the connection."""
+        """Read on until the server has ended the connection. All that came until then."""
         with anyio.fail_after(TIMEOUT_S):
             try:
                 return await self.reader.read()

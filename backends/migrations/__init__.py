@@ -12,6 +12,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, create_engine
 
+from backends.sqlite_file import prepare
+
 
 def _config() -> Config:
     config = Config()
@@ -37,7 +39,7 @@ def migrate_sqlite(path: Path) -> None:
 
     One of a newer program is left as it is: its steps have only added.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    prepare(path)
     engine = create_engine(URL.create("sqlite", database=str(path)), isolation_level="AUTOCOMMIT")
     try:
         # Of two first starts the second waits here, and finds nothing to do. A lock of SQLite's own would not do: turning
