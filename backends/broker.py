@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 from uuid import UUID
 
 from backends.frame import Frame
+from backends.lease import Lease
 from backends.resume import ResumeLimits, ResumeLog, Resumption
 from backends.streams import Streams
 from schemas.frames import WsResponseMessage, WsSendMethod
@@ -31,22 +32,6 @@ class Subscriber(Protocol):
         """
 
 
-class Claim(Protocol):
-    """The right to tell something. Whoever else gets it may have told the end of it."""
-
-    @property
-    def until(self) -> float:
-        """By this process' monotonic clock, nobody else can have it before."""
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether nobody else can have it by now."""
-
-    @property
-    def lost(self) -> bool:
-        """Whether somebody else has it, for good."""
-
-
 class Broker(Protocol):
     """Carries messages to the connections of a user, each encoded once, and notices from node to node."""
 
@@ -66,10 +51,10 @@ class Broker(Protocol):
         provided that it is used before anything is awaited.
         """
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
         """Hand the message over, in order, without waiting. `sender_id` is the connection that asked, if one did.
 
-        What waits for the other nodes goes to them while its `claim`, if it has one, is sure; never once that is lost.
+        What waits for the other nodes goes to them while its `lease`, if it has one, is sure; never once that is lost.
         """
 
     def tell(self, notice: bytes) -> bool:
@@ -143,7 +128,7 @@ class MemoryBroker:
             elif not user.subscribers:
                 del self._users[user_id]
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
         self._forget()
         user = self._users.get(user_id)
         if user is None:

@@ -8,11 +8,11 @@ clocks are ever compared. A node that was only slow finds its row gone, and goes
 import logging
 import math
 import time
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import anyio
 from sqlalchemy import bindparam, delete, insert, select, update
 
+from backends.lease import Lease
 from backends.storage import Storage
 from backends.tables import nodes
 
@@ -27,41 +27,6 @@ BURY = LEAVE.where(nodes.c.renewals == bindparam("count"))
 CLEAR = delete(nodes)
 
 logger = logging.getLogger("threadcast")
-
-
-class Lease:
-    """A node's right to answer chats, under one id. Once it is lost others may have closed what was being answered."""
-
-    def __init__(self, until: float = math.inf) -> None:
-        self.id = uuid4()
-        self.lost = False
-        self.until = until  # by this process' monotonic clock it is sure
-        self._changed = anyio.Event()
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether nobody else can have taken it by now."""
-        return time.monotonic() < self.until
-
-    def renew(self, until: float) -> None:
-        """It is sure until then."""
-        self.until = until
-        self._tell()
-
-    def lose(self) -> None:
-        """It is somebody else's."""
-        self.lost, self.until = True, -math.inf
-        self._tell()
-
-    async def settled(self) -> bool:
-        """Wait until it is known whether it has been lost. Whether it is still held."""
-        while not (self.lost or self.is_sure):
-            await self._changed.wait()
-        return not self.lost
-
-    def _tell(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
 
 
 class Nodes:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from backends.broker import Claim
 from backends.frame import Frame
+from backends.lease import Lease
 from schemas.frames import WsSendMethod
 
 OVERHEAD = 300  # bytes, about, that a waiting frame takes besides its text
@@ -22,22 +22,22 @@ class Outgoing:
     method: WsSendMethod
     sender_id: str | None
     frame: Frame
-    claim: Claim | None = None
+    lease: Lease | None = None
 
     @property
     def until(self) -> float:
         """When it may not be told any more, by the monotonic clock."""
-        return math.inf if self.claim is None else self.claim.until
+        return math.inf if self.lease is None else self.lease.until
 
     @property
     def is_sure(self) -> bool:
         """Whether it may be told now."""
-        return self.claim is None or self.claim.is_sure
+        return self.lease is None or self.lease.is_sure
 
     @property
     def is_void(self) -> bool:
         """Whether it may never be told."""
-        return self.claim is not None and self.claim.lost
+        return self.lease is not None and self.lease.lost
 
     @property
     def size(self) -> int:

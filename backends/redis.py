@@ -17,8 +17,9 @@ from uuid import UUID, uuid4
 import anyio
 from redis.asyncio import ConnectionPool
 
-from backends.broker import Claim, Subscriber
+from backends.broker import Subscriber
 from backends.frame import Frame
+from backends.lease import Lease
 from backends.outgoing import MARK, OVERHEAD, Order, Outgoing
 from backends.redis_ears import Ear, Hearing, Listeners, Unheard
 from backends.redis_link import Command, Link, beside
@@ -110,10 +111,10 @@ class RedisBroker:
             if stream.node != self.id and not stream.is_doubtful:
                 self.streams.remember(stream.user_id, stream.chat_id, stream.message_id)
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
         frame, method = Frame(message), message.send_method
         self._number += 1
-        outgoing = Outgoing(self._number, str(user_id), method, sender_id, frame, claim)
+        outgoing = Outgoing(self._number, str(user_id), method, sender_id, frame, lease)
         user = self._users.get(outgoing.user_id)
         ears = list(user.audience(method, sender_id)) if user else []
         for ear in ears:
@@ -170,7 +171,7 @@ class RedisBroker:
         self.wire.shrink(user_id)
 
     def _tell_here(self, outgoing: Outgoing) -> None:
-        """To numbered connections, without an offset: they are not to wait for an outage, nor for a claim."""
+        """To numbered connections, without an offset: they are not to wait for an outage, nor for a lease."""
         if (user := self._users.get(outgoing.user_id)) and user.tell_unnumbered(outgoing):
             self._losses.renew({outgoing.user_id})
 

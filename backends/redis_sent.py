@@ -72,7 +72,7 @@ class Sent:
         return {user_id for user_id, answered in self._forgotten.items() if answered > lost - RECENT_S}
 
     def leave_out(self) -> set[str]:
-        """Send nothing again whose claim is not sure. Returns the users who may lose frames by it."""
+        """Send nothing again whose lease is not sure. Returns the users who may lose frames by it."""
         frames = _frames(self._first)
         self._first = deque(each for each in frames if each.is_sure)
         return {each.user_id for each in frames if not (each.is_sure or each.is_void)}

@@ -2,7 +2,7 @@
 
 What was sent and not answered is sent again over the next link, exactly as it was: the fence in Redis drops what has been
 there. What was answered lately is kept for a while, too: another Redis, such as one that was restarted, is told it again. What
-nobody is sure to have a claim to waits, and others go before it.
+nobody is sure to have a lease to waits, and others go before it.
 """
 
 import logging
@@ -44,7 +44,7 @@ class Node(Protocol):
         """Read what was missed. Redis has its data still, if its life `is_same` as before."""
 
     def passed_over(self, outgoing: Outgoing) -> None:
-        """A frame is not sent for now, or for ever: its claim, or that of one before it to the same user, is not sure."""
+        """A frame is not sent for now, or for ever: its lease, or that of one before it to the same user, is not sure."""
 
     def anew(self, outgoing: Outgoing) -> Outgoing:
         """The same with the next number: later ones have been sent before it."""
@@ -59,7 +59,7 @@ class Node(Protocol):
         """Too much waits, or has waited: the other nodes will never be told all frames of these users."""
 
     def left_out(self, user_ids: set[str]) -> None:
-        """Frames of these users are not sent again, since nobody is sure to have their claim."""
+        """Frames of these users are not sent again, since nobody is sure to have their lease."""
 
     async def echoed(self, number: int) -> None:
         """Wait, for a while at most, until this frame has come back."""

@@ -2,8 +2,9 @@
 
 from msgspec import UNSET
 
-from backends.broker import Broker, Claim
+from backends.broker import Broker
 from backends.frame import Frame
+from backends.lease import Lease
 from backends.resume import Resumption
 from handlers.errors import describe
 from handlers.services import Sender, Services
@@ -20,10 +21,10 @@ def send_ws_message(
     event: WsEvent,
     payload: Container | list[ChatListItem],
     method: WsSendMethod = WsSendMethod.ALL,
-    claim: Claim | None = None,
+    lease: Lease | None = None,
 ) -> None:
     """Send an answer to the sender's user, by default to all of their connections."""
-    _send(broker, sender, WsResponseMessage(route, event, payload, _sent_by(sender), None, method), claim)
+    _send(broker, sender, WsResponseMessage(route, event, payload, _sent_by(sender), None, method), lease)
 
 
 def send_chat(
@@ -81,6 +82,6 @@ def _sent_by(sender: Sender) -> SentBy:
     return SentBy(sender.user.id, sender.user.name)
 
 
-def _send(broker: Broker, sender: Sender, message: WsResponseMessage, claim: Claim | None = None) -> None:
+def _send(broker: Broker, sender: Sender, message: WsResponseMessage, lease: Lease | None = None) -> None:
     message.request_id = UNSET if sender.request_id is None else sender.request_id
-    broker.publish(sender.user.id, message, sender.connection_id, claim)
+    broker.publish(sender.user.id, message, sender.connection_id, lease)

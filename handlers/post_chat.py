@@ -8,9 +8,10 @@ from uuid import uuid4
 import anyio
 
 from backends.agent import AgentTask
+from backends.lease import Lease
 from backends.logs import bind_contextvars
 from backends.messages import Stored, find_message
-from backends.nodes import Lease
+from handlers.channel import Channel
 from handlers.checkpoints import checkpointed
 from handlers.context import Context
 from handlers.elsewhere import MessageTaken, Patience, is_elsewhere
@@ -20,8 +21,8 @@ from handlers.get_chat import read_chat
 from handlers.initialize_chat import editable_chat, initialize_chat
 from handlers.notices import tell_run_ended
 from handlers.open_asset import open_asset
-from handlers.run_agent import is_stuck, run_agent, send_all
-from handlers.runs import FAILED, INTERRUPTED, RETRY_S, Channel, Run
+from handlers.run_agent import is_stuck, run_agent
+from handlers.runs import FAILED, INTERRUPTED, RETRY_S, Run
 from handlers.services import Services
 from handlers.transcript import Transcript
 from handlers.validate import validate
@@ -71,9 +72,9 @@ Outcome = Ran | Replayed | Joined | JoinedElsewhere | Closed
 
 
 async def post_chat_handler(
-    services: Services, request: ChatCreateNewChat, user: AuthenticatedUser, tx: Channel, lease: Lease
+    services: Services, request: ChatCreateNewChat, user: AuthenticatedUser, channel: Channel, lease: Lease
 ) -> Outcome:
-    """Run one post to its end; all that comes before the end goes into `tx`.
+    """Run one post to its end; all that comes before the end goes into `channel`.
 
     Raises a ThreadcastError for what is refused, before anything is written, and whatever fails underneath.
     """
@@ -82,7 +83,7 @@ async def post_chat_handler(
         raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds", wait)
     if request.prompt and is_stuck(services):
         raise ServiceUnavailable("the agent does not let go of earlier posts", RETRY_S)
-    run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), tx, lease)
+    run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), channel, lease)
     bind_contextvars(message=str(run.message_id))
     while other := services.runs.get(run.message_id):
         if other.user_id != user.id:
@@ -146,7 +147,7 @@ async def _look_up(
 async def _run(
     services: Services, run: Run, request: ChatCreateNewChat, context: Context, transcript: Transcript
 ) -> ChatWithMessages:
-    await send_all(run.tx, transcript, [(transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT)])
+    await run.channel.send([(transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT)])
     run.begin(transcript)
     if services.nodes.shared:
         services.backends.broker.streams.begin(run.user_id, run.chat_id, run.message_id)
@@ -154,7 +155,7 @@ async def _run(
     try:
         has_ended = await _answer(services, run, transcript, request, context)
         reasoned = f"Reasoned for {round(run.seconds)} seconds" if request.prompt else None
-        await send_all(run.tx, transcript, transcript.close())
+        await run.channel.send(transcript.close())
         chat = await finish_chat(services, run, transcript, files, reasoned if has_ended else run.stopped_as)
         _ended(services, run, "Completed" if has_ended else run.stopped_as)
         return chat
@@ -180,7 +181,7 @@ async def _answer(services: Services, run: Run, transcript: Transcript, request:
     if request.prompt is None:
         if run.stopping.done():
             return False
-        await send_all(run.tx, transcript, (transcript.add_response(part, "completed") for part in open_asset(context.assets)))
+        await run.channel.send(transcript.add_response(part, "completed") for part in open_asset(context.assets))
         return True
     ids = transcript.chat.message_ids
     history = tuple(transcript.chat.messages[id] for id in ids[: ids.index(run.message_id)])

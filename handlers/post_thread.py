@@ -1,20 +1,18 @@
-"""`/chats/post`: the channel between a run and its frames, and the one end of each stream."""
+"""`/chats/post`: a run at one end of a channel, the frames that it is told by at the other, and the one end of each stream."""
 
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 from functools import partial
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 
-from backends.nodes import Lease
+from backends.lease import Lease
+from handlers.channel import Channel
 from handlers.elsewhere import follow
 from handlers.errors import describe
-from handlers.flushing import in_flushes
 from handlers.frames import send_chat, send_error_message, send_ws_message
 from handlers.get_chat import read_chat
 from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
-from handlers.runs import Channel, Passenger
 from handlers.services import Sender, Services
 from schemas.chats import ChatWithMessages
 from schemas.errors import ServiceUnavailable, WsError, WsErrorCode
@@ -22,7 +20,6 @@ from schemas.events import WS_EVENTS, ThreadEvent, WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
 from schemas.requests import ChatCreateNewChat
 
-CHANNEL = 1000  # the requirements' number; an agent that is faster than the fan-out waits here
 ROUTE = WsRoutes.CHATS_POST
 FAILED_ELSEWHERE = WsError(WsErrorCode.INTERNAL_SERVER_ERROR, "the run that this post joined has failed")
 
@@ -31,11 +28,11 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
     """Answer one post with a stream that ends exactly once, and return that end. Goes on whatever becomes of the connection."""
     try:
         with services.posts.entered():
-            tx, rx = anyio.create_memory_object_stream[Passenger](CHANNEL)
+            channel = Channel()
             lease = services.nodes.lease
             async with anyio.create_task_group() as tasks:  # the post is inside until its stream has been sent
-                tasks.start_soon(_stream, services, sender, lease, rx)
-                end = await _post(services, sender, request, lease, tx)
+                tasks.start_soon(_stream, services, sender, lease, channel)
+                end = await _post(services, sender, request, lease, channel)
     except ServiceUnavailable as error:
         end = describe(error)
         send_error_message(services.backends.broker, sender, ROUTE, WsEvent.POST_THREAD, end)
@@ -43,15 +40,15 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
 
 
 async def _post(
-    services: Services, sender: Sender, request: ChatCreateNewChat, lease: Lease, tx: Channel
+    services: Services, sender: Sender, request: ChatCreateNewChat, lease: Lease, channel: Channel
 ) -> ChatWithMessages | WsError:
-    async with tx:
+    with closing(channel):
         try:
-            match await post_chat_handler(services, request, sender.user, tx, lease):
+            match await post_chat_handler(services, request, sender.user, channel, lease):
                 case Ran(chat):
-                    await tx.send((chat, ThreadEvent.COMPLETED))
+                    await channel.send([(chat, ThreadEvent.COMPLETED)])
                 case Replayed(chat):
-                    await tx.send(partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat))
+                    await channel.send([partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat)])
                 case Joined(run):
                     await run.tell(partial(_tell_sender, services, sender, ThreadEvent.INITIALIZE_CHAT))
                     with services.requests.needed_by(sender.connection_id):
@@ -62,7 +59,7 @@ async def _post(
                         was_told = await follow(services, sender, running)
                         chat, _ = await read_chat(services, sender.user, running.chat_id)
                         if not was_told:
-                            await tx.send(partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat))
+                            await channel.send([partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat)])
                         return chat
                     return FAILED_ELSEWHERE  # and nobody is there to be told
                 case Closed(closed):
@@ -72,11 +69,11 @@ async def _post(
             services.backends.metrics.refused(error)
             end = describe(error)
             with suppress(anyio.BrokenResourceError):  # the stream has failed, and told so
-                await tx.send(end)
+                await channel.send([end])
             return end
 
 
-async def _stream(services: Services, sender: Sender, lease: Lease, rx: MemoryObjectReceiveStream[Passenger]) -> None:
+async def _stream(services: Services, sender: Sender, lease: Lease, channel: Channel) -> None:
     """Make frames of the items as they come. An error that ends a stream goes to all who have seen it begin.
 
     While it is not sure that the run is still ours nothing is told of it, here or to the other nodes, and once that is lost
@@ -84,25 +81,22 @@ async def _stream(services: Services, sender: Sender, lease: Lease, rx: MemoryOb
     """
     broker, metrics, arrived = services.backends.broker, services.backends.metrics, time.monotonic()
     audience = WsSendMethod.SENDER_ONLY
-    async with (
-        rx,
-        aclosing(in_flushes(rx, services.flush_seconds, metrics.traffic)) as flushes,
-    ):  # closed early, it breaks the run's channel
+    async with aclosing(channel.flushes(services.flush_seconds, metrics.traffic)) as flushes:
         try:
             async for flush in flushes:
-                for passenger in flush:
-                    match passenger:
+                for entry in flush:
+                    match entry:
                         case (container, event):
                             audience = WsSendMethod.ALL
-                            claim = None if event is ThreadEvent.COMPLETED else lease
-                            if claim is None or claim.is_sure or await claim.settled():
-                                send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience, claim)
+                            under = None if event is ThreadEvent.COMPLETED else lease
+                            if under is None or await under.settled():
+                                send_ws_message(broker, sender, ROUTE, WS_EVENTS[event], container, audience, under)
                                 if seconds := metrics.latencies.get(event):
                                     seconds.observe(time.monotonic() - arrived)
                         case WsError():
-                            send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, passenger, audience)
+                            send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, entry, audience)
                         case errand:
-                            if audience is WsSendMethod.SENDER_ONLY or lease.is_sure or await lease.settled():
+                            if audience is WsSendMethod.SENDER_ONLY or await lease.settled():
                                 errand()
         except Exception as error:
             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, describe(error), audience)

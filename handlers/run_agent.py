@@ -9,8 +9,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 import anyio
@@ -18,9 +18,9 @@ import anyio
 from backends.agent import AgentTask, AssetsFound, TitleChunk, TitleEnd
 from backends.logs import named
 from handlers.checkpoints import Checkpoints
-from handlers.runs import FULL, AgentsTask, Channel, Run
+from handlers.runs import FULL, AgentsTask, Run
 from handlers.services import Services, Timeouts
-from handlers.transcript import Item, Transcript
+from handlers.transcript import Transcript
 
 TITLE_CHARACTERS = 200  # of a model that does not heed how long a title is
 ENOUGH_TITLE = 2000  # characters, spaces and all, after which a title is read no further: it would never end
@@ -54,7 +54,7 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
                     return
                 if not isinstance(event, AssetsFound):  # what an agent looked up is no token yet
                     clock.came()
-                await send_all(run.tx, transcript, transcript.apply(event), clock.stopped)
+                await run.channel.send(transcript.apply(event), clock.stopped)
                 if transcript.size >= checkpoints.due:  # compared here, since a call for each word would be seen in its rate
                     checkpoints.grew()
                 if transcript.size >= transcript.most:
@@ -88,7 +88,7 @@ async def _make_title(services: Services, run: Run, task: AgentTask, transcript:
                     return
                 clock.came()
                 title += chunk
-                await send_all(run.tx, transcript, transcript.apply(TitleChunk(chunk)), clock.stopped)
+                await run.channel.send(transcript.apply(TitleChunk(chunk)), clock.stopped)
                 if len(title) >= ENOUGH_TITLE:
                     return
 
@@ -99,7 +99,7 @@ async def _make_title(services: Services, run: Run, task: AgentTask, transcript:
         except Exception as error:  # the answer's own failure, if there is one, comes with a traceback
             logger.warning("a title failed, so it is the prompt's first words", extra={"error": named(error)})
             title = ""
-        await send_all(run.tx, transcript, transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
+        await run.channel.send(transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
         if transcript.size >= checkpoints.due:
             checkpoints.grew()
 
@@ -186,32 +186,3 @@ async def _let_go(task: AgentsTask, left_behind: set[AgentsTask]) -> None:
         logger.error("an agent does not heed its cancellation, and is left behind")
         left_behind.add(task)  # asyncio itself holds no strong reference to a task
         task.add_done_callback(left_behind.discard)
-
-
-def _sending(tx: Channel, item: Item) -> "asyncio.Task[None]":
-    sending = asyncio.ensure_future(tx.send(item))
-    sending.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to be told
-    return sending
-
-
-async def send_all(
-    tx: Channel,
-    transcript: Transcript,
-    items: Iterable[Item],
-    waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
-) -> None:
-    """Put a transcript's items into the channel, as they are made.
-
-    Waits only when it is full, or for a snapshot: `send` gives up the processor each time, `send_nowait` not.
-    """
-    if not transcript.is_free.is_set():
-        with waiting():
-            await transcript.is_free.wait()
-    for item in items:
-        try:
-            tx.send_nowait(item)
-        except anyio.WouldBlock:
-            with waiting():
-                with transcript.ahead():
-                    await asyncio.shield(_sending(tx, item))  # the transcript has it, so it is told whatever becomes of us
-                await transcript.is_free.wait()

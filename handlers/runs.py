@@ -13,21 +13,16 @@ from functools import partial
 from uuid import UUID, uuid4
 
 import anyio
-from anyio.streams.memory import MemoryObjectSendStream
 
+from backends.lease import Lease
 from backends.limits import Quota
 from backends.messages import Owner
-from backends.nodes import Lease
+from handlers.channel import Channel
 from handlers.gate import Restarting
-from handlers.transcript import Item, Transcript
+from handlers.transcript import Transcript
 from schemas.chats import ChatWithMessages
-from schemas.errors import ServiceUnavailable, ThreadcastError, TooManyRequests, WsError
+from schemas.errors import ServiceUnavailable, ThreadcastError, TooManyRequests
 
-# What goes through a run's channel: what all are to be told, an error that ends it, and errands, which are called in their
-# turn: answers to one connection that must not overtake the stream.
-Errand = Callable[[], None]
-Passenger = Item | WsError | Errand
-Channel = MemoryObjectSendStream[Passenger]
 AgentsTask = asyncio.Task[BaseException | None]  # its result is what came out of the agent
 
 # Why a run ended early, as its message then says.
@@ -45,7 +40,7 @@ class Run:
     message_id: UUID
     user_id: UUID
     chat_id: UUID
-    tx: Channel  # what is put here is sent in the stream's order
+    channel: Channel  # what is put here is sent in the stream's order
     lease: Lease  # under which it is answered
     id: UUID = field(default_factory=uuid4)  # tells it from every other run, also of the same message
     holds: bool = False  # its message is, or is about to be, stored as the one that is being answered
@@ -76,20 +71,11 @@ class Run:
         self.begun.set()
 
     async def tell(self, answer: Callable[[ChatWithMessages], None]) -> None:
-        """Have one connection told of the chat in its turn: as the channel has told it so far, so the stream goes on there.
-
-        `send` gives up the processor before it puts anything, and what the agent says meanwhile would be missing.
-        """
+        """Have one connection told of the chat in its turn: as the stream has told it so far, so the stream goes on there."""
         if self.transcript is None:
             raise RuntimeError("the run has not begun")
-        with self.transcript.held():
-            while self.transcript.is_ahead:
-                await self.tx.send(_nothing)  # behind what it is ahead by
-            errand = partial(answer, self.transcript.snapshot())
-            try:
-                self.tx.send_nowait(errand)
-            except anyio.WouldBlock:
-                await self.tx.send(errand)
+        snapshot = self.transcript.snapshot
+        await self.channel.tell(lambda: partial(answer, snapshot()))
 
     def stop(self, why: str = STOPPED) -> None:
         """Let the agent go. What there is becomes the answer; once the answer is being stored this changes nothing."""
@@ -113,10 +99,6 @@ class Run:
         if self.stopped_as == INTERRUPTED:
             return Restarting()
         return ServiceUnavailable("stopped before its turn came", retry_after=None)
-
-
-def _nothing() -> None:
-    pass
 
 
 class Runs:

@@ -5,10 +5,8 @@ What is stored at the end is so exactly what was streamed. Texts are kept as pie
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import uuid4
 
-import anyio
 from msgspec.structs import replace
 
 from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
@@ -27,15 +25,13 @@ from schemas.chats import (
     TextResponse,
 )
 from schemas.events import (
-    Container,
     GeneratingReasoningMessage,
     GeneratingResponseMessage,
     GeneratingTitle,
+    Item,
     Progress,
     ThreadEvent,
 )
-
-Item = tuple[Container, ThreadEvent]
 
 
 class Transcript:
@@ -49,36 +45,6 @@ class Transcript:
         self.size = 0  # about how many bytes have been told: it grows with all that is
         self._thinking: tuple[TextReasoning, list[str]] | None = None
         self._answering: tuple[TextResponse, list[str]] | None = None
-        self._ahead = self._holds = 0
-        self.is_free = anyio.Event()  # whoever adds to it waits for this
-        self.is_free.set()
-
-    @contextmanager
-    def ahead(self) -> Iterator[None]:
-        """For while an item of it waits for room in the channel: a snapshot has what the channel has not been told yet."""
-        self._ahead += 1
-        try:
-            yield
-        finally:
-            self._ahead -= 1
-
-    @property
-    def is_ahead(self) -> bool:
-        """Whether it has more than the channel."""
-        return self._ahead > 0
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """For while a snapshot waits for room in the channel: nothing is to be added that would overtake it."""
-        self._holds += 1
-        if self.is_free.is_set():
-            self.is_free = anyio.Event()
-        try:
-            yield
-        finally:
-            self._holds -= 1
-            if not self._holds:
-                self.is_free.set()
 
     @property
     def words(self) -> int:

@@ -72,6 +72,9 @@ class ThreadEvent(enum.Enum):
     COMPLETED = "Completed"
 
 
+Item = tuple[Container, ThreadEvent]  # of a stream: what happened, and what clients are told of it
+
+
 class WsEvent(enum.Enum):
     """The `event` of a frame."""
 

@@ -16,7 +16,8 @@ from sqlalchemy import Select
 
 from backends import Backends
 from backends.agent import Agent
-from backends.broker import Claim, MemoryBroker
+from backends.broker import MemoryBroker
+from backends.lease import Lease
 from backends.resume import ResumeLimits
 from backends.storage import Change, Row, Storage
 from schemas.frames import WsResponseMessage, WsSendMethod, encode
@@ -40,12 +41,12 @@ class LinkedBroker(MemoryBroker):
         self._held = False
         peers.append(self)
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
         super().publish(user_id, message, sender_id)
         said = deepcopy(message)
 
         def deliver(peer: LinkedBroker) -> None:
-            if claim is None or not claim.lost:
+            if lease is None or not lease.lost:
                 peer._hear(str(id(self)), user_id, said, sender_id)
 
         self._send(deliver)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backends.backlog import Backlog
 from backends.frame import Frame
-from backends.nodes import Lease
+from backends.lease import Lease
 from backends.outgoing import MARK, Order, Outgoing
 from schemas.events import WsEvent
 from schemas.frames import WsResponseMessage, WsSendMethod

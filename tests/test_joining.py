@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.joining import delta_key
-from handlers import flushing
-from handlers.runs import Passenger
+from handlers import channel
+from handlers.channel import Entry
 from schemas.chats import (
     FileContent,
     FilesReasoning,
@@ -73,13 +73,13 @@ OTHERS = st.one_of(
 STREAMS = st.lists(st.one_of(DELTAS, DELTAS, OTHERS), max_size=30)
 
 
-def item(container: Container) -> Passenger:
+def item(container: Container) -> Entry:
     """A container as it goes through a channel; joining leaves the event alone."""
     return container, ThreadEvent.GENERATING_TITLE
 
 
 def joined(containers: list[Container]) -> list[Container]:
-    return [passenger[0] for passenger in flushing.joined(map(item, containers)) if isinstance(passenger, tuple)]
+    return [entry[0] for entry in channel.joined(map(item, containers)) if isinstance(entry, tuple)]
 
 
 def client_after(containers: list[Container]) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import anyio
 import pytest
 
 from backends.agent import ReasoningChunk, ResponseChunk
-from backends.broker import Claim, MemoryBroker
+from backends.broker import MemoryBroker
+from backends.lease import Lease
 from schemas.events import WsEvent
 from schemas.frames import WsResponseMessage
 from settings import Settings
@@ -270,22 +271,22 @@ async def test_many_users_worth_of_posts_at_once_all_end(house: House) -> None:
     assert rows(house.database, "SELECT count(*) AS n FROM messages WHERE is_completed")[0]["n"] == 20
 
 
-class Claiming(MemoryBroker):
-    """Remembers under which claim each frame was published."""
+class Leased(MemoryBroker):
+    """Remembers under which lease each frame was published."""
 
     def __init__(self) -> None:
         super().__init__(LIMITS)
-        self.claims: list[tuple[object, Claim | None]] = []
+        self.leases: list[tuple[object, Lease | None]] = []
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, claim: Claim | None = None) -> None:
-        self.claims.append((message.event, claim))
-        super().publish(user_id, message, sender_id, claim)
+    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
+        self.leases.append((message.event, lease))
+        super().publish(user_id, message, sender_id, lease)
 
 
 async def test_a_stream_is_told_under_the_lease_of_its_node_up_to_its_end(settings: Settings) -> None:
-    broker = Claiming()
+    broker = Leased()
     async with open_house(settings, change=lambda own: replace(own, broker=broker)) as house, house.connect() as client:
         await client.post(prompt="Hello")
         lease = house.services.nodes.lease
-        assert len(broker.claims) > 2
-        assert [claim is lease for _, claim in broker.claims] == [event is not WsEvent.COMPLETE for event, _ in broker.claims]
+        assert len(broker.leases) > 2
+        assert [under is lease for _, under in broker.leases] == [event is not WsEvent.COMPLETE for event, _ in broker.leases]

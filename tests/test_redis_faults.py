@@ -12,7 +12,7 @@ import pytest
 
 from backends import redis_link, redis_sent, redis_wire
 from backends.frame import Frame
-from backends.nodes import Lease
+from backends.lease import Lease
 from backends.redis import RedisBroker
 from backends.resume import ResumeLimits
 from schemas.chats import TextResponse

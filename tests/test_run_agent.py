@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,11 +13,12 @@ import anyio.lowlevel
 import pytest
 
 from backends.agent import AgentEvent, AgentTask, ResponseChunk
-from backends.nodes import Lease
-from handlers.run_agent import Clock, run_agent, send_all, supervised
+from backends.lease import Lease
+from backends.metrics import Traffic
+from handlers.channel import Channel
+from handlers.run_agent import Clock, run_agent, supervised
 from handlers.runs import Run
 from handlers.services import Services, Timeouts
-from schemas.chats import ChatWithMessages, TextResponse
 from tests.client import TIMEOUT_S
 from tests.test_transcript import transcript
 from tests.world import uuid
@@ -32,75 +34,17 @@ async def under_supervision(work: Any, timeouts: Timeouts = HASTY) -> bool:
 
 
 async def test_while_nobody_takes_what_it_says_its_time_stands_still() -> None:
-    tx, rx = anyio.create_memory_object_stream[Any](1)
+    channel = Channel(1)
     said: list[Any] = ["one", "two"]
 
     async def say(clock: Clock) -> None:
-        await send_all(tx, transcript(), said, clock.stopped)
+        await channel.send(said, clock.stopped)
 
-    with tx, rx:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(partial(under_supervision, say))
-            while not tx.statistics().tasks_waiting_send:
-                await anyio.lowlevel.checkpoint()
-            await anyio.sleep(3 * HASTY.between_tokens)
-            assert [await rx.receive(), await rx.receive()] == said
-
-
-class Joining:
-    """A run whose channel is full, and who joins it: `told` is what it hears from then on."""
-
-    def __init__(self) -> None:
-        self.tx, self.rx = anyio.create_memory_object_stream[Any](1)
-        self.transcript = transcript()
-        self.run = Run(uuid(1), uuid(2), uuid(3), self.tx, Lease(), transcript=self.transcript)
-        self.told: list[str] = []
-        self.tx.send_nowait(None)
-
-    async def say(self, word: str) -> None:
-        await send_all(self.tx, self.transcript, self.transcript.apply(ResponseChunk(word)))
-
-    async def join(self) -> None:
-        await self.run.tell(self.snapshot)
-
-    def snapshot(self, chat: ChatWithMessages) -> None:
-        (message,) = chat.messages.values()
-        texts = [part.message for part in message.response_messages.values() if isinstance(part, TextResponse)]
-        self.told.append(f"all so far: {texts}")
-
-    async def hear(self, count: int) -> None:
-        with anyio.fail_after(TIMEOUT_S):
-            while len(self.told) < count:
-                passenger = await self.rx.receive()
-                if isinstance(passenger, tuple):
-                    self.told.append(passenger[0].response_message.message_chunk)
-                else:
-                    passenger()
-
-
-async def test_who_joins_while_a_word_waits_for_room_gets_it_once() -> None:
-    it = Joining()
-    with it.tx, it.rx:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(it.say, "word")
-            await anyio.lowlevel.checkpoint()
-            assert it.transcript.is_ahead
-            tasks.start_soon(it.hear, 2)
-            it.rx.receive_nowait()  # there is room, and the word does not know yet
-            await it.join()
-    assert it.told == ["word", "all so far: ['word']"]
-
-
-async def test_what_is_said_while_who_joins_waits_for_room_comes_after_what_they_get() -> None:
-    it = Joining()
-    with it.tx, it.rx:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(it.join)
-            await anyio.lowlevel.checkpoint()
-            tasks.start_soon(it.hear, 2)
-            it.rx.receive_nowait()
-            await it.say("word")
-    assert it.told == ["all so far: []", "word"]
+    async with aclosing(channel.flushes(0, Traffic())) as flushes, anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(under_supervision, say))
+        await anyio.sleep(3 * HASTY.between_tokens)
+        assert [entry for _ in said for entry in await anext(flushes)] == said
+    channel.close()
 
 
 async def silence(clock: Clock) -> None:
@@ -159,20 +103,22 @@ class Untitled:
 
 
 async def test_what_waits_for_room_when_the_run_is_stopped_is_told_all_the_same() -> None:
-    tx, rx = anyio.create_memory_object_stream[Any](1)
+    channel = Channel(1)
     grown = transcript()
     grown.chat.title, grown.wants_title = "", True
-    run = Run(uuid(1), uuid(2), uuid(3), tx, Lease(), transcript=grown)
+    run = Run(uuid(1), uuid(2), uuid(3), channel, Lease(), transcript=grown)
     backends, runs = SimpleNamespace(agent=Untitled()), SimpleNamespace(left_behind=set())
     services = SimpleNamespace(timeouts=HASTY_NOT, backends=backends, runs=runs)
     checkpoints = SimpleNamespace(due=math.inf)
-    with tx, rx:
-        tx.send_nowait("what fills the channel")
-        async with anyio.create_task_group() as tasks:
-            arguments = (services, run, AgentTask("Go"), grown, checkpoints)
-            tasks.start_soon(run_agent, *cast(Any, arguments))
-            while grown.wants_title:
-                await anyio.lowlevel.checkpoint()
-            run.stop()
-        said: list[Any] = [rx.receive_nowait(), rx.receive_nowait()]
-    assert said[1][0].title == grown.chat.title
+    await channel.send([lambda: None])  # what fills the channel
+    async with anyio.create_task_group() as tasks:
+        arguments = (services, run, AgentTask("Go"), grown, checkpoints)
+        tasks.start_soon(run_agent, *cast(Any, arguments))
+        while grown.wants_title:
+            await anyio.lowlevel.checkpoint()
+        run.stop()
+    async with aclosing(channel.flushes(0, Traffic())) as flushes:
+        await anext(flushes)
+        ((frame, _),) = cast(Any, await anext(flushes))
+    channel.close()
+    assert frame.title == grown.chat.title

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
-from handlers.transcript import Item, Transcript
+from handlers.transcript import Transcript
 from schemas.assets import METRIC, Asset
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages
-from schemas.events import WS_EVENTS
+from schemas.events import WS_EVENTS, Item
 from tests.client import apply
 from tests.world import ACME, ALICE, uuid
 

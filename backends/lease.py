@@ -1,0 +1,42 @@
+"""The right to answer chats, for as long as no other server can have closed what this one is answering."""
+
+import math
+import time
+from uuid import uuid4
+
+import anyio
+
+
+class Lease:
+    """A node's right to answer chats, under one id. Once it is lost others may have closed what was being answered."""
+
+    def __init__(self, until: float = math.inf) -> None:
+        self.id = uuid4()
+        self.lost = False
+        self.until = until  # by this process' monotonic clock it is sure
+        self._changed = anyio.Event()
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether nobody else can have taken it by now."""
+        return time.monotonic() < self.until
+
+    def renew(self, until: float) -> None:
+        """It is sure until then."""
+        self.until = until
+        self._tell()
+
+    def lose(self) -> None:
+        """It is somebody else's."""
+        self.lost, self.until = True, -math.inf
+        self._tell()
+
+    async def settled(self) -> bool:
+        """Wait until it is known whether it has been lost. Whether it is still held."""
+        while not (self.lost or self.is_sure):
+            await self._changed.wait()
+        return not self.lost
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
