@@ -1,28 +1,20 @@
-"""The door: the application, its WebSocket endpoint and its lifespan, and the command line."""
+"""The door: the application, its WebSocket endpoint and its lifespan."""
 
 import asyncio
-import gc
 import logging
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import (
     AbstractAsyncContextManager,
     AsyncExitStack,
-    ExitStack,
     asynccontextmanager,
-    contextmanager,
     suppress,
 )
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from socket import socket
 from typing import Any
 
 import anyio
 import anyio.lowlevel
-import click
 from anyio.abc import TaskGroup
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
@@ -30,51 +22,37 @@ from starlette.endpoints import WebSocketEndpoint
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from backends import Backends, alone, migrate, open_backends, open_storage
-from backends.accounts import add_api_key, find_user_by_email
-from backends.auth import API, PERSON, issue_token
-from backends.descriptors import all_descriptors
+from backends import Backends, open_backends
 from backends.hosting import LINE, METRICS, Server
 from backends.limits import FrameRate
-from backends.listening import CannotListen, address_of, sockets_on
 from backends.logs import bind_contextvars
 from backends.nodes import Nodes
 from backends.storage import Probe
-from backends.workers import serve_together
-from handlers.asyncapi import WS_PATH
+from handlers.authenticate import authenticate, refuse, token_of
 from handlers.connection import TOKEN_EXPIRED, Connection, PlainLine
 from handlers.connections import Connections
-from handlers.console import page
-from handlers.dev import NoSecret, demo_assets, demo_token, dev_secret, make_dev_secret, short_token, url_kept, welcome
+from handlers.dev import demo_assets, demo_token, short_token
 from handlers.draining import drain
 from handlers.errors import describe
 from handlers.frames import heartbeat_frame, resumed_frames
 from handlers.gate import Gate
-from handlers.http import authenticate, refuse, token_of
-from handlers.load_file import DEMO_FILE, LoadError, load_file
-from handlers.notices import tell_crowded
-from handlers.others import Others
+from handlers.http.asyncapi import WS_PATH
+from handlers.http.console import page
+from handlers.http.paths import PATHS
+from handlers.nodes.notices import tell_crowded
+from handlers.nodes.others import Others
+from handlers.nodes.watch import enter, leave
 from handlers.outboxes import Outboxes
-from handlers.paths import PATHS
 from handlers.receive import receive
 from handlers.requests import Requests
 from handlers.revoked import keep_checking
 from handlers.runs import Runs
 from handlers.services import Sender, Services, Timeouts
 from handlers.tasks import Tasks, open_tasks
-from handlers.watch import enter, leave
 from schemas.errors import NotFound
-from schemas.load import LoadFile
-from settings import MIN_SECRET_CHARACTERS, VERSION, Settings, SettingsError, load_settings
+from settings import VERSION, Settings
 
-DAY_S = 86_400
-THREAD_SWITCH_S = 0.0005  # Python's 5 ms are long for the database's thread, and so for whoever waits for a commit
-ALONE = (
-    "--workers needs THREADCAST_BROKER_URL=redis://... and THREADCAST_DATABASE_URL=postgresql+asyncpg://...: without Redis no "
-    "process hears what another one answers, and SQLite has one that writes"
-)
 FEW_UNHEARD = 1_000  # sockets of which nobody knows who they are, where few connections are allowed
-GARBAGE = (20_000, 20, 50)  # objects and turns: Python's 700 search what is alive for cycles at every second post
 LONGEST_SLEEP_S = 86_400.0  # event loops do not take any number of seconds; a token may
 
 logger = logging.getLogger("threadcast")
@@ -268,132 +246,7 @@ def create_server(
     )
 
 
-@contextmanager
-def _in_one_line() -> Iterator[None]:
-    """What is wrong with the settings, or with what they name, is said without a traceback."""
-    try:
-        yield
-    except (SettingsError, NoSecret, CannotListen) as error:
-        raise click.ClickException(str(error)) from None
-
-
-def work(settings: Settings, secret: Secret, listening: socket, ready: Callable[[], None], dev: bool = False) -> None:
-    """Serve in this process, on this socket."""
-    sys.setswitchinterval(THREAD_SWITCH_S)
-    gc.freeze()
-    gc.set_threshold(*GARBAGE)
-    descriptors = all_descriptors()  # half of them for connections, a third for sockets that may become some, the rest for us
-    settings = replace(settings, max_connections=min(settings.max_connections, descriptors // 2))
-    max_unheard = min(max(settings.max_connections, FEW_UNHEARD), descriptors // 3)
-    create_server(create_app(settings, secret, dev=dev), settings, ready, max_unheard).run([listening])
-
-
-@click.group(context_settings={"show_default": True})
-@click.pass_context
-def main(context: click.Context) -> None:
-    """Threadcast: one message in, the answer streamed to every device of its user."""
-    with _in_one_line():
-        context.obj = load_settings()
-
-
-@main.command()
-@click.option("--dev", is_flag=True, help="For a laptop: a secret of its own, demo data, and a token to start with.")
-@click.option("--host", help="Instead of THREADCAST_HOST.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Instead of THREADCAST_PORT.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that share the port.")
-@click.pass_obj
-def serve(settings: Settings, dev: bool, host: str | None, port: int | None, workers: int) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
-    settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
-    if workers > 1 and not settings.is_shared:
-        raise click.ClickException(ALONE)
-    with _in_one_line():
-        secret = settings.jwt_secret or (make_dev_secret() if dev else None)
-    if secret is None:
-        raise click.ClickException(f"THREADCAST_JWT_SECRET must be set, to at least {MIN_SECRET_CHARACTERS} characters")
-
-    async def prepare() -> None:
-        async with open_backends(settings, secret) as backends:  # what cannot be had is said here, in one line
-            if dev:
-                await load_file(backends.storage, DEMO_FILE.read_bytes())
-
-    with _in_one_line(), ExitStack() as stack:
-        listening = [stack.enter_context(each) for each in sockets_on(settings.host, settings.port, workers)]
-        stack.enter_context(alone(settings))
-        anyio.run(prepare)
-        address, start = address_of(listening[0]), partial(work, settings, secret, dev=dev)
-        said = ""
-        if dev:
-            stack.enter_context(url_kept(address))
-            said = welcome(secret, address)
-        if workers == 1:
-            start(listening[0], partial(_running, address, said))
-        else:
-            sys.exit(serve_together(start, listening, settings.log_level, partial(click.echo, said, nl=dev)))
-
-
-def _running(address: str, said: str) -> None:
-    logger.info("running on http://%s until Ctrl-C", address)
-    click.echo(said, nl=bool(said))
-
-
-@main.command("migrate")
-@click.pass_obj
-def migrate_database(settings: Settings) -> None:
-    """Bring the database's schema up to date. Of SQLite, `serve` does it by itself."""
-    with _in_one_line():
-        anyio.run(migrate, settings)
-    click.echo("the schema is up to date")
-
-
-@main.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.pass_obj
-def load(settings: Settings, file: Path) -> None:
-    """Load users, assets, permissions and API keys from a JSON FILE: all of it or nothing."""
-
-    data = file.read_bytes()
-
-    async def run() -> LoadFile:
-        async with open_storage(settings) as storage:
-            return await load_file(storage, data)
-
-    try:
-        with _in_one_line():
-            loaded = anyio.run(run)
-    except LoadError as error:
-        raise click.ClickException(f"{file}: {error}") from None
-    click.echo(
-        f"loaded {len(loaded.users)} users, {len(loaded.assets)} assets, "
-        f"{len(loaded.permissions)} permissions, {len(loaded.api_keys)} API keys"
-    )
-
-
-@main.command()
-@click.argument("email")
-@click.option("--ttl", type=click.IntRange(min=1), default=DAY_S, help="Seconds until it expires.")
-@click.option("--aud", type=click.Choice([PERSON, API]), default=PERSON, help="`api` also stores it as an API key.")
-@click.pass_obj
-def token(settings: Settings, email: str, ttl: int, aud: str) -> None:
-    """Print a token for the user with this EMAIL address."""
-    with _in_one_line():
-        secret = settings.jwt_secret or dev_secret()
-    if secret is None:
-        raise click.ClickException("THREADCAST_JWT_SECRET must be set to the server's own")
-
-    async def run() -> str:
-        async with open_storage(settings) as storage:
-            user = await find_user_by_email(storage, email)
-            if user is None:
-                raise click.ClickException(f"no user has the address {email}")
-            made = issue_token(secret, user["id"], ttl, aud)
-            if aud == API:
-                await add_api_key(storage, user["id"], made)
-            return made
-
-    with _in_one_line():
-        click.echo(anyio.run(run))
-
-
 if __name__ == "__main__":
-    main()
+    import cli  # it imports this module, so it is imported only where this file is the program
+
+    cli.main()  # type: ignore[has-type]  # mypy reads this module first

@@ -19,8 +19,9 @@ from backends.limits import MemoryQuota, MemoryRateLimit, Quota, RateLimit
 from backends.metrics import Metrics
 from backends.migrations import migrate_sqlite
 from backends.resume import ResumeLimits
-from backends.sqlite_file import Unusable, usable
-from backends.storage import Storage, open_sqlite, sole_server
+from backends.sqlite import open_sqlite
+from backends.sqlite_file import sole_server, usable
+from backends.storage import SchemaBehind, Storage, Unusable
 from settings import Settings, SettingsError
 
 
@@ -41,27 +42,18 @@ class Backends:
 
 def _postgres() -> ModuleType:
     try:
-        from backends import postgres
+        from backends.postgres import storage
     except ModuleNotFoundError:
         raise SettingsError("THREADCAST_DATABASE_URL needs the extra: pip install 'threadcast[postgres]'") from None
-    return postgres
+    return storage
 
 
 @contextmanager
-def _unusable(postgres: ModuleType) -> Iterator[None]:
+def _usable_database() -> Iterator[None]:
     try:
         yield
-    except postgres.SchemaBehind:
+    except SchemaBehind:
         raise SettingsError("the database's schema is behind this program: run `python server.py migrate`") from None
-    except postgres.Unusable as error:
-        raise SettingsError(f"the database of THREADCAST_DATABASE_URL cannot be used: {error}") from None
-
-
-@contextmanager
-def _usable_file(settings: Settings) -> Iterator[None]:
-    try:
-        with usable(settings.database_path):
-            yield
     except Unusable as error:
         raise SettingsError(f"the database of THREADCAST_DATABASE_URL cannot be used: {error}") from None
 
@@ -72,7 +64,7 @@ def alone(settings: Settings) -> Iterator[None]:
     with ExitStack() as stack:
         if not settings.on_postgres:
             try:
-                with _usable_file(settings):
+                with _usable_database(), usable(settings.database_path):
                     stack.enter_context(sole_server(settings.database_path))
             except BlockingIOError:
                 raise SettingsError(f"another server is running on {settings.database_path}") from None
@@ -81,13 +73,12 @@ def alone(settings: Settings) -> Iterator[None]:
 
 async def migrate(settings: Settings) -> None:
     """Bring the database's schema up to date. Raises SettingsError when it cannot be reached."""
-    if not settings.on_postgres:
-        with _usable_file(settings):
-            await anyio.to_thread.run_sync(migrate_sqlite, settings.database_path)
-        return
-    postgres = _postgres()
-    with _unusable(postgres):
-        await postgres.migrate_postgres(settings.database_url)
+    with _usable_database():
+        if settings.on_postgres:
+            await _postgres().migrate_postgres(settings.database_url)
+        else:
+            with usable(settings.database_path):
+                await anyio.to_thread.run_sync(migrate_sqlite, settings.database_path)
 
 
 @asynccontextmanager
@@ -98,14 +89,13 @@ async def open_storage(settings: Settings, metrics: Metrics | None = None) -> As
     """
     committed = (metrics or Metrics()).committed
     async with AsyncExitStack() as stack:
-        if settings.on_postgres:
-            postgres = _postgres()
-            with _unusable(postgres):
-                storage = await stack.enter_async_context(postgres.open_postgres(settings.database_url, committed))
-        else:
-            await migrate(settings)
-            with _usable_file(settings):
-                storage = await stack.enter_async_context(open_sqlite(settings.database_path, committed))
+        with _usable_database():
+            if settings.on_postgres:
+                storage = await stack.enter_async_context(_postgres().open_postgres(settings.database_url, committed))
+            else:
+                await migrate(settings)
+                with usable(settings.database_path):
+                    storage = await stack.enter_async_context(open_sqlite(settings.database_path, committed))
         yield storage
 
 
@@ -116,7 +106,7 @@ def open_agent(settings: Settings) -> Agent:
     if settings.model is None:
         raise SettingsError("THREADCAST_MODEL must be set to a model's name for THREADCAST_AGENT=openai")
     try:
-        from backends.openai import OpenAIAgent
+        from backends.agents.openai import OpenAIAgent
     except ModuleNotFoundError:
         raise SettingsError("THREADCAST_AGENT=openai needs the extra: pip install 'threadcast[openai]'") from None
     try:
@@ -142,9 +132,9 @@ async def _open_shared(settings: Settings) -> AsyncIterator[_Shared]:
         yield _Shared(MemoryBroker(limits), MemoryRateLimit(settings.rate_limit), MemoryQuota(), MemoryQuota())
         return
     try:
-        from backends.redis import open_redis_broker
-        from backends.redis_limits import RedisRateLimit, open_redis_quota
-        from backends.redis_link import open_pool
+        from backends.redis.broker import open_redis_broker
+        from backends.redis.limits import RedisRateLimit, open_redis_quota
+        from backends.redis.link import open_pool
     except ModuleNotFoundError:
         raise SettingsError("THREADCAST_BROKER_URL=redis://... needs the extra: pip install 'threadcast[redis]'") from None
     try:

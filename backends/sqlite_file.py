@@ -1,5 +1,6 @@
 """SQLite's database as a file: made for its owner only, and looked at first, so that what is wrong is told in words."""
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -8,11 +9,9 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
+from backends.storage import Unusable
+
 OWNER_ONLY = 0o600  # its `-wal` and `-shm` get the same from SQLite
-
-
-class Unusable(Exception):
-    """The database cannot be used. The message says why, in one line."""
 
 
 @contextmanager
@@ -42,22 +41,13 @@ def prepare(path: Path) -> None:
         raise Unusable(f"{path.parent} is read-only for this user, and SQLite makes files beside the database")
 
 
-class OpenedFile:
-    """The file as it was when it was opened."""
+@contextmanager
+def sole_server(path: Path) -> Iterator[None]:
+    """Hold the lock that says that a server serves this database: a second one would end the first one's runs as dead.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._identity = _identity(path)
-
-    @property
-    def is_there(self) -> bool:
-        """Whether it still is. Else it was deleted, or another one stands in its place: what is written is lost at the end."""
-        return _identity(self._path) == self._identity
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+    Raises BlockingIOError when another process holds it. The lock is the kernel's and dies with the process.
+    """
+    prepare(path)
+    with open(f"{path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield

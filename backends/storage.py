@@ -1,56 +1,20 @@
-"""Where rows are kept: the storage's interface, and SQLite, its embedded implementation.
-
-SQLite has one writer at a time, so one task owns the connection that writes, takes units of work from a queue and commits what
-has gathered in one transaction (group commit). Reads go to connections of their own, which WAL lets run beside the writer.
-All of them are held: `databases` by itself opens a connection, in a new thread, for each use.
-"""
+"""Where rows are kept: the storage's interface, what can go wrong with it, and a probe that finds out."""
 
 import asyncio
-import fcntl
-import itertools
 import logging
 import math
-import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import quote
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 from uuid import UUID
 
-import aiosqlite
 import anyio
-import anyio.to_thread
-import databases
 from sqlalchemy import Executable, Select, select, update
 
-from backends.sqlite_file import OpenedFile, prepare
-from backends.statements import SQLITE, prepared_for
 from backends.tables import probes
-from backends.turns import Turns
 
 Row = Mapping[str, Any]
 Change = Executable | tuple[Executable, Mapping[str, Any]]
-Bound = tuple[str, Mapping[str, Any]]
-
-READERS = 2  # for what is small, such as the user of a token: it never waits behind a chat. Each costs a thread
-TURNS = 2  # connections for what may be large, apart: a long chat of one user leaves the other one to all others
-QUEUE = 1000  # units of work; beyond that writers wait for the disk, which is what they do anyway
-BATCH = 200  # units of work in one transaction: bounds how long the first waits for the last
-BUSY_TIMEOUT_MS = 5_000  # for `load` and `token`, which write from another process
-WRITE_TIMEOUT_S = 30.0  # a disk that takes longer is an outage, and the client is told so
-# The primary result codes, sqlite.org/rescode.html, of what ends by itself or by somebody who makes room.
-OUTAGES = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-}
-
 
 logger = logging.getLogger("threadcast")
 
@@ -88,6 +52,14 @@ class DatabaseAway(Exception):
 
 class NothingStored(DatabaseAway):
     """The same, where it is certain that nothing of the write was stored. Else a write may have come through."""
+
+
+class Unusable(Exception):
+    """The database cannot be opened as it is. The message says why, in one line."""
+
+
+class SchemaBehind(Exception):
+    """The database's schema lacks a step that this program needs."""
 
 
 class DatabaseGone(NothingStored):
@@ -137,172 +109,3 @@ class Probe:
             if before:
                 logger.info("the database is there again")
         self._checking, self._checked_at = None, time.monotonic()
-
-
-class Work(NamedTuple):
-    """What one `write` is to do, and where it waits for it."""
-
-    changes: Sequence[Bound]
-    only_if: Bound | None
-    written: "asyncio.Future[bool]"
-
-
-class SQLiteStorage:
-    """SQLite, written to with Python's own sqlite3 and read from with aiosqlite. Made by `open_sqlite`."""
-
-    def __init__(
-        self, file: OpenedFile, writer: sqlite3.Connection, readers: Sequence[aiosqlite.Connection], committed: Committed
-    ) -> None:
-        self._file = file
-        self._writer = writer
-        self._readers = itertools.cycle(readers[TURNS:])
-        self._turns, self._in_turn = Turns(TURNS), list(readers[:TURNS])
-        self._committed = committed
-        self._send, self._receive = anyio.create_memory_object_stream[Work](QUEUE)
-
-    async def fetch_all(self, query: Select[Any], *, turn: UUID | None = None, **values: object) -> list[Row]:
-        statement = prepared_for(SQLITE, query, values or None)
-        bound = statement.sql, statement.arguments(values)
-        try:
-            found = await (self._fetch_in_turn(turn, bound) if turn else next(self._readers).execute_fetchall(*bound))
-        except sqlite3.OperationalError as error:
-            raise _told(error) from error
-        return [statement.row(row) for row in found]
-
-    async def _fetch_in_turn(self, user_id: UUID, bound: Bound) -> Iterable[sqlite3.Row]:
-        await self._turns.take(user_id)
-        reader = self._in_turn.pop()
-
-        def has_read(reading: "asyncio.Future[Any]") -> None:
-            self._in_turn.append(reader)
-            self._turns.give_back()
-            if not reading.cancelled():
-                reading.exception()  # nobody may be left to be told
-
-        # A thread that reads reads on when its caller is cancelled, and the turn ends when it has.
-        reading = asyncio.ensure_future(reader.execute_fetchall(*bound))
-        reading.add_done_callback(has_read)
-        return await asyncio.shield(reading)
-
-    async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
-        guard = None if only_if is None else _bound(only_if)
-        work = Work([_bound(change) for change in changes], guard, asyncio.get_running_loop().create_future())
-        try:
-            with anyio.fail_after(WRITE_TIMEOUT_S):
-                await self._send.send(work)
-                return await work.written
-        except TimeoutError:
-            raise DatabaseAway("the database has not stored this in time") from None
-
-    def close(self) -> None:
-        """Take no more work. What is queued is still committed."""
-        self._send.close()
-
-    async def commit_until_closed(self) -> None:
-        """The writer task: await one unit of work, then take along whatever else is there."""
-        async with self._receive:
-            async for work in self._receive:
-                batch = [work]
-                with suppress(anyio.WouldBlock, anyio.EndOfStream):
-                    while len(batch) < BATCH:
-                        batch.append(self._receive.receive_nowait())
-                await self._commit(batch)
-
-    async def _commit(self, batch: list[Work]) -> None:
-        started = time.monotonic()
-        try:
-            written = await anyio.to_thread.run_sync(self._transact, batch)
-        except Exception as error:
-            if len(batch) > 1 and not isinstance(error, DatabaseBusy):  # one of them is at fault; alone, it fails alone
-                for work in batch:
-                    await self._commit([work])
-                return
-            for work in batch:
-                if not work.written.done():
-                    work.written.set_exception(error)
-        else:
-            self._committed(len(batch), time.monotonic() - started)
-            for work, done in zip(batch, written, strict=True):
-                if not work.written.done():  # its caller was cancelled
-                    work.written.set_result(done)
-
-    def _transact(self, batch: Sequence[Work]) -> list[bool]:
-        # In a thread, and all of it in one: a hop to a thread for each statement takes longer than the statement.
-        if not self._file.is_there:
-            raise DatabaseGone(
-                "the database's file was deleted, moved or replaced while it was served: put it back, or restart"
-            )
-        # A plain BEGIN would take the write lock late, and then fail at once instead of waiting for it.
-        try:
-            self._writer.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError as error:
-            raise DatabaseBusy from error
-        try:
-            written = [self._do(work) for work in batch]
-            self._writer.execute("COMMIT")
-        except BaseException as error:
-            if self._writer.in_transaction:  # SQLite may have rolled back itself
-                self._writer.execute("ROLLBACK")
-            if isinstance(error, sqlite3.IntegrityError):
-                raise Conflict from error
-            if isinstance(error, sqlite3.OperationalError):
-                raise _told(error) from error
-            raise
-        return written
-
-    def _do(self, work: Work) -> bool:
-        if work.only_if and not self._writer.execute(*work.only_if).rowcount:
-            return False
-        for change in work.changes:
-            self._writer.execute(*change)
-        return True
-
-
-def _told(error: sqlite3.OperationalError) -> Exception:
-    return NothingStored() if error.sqlite_errorcode & 0xFF in OUTAGES else error
-
-
-def _bound(change: Change) -> Bound:
-    query, values = change if isinstance(change, tuple) else (change, None)
-    statement = prepared_for(SQLITE, query, values)
-    return statement.sql, statement.arguments(values or {})
-
-
-@asynccontextmanager
-async def open_sqlite(path: Path, committed: Committed) -> AsyncIterator[SQLiteStorage]:
-    """Open the migrated database at `path` and hold its connections until the block ends."""
-    async with AsyncExitStack() as stack:
-        readers = []
-        for _ in range(TURNS + READERS):
-            # A Database gives each task one connection; here one is held for all tasks, so each has a Database of its own.
-            connection = databases.Database(f"sqlite+aiosqlite:///{quote(str(path))}").connection()
-            await stack.enter_async_context(connection)
-            readers.append(connection.raw_connection)
-            await readers[-1].execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-            await readers[-1].execute("PRAGMA query_only=ON")
-        writer = sqlite3.connect(path, BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
-        stack.enter_context(closing(writer))
-        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):  # WAL is the file's, and the migrations turn it on
-            writer.execute(f"PRAGMA {pragma}")
-        storage = SQLiteStorage(OpenedFile(path), writer, readers, committed)
-        # A bare task and not a group, which would wrap whatever the block raises. If it died, its end of the queue would
-        # be closed and every write would say so at once.
-        writing = asyncio.create_task(storage.commit_until_closed())
-        try:
-            yield storage
-        finally:
-            storage.close()
-            with anyio.CancelScope(shield=True):
-                await writing
-
-
-@contextmanager
-def sole_server(path: Path) -> Any:
-    """Hold the lock that says that a server serves this database: a second one would end the first one's runs as dead.
-
-    Raises BlockingIOError when another process holds it. The lock is the kernel's and dies with the process.
-    """
-    prepare(path)
-    with open(f"{path}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from backends.auth import PERSON, issue_token
-from handlers.http import json_response
+from handlers.authenticate import json_response
 from handlers.load_file import DECODER, DEMO_FILE
 from schemas.load import LoadFile
 

@@ -7,11 +7,11 @@ import anyio
 
 from backends.messages import title_from
 from handlers.context import KINDS, Context
-from handlers.elsewhere import LOOK_S, ask_for_chat, is_elsewhere
 from handlers.frames import send_chat, send_ws_message
+from handlers.nodes.elsewhere import LOOK_S, ask_for_chat, is_elsewhere
+from handlers.nodes.watch import close_soon, is_orphan
 from handlers.runs import INTERRUPTED
 from handlers.services import Sender, Services
-from handlers.watch import close_soon, is_orphan
 from schemas.assets import CHAT
 from schemas.chats import ChatWithMessages
 from schemas.errors import NotFound

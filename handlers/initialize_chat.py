@@ -9,13 +9,13 @@ from backends.chats import size_of_message
 from backends.messages import add_message, create_chat, replace_message
 from backends.storage import Conflict
 from handlers.context import KINDS, Context
-from handlers.elsewhere import MessageTaken, Patience
 from handlers.gate import Restarting
 from handlers.get_chat import is_settled, load_chat
+from handlers.nodes.elsewhere import MessageTaken, Patience
+from handlers.nodes.watch import close_orphans, is_orphan
 from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
-from handlers.watch import close_orphans, is_orphan
 from schemas.assets import CHAT, EDITING_ROLES
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages
 from schemas.errors import BadRequest, Unauthorized

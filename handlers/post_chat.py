@@ -14,12 +14,12 @@ from backends.messages import Stored, find_message
 from handlers.channel import Channel
 from handlers.checkpoints import checkpointed
 from handlers.context import Context
-from handlers.elsewhere import MessageTaken, Patience, is_elsewhere
 from handlers.finish_chat import EndNotStored, LeaseLost, finish_chat
 from handlers.gate import Restarting
 from handlers.get_chat import read_chat
 from handlers.initialize_chat import editable_chat, initialize_chat
-from handlers.notices import tell_run_ended
+from handlers.nodes.elsewhere import MessageTaken, Patience, is_elsewhere
+from handlers.nodes.notices import tell_run_ended
 from handlers.open_asset import open_asset
 from handlers.run_agent import is_stuck, run_agent
 from handlers.runs import FAILED, INTERRUPTED, RETRY_S, Run

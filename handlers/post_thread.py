@@ -8,10 +8,10 @@ import anyio
 
 from backends.lease import Lease
 from handlers.channel import Channel
-from handlers.elsewhere import follow
 from handlers.errors import describe
 from handlers.frames import send_chat, send_error_message, send_ws_message
 from handlers.get_chat import read_chat
+from handlers.nodes.elsewhere import follow
 from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
 from handlers.services import Sender, Services
 from schemas.chats import ChatWithMessages

@@ -7,7 +7,7 @@ from backends.nodes import Nodes
 from backends.storage import Probe
 from handlers.connections import Connections
 from handlers.gate import Gate
-from handlers.others import Others
+from handlers.nodes.others import Others
 from handlers.requests import Requests
 from handlers.runs import Runs
 from handlers.tasks import Tasks

@@ -1,7 +1,7 @@
 """`/chats/stop`: end a run early. Its stream's own `complete`, with what there was, is the answer."""
 
 from backends.messages import find_message, find_running
-from handlers.elsewhere import is_elsewhere, stop_elsewhere
+from handlers.nodes.elsewhere import is_elsewhere, stop_elsewhere
 from handlers.services import Sender, Services
 from schemas.errors import NotFound
 from schemas.requests import StopChat

@@ -24,7 +24,7 @@ from backends import Backends, open_backends, open_storage
 from backends.agent import Agent
 from backends.auth import PERSON, issue_token
 from backends.hosting import Server
-from backends.postgres import migrate_postgres
+from backends.postgres.storage import migrate_postgres
 from backends.storage import Row
 from handlers.load_file import load_file
 from handlers.services import Services

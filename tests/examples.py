@@ -15,7 +15,7 @@ from uuid import uuid4
 import anyio
 
 from backends.agent import ResponseChunk
-from handlers.documents import EXAMPLES_FILE
+from handlers.http.documents import EXAMPLES_FILE
 from settings import Settings
 from tests.agents import HeldAgent, ScriptedAgent
 from tests.conftest import open_house, settings_in

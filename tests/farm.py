@@ -17,8 +17,8 @@ import anyio
 from backends import open_storage
 from backends.listening import sockets_on
 from backends.workers import serve_together
+from cli import work
 from handlers.load_file import load_file
-from server import work
 from settings import Settings, load_settings
 from tests.conftest import SECRET
 from tests.world import WORLD

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from jsonschema_rs import Draft7Validator
 
-from handlers.asyncapi import asyncapi_document
+from handlers.http.asyncapi import asyncapi_document
 from tests.client import Client, Frame
 
 KNOWN_ROUTES = ("/chats/post", "/chats/get", "/chats/list", "/chats/stop")

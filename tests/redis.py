@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from backends.redis import QUEUE_BYTES, RedisBroker, open_redis_broker
-from backends.redis_link import life_of, open_pool
+from backends.redis.broker import QUEUE_BYTES, RedisBroker, open_redis_broker
+from backends.redis.link import life_of, open_pool
 from backends.resume import ResumeLimits
 from tests.missing import missing
 

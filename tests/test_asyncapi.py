@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from jsonschema_rs import meta
 
 from backends.metrics import CLOSE_CODES
-from handlers.asyncapi import answers, requests
 from handlers.context import KINDS
+from handlers.http.asyncapi import answers, requests
 from handlers.receive import ENVELOPE
 from handlers.routes import ROUTES
 from schemas.closes import CLOSES

@@ -5,10 +5,10 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.backlog import Backlog
 from backends.frame import Frame
 from backends.lease import Lease
-from backends.outgoing import MARK, Order, Outgoing
+from backends.redis.backlog import Backlog
+from backends.redis.outgoing import MARK, Order, Outgoing
 from schemas.events import WsEvent
 from schemas.frames import WsResponseMessage, WsSendMethod
 from tests.test_broker import said

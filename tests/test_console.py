@@ -5,7 +5,7 @@ import re
 import pytest
 from starlette.testclient import TestClient
 
-from handlers.console import FILES
+from handlers.http.console import FILES
 from server import create_app
 from settings import load_settings
 from tests.conftest import SECRET

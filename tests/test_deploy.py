@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 import yaml
 
-from backends import redis
 from backends.hosting import SHUTDOWN_GRACE_S
 from backends.metrics import Metrics
-from backends.postgres import CONNECT_S
-from backends.postgres_seats import CLOSE_S
+from backends.postgres.pool import CLOSE_S
+from backends.postgres.storage import CONNECT_S
+from backends.redis import broker as redis
+from cli import main
 from handlers.draining import FLUSH_S, INTERRUPT_S
+from handlers.nodes.watch import LEAVE_S
 from handlers.tasks import LAST_WORDS_S
-from handlers.watch import LEAVE_S
-from server import create_app, main
+from server import create_app
 from settings import PREFIX, Settings, load_settings
 from tests.conftest import SECRET
 from tests.database import count

@@ -4,7 +4,7 @@ from typing import Literal
 
 import pytest
 
-from handlers.documents import components, in_words, table
+from handlers.http.documents import components, in_words, table
 
 
 def test_a_type_that_nobody_has_described_is_refused_and_not_guessed() -> None:

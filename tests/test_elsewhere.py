@@ -75,7 +75,7 @@ async def test_a_stop_that_cannot_be_told_says_so(pair: Pair) -> None:
 
 
 async def test_a_stop_whose_notice_gets_lost_is_told_again(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.elsewhere.LOOK_S", 0.01)
+    monkeypatch.setattr("handlers.nodes.elsewhere.LOOK_S", 0.01)
     frames = await begun(pair.on_a, "one")
     pair.b.broker.deaf = True
     await pair.on_b.send({"id": frames[-1]["payload"]["chat_id"]}, route="/chats/stop")
@@ -85,8 +85,8 @@ async def test_a_stop_whose_notice_gets_lost_is_told_again(pair: Pair, monkeypat
 
 
 async def test_a_stop_that_nobody_hears_says_so(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.elsewhere.LOOK_S", 0.01)
-    monkeypatch.setattr("handlers.elsewhere.ASK_S", 0.1)
+    monkeypatch.setattr("handlers.nodes.elsewhere.LOOK_S", 0.01)
+    monkeypatch.setattr("handlers.nodes.elsewhere.ASK_S", 0.1)
     frames = await begun(pair.on_a, "one")
     pair.b.broker.deaf = True
     await pair.on_b.send({"id": frames[-1]["payload"]["chat_id"]}, route="/chats/stop")
@@ -207,7 +207,7 @@ async def test_get_of_what_runs_on_the_other_is_at_its_place_in_the_stream(pair:
 async def test_get_of_what_runs_where_nobody_answers_is_what_is_stored(
     pair: Pair, lost: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.elsewhere.ASK_S", 0.05)
+    monkeypatch.setattr("handlers.nodes.elsewhere.ASK_S", 0.05)
     chat_id = (await begun(pair.on_a, "one"))[-1]["payload"]["chat_id"]
     setattr(pair.b.broker, lost, True)
     await pair.on_b.send({"id": chat_id}, route="/chats/get")
@@ -274,7 +274,7 @@ async def test_a_notice_that_is_not_understood_harms_nobody(pair: Pair, caplog: 
 async def test_a_chat_whose_node_knows_nothing_of_its_run_is_looked_at_seldom(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.elsewhere.LOOK_S", 1000.0)
+    monkeypatch.setattr("handlers.nodes.elsewhere.LOOK_S", 1000.0)
     monkeypatch.setattr("handlers.get_chat.LOOK_S", 1000.0)
     async with open_nodes(settings, HeldAgent()) as (a, b), a.house.connect() as client:
         chat = (await client.post(metric_id=str(REVENUE)))[-1]["payload"]

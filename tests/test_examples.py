@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from handlers.asyncapi import answers, requests
-from handlers.documents import EXAMPLES_FILE, examples
+from handlers.http.asyncapi import answers, requests
+from handlers.http.documents import EXAMPLES_FILE, examples
 from handlers.routes import ROUTES
 from schemas.errors import WsErrorCode
 from schemas.frames import decode

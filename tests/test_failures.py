@@ -157,7 +157,7 @@ async def test_an_agent_faster_than_the_channel_loses_nothing(settings: Settings
 async def test_a_locked_database_is_an_error_and_not_a_hang(
     house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backends.storage.WRITE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("backends.sqlite.WRITE_TIMEOUT_S", 0.05)
     async with house.connect() as client:
         with opened(house.database) as connection:
             connection.execute("BEGIN IMMEDIATE")

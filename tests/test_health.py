@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from backends.agent import ResponseChunk
-from handlers import health
+from handlers.http import health
 from settings import Settings
 from tests.agents import ScriptedAgent
 from tests.conftest import House, open_house

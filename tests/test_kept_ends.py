@@ -29,7 +29,7 @@ LONG = 40_000  # characters: some pages of a database
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backends.storage.BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr("backends.sqlite.BUSY_TIMEOUT_MS", 50)
     monkeypatch.setattr("backends.storage.PROBE_S", 0.0)
     monkeypatch.setattr("handlers.finish_chat.PAUSE_S", 0.02)
 
@@ -178,7 +178,7 @@ async def test_a_server_starts_on_a_database_that_takes_no_writes_and_closes_wha
         async for orphan in finish_orphans(*arguments, **options):
             yield orphan
 
-    monkeypatch.setattr("handlers.watch.finish_orphans", refuses)
+    monkeypatch.setattr("handlers.nodes.watch.finish_orphans", refuses)
     async with open_house(settings) as house, house.connect(ALICE) as client:
         await client.send({"id": chat["id"]}, "/chats/get")
         assert "Interrupted" in str((await client.frame())["payload"])
@@ -199,7 +199,7 @@ async def test_a_read_that_fails_while_what_is_left_waits_to_be_closed_ends_no_s
         raise DatabaseAway if tries == 1 else sqlite3.OperationalError("disk I/O error")
         yield
 
-    monkeypatch.setattr("handlers.watch.finish_orphans", fails)
+    monkeypatch.setattr("handlers.nodes.watch.finish_orphans", fails)
     async with open_house(settings) as house, house.connect() as client:
         await until(lambda: tries > 3)
         assert not house.server.failed

@@ -13,7 +13,7 @@ import pytest
 from backends.agent import ResponseChunk
 from backends.frame import Frame
 from backends.http_protocol import LOOKS, HttpProtocol
-from handlers.answer import PIECE_BYTES
+from handlers.http.answer import PIECE_BYTES
 from settings import Settings
 from tests.agents import HeldAgent, ScriptedAgent
 from tests.client import TIMEOUT_S

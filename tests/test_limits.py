@@ -13,8 +13,8 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from backends import limits
 from backends.limits import FrameRate, MemoryQuota, MemoryRateLimit, Quota, RateLimit
-from backends.redis_limits import RedisRateLimit, open_redis_quota
-from backends.redis_link import open_pool
+from backends.redis.limits import RedisRateLimit, open_redis_quota
+from backends.redis.link import open_pool
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import TIMEOUT_S, untitled

@@ -14,8 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from backends.agent import ResponseChunk
+from backends.agents.openai import ModelError
 from backends.logs import UNKNOWN, KnownPaths, log_config, named
-from backends.openai import ModelError
 from schemas.errors import BadRequest
 from settings import Settings
 from tests.agents import ScriptedAgent

@@ -25,8 +25,8 @@ from sqlalchemy import Connection, create_engine, inspect
 import backends.migrations
 from backends.metrics import Metrics
 from backends.migrations import is_behind, migrate_sqlite
-from backends.postgres import migrate_postgres
-from backends.storage import open_sqlite
+from backends.postgres.storage import migrate_postgres
+from backends.sqlite import open_sqlite
 from backends.tables import metadata
 from tests.client import TIMEOUT_S
 from tests.conftest import BOTH
@@ -68,7 +68,8 @@ def kind(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterato
     else:
         postgres: Postgres = request.getfixturevalue("postgres")
         program = (
-            "from backends.postgres import migrate_postgres; arguments = [migrate_postgres(sys.argv[1])]; migrate = asyncio.run"
+            "from backends.postgres.storage import migrate_postgres; "
+            "arguments = [migrate_postgres(sys.argv[1])]; migrate = asyncio.run"
         )
         with ExitStack() as stack:
             yield Engine(

@@ -353,6 +353,6 @@ def test_without_a_model_or_a_key_the_start_says_what_to_set(settings: Settings,
     with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
         open_agent(replace(settings, agent="openai", model="m"))
     monkeypatch.setitem(__import__("sys").modules, "openai", None)
-    monkeypatch.delitem(__import__("sys").modules, "backends.openai", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "backends.agents.openai", raising=False)
     with pytest.raises(SettingsError, match=r"threadcast\[openai\]"):
         open_agent(replace(settings, agent="openai", model="m"))

@@ -8,11 +8,11 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 from starlette.routing import Route
 
-from handlers.asyncapi import WS_PATH
-from handlers.documents import examples
-from handlers.http import STATUS
-from handlers.openapi import openapi_document
-from handlers.paths import PATHS
+from handlers.authenticate import STATUS
+from handlers.http.asyncapi import WS_PATH
+from handlers.http.documents import examples
+from handlers.http.openapi import openapi_document
+from handlers.http.paths import PATHS
 from server import create_app
 from settings import load_settings
 from tests.conftest import SECRET, House

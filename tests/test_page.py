@@ -19,8 +19,8 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Error, Page, Route, WebSocketRoute, expect, sync_playwright
 
 from backends.auth import PERSON, issue_token
-from handlers.console import FILES
 from handlers.dev import demo_data
+from handlers.http.console import FILES
 from schemas.assets import METRIC, AssetPermissionRole, IdentityType
 from schemas.load import LoadFile
 from tests.client import TIMEOUT_S

@@ -116,7 +116,7 @@ async def test_an_error_that_nobody_expected_is_500_and_harms_nobody_else(
         raise RuntimeError("at /etc/secret")
 
     with monkeypatch.context() as broken:
-        broken.setattr("handlers.post_chats.post_thread", fail)
+        broken.setattr("handlers.http.post_chats.post_thread", fail)
         status, body = await post(house, {"prompt": "Hi"})
     assert (status, body["code"]) == (500, "INTERNAL_SERVER_ERROR")
     assert "secret" not in body["message"]

@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import Select, Update, func, select, text, update
 
 import backends
-from backends import migrate, open_storage, postgres_seats
+from backends import migrate, open_storage
 from backends.nodes import BURY, RENEW, Nodes
-from backends.postgres import READERS, WRITERS, PostgresStorage
+from backends.postgres import pool as postgres_seats
+from backends.postgres.storage import READERS, WRITERS, PostgresStorage
 from backends.storage import Conflict, Storage
 from backends.tables import users
 from settings import Settings, SettingsError, load_settings
@@ -105,7 +106,7 @@ async def test_a_url_may_have_a_password_or_name_a_socket(
 
 async def test_without_the_extra_the_refusal_names_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(backends, "postgres")
-    monkeypatch.delitem(sys.modules, "backends.postgres")
+    monkeypatch.delitem(sys.modules, "backends.postgres.storage")
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(SettingsError, match=r"pip install 'threadcast\[postgres\]'"):
         async with open_storage(settings):

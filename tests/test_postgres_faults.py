@@ -11,8 +11,9 @@ import anyio.to_thread
 import asyncpg
 import pytest
 
-from backends import open_storage, postgres_seats
-from backends.postgres import SESSION, WRITERS
+from backends import open_storage
+from backends.postgres import pool as postgres_seats
+from backends.postgres.storage import SESSION, WRITERS
 from backends.storage import Conflict, DatabaseAway, Storage
 from settings import Settings
 from tests.agents import HeldAgent

@@ -11,10 +11,11 @@ import anyio.to_thread
 import asyncpg
 import pytest
 
-from backends import open_storage, postgres_seats
+from backends import open_storage
 from backends import storage as storage_module
 from backends.nodes import Nodes
-from backends.postgres import READERS, WRITERS, PostgresStorage, migrate_postgres
+from backends.postgres import pool as postgres_seats
+from backends.postgres.storage import READERS, WRITERS, PostgresStorage, migrate_postgres
 from backends.storage import DatabaseAway, Storage
 from settings import Settings
 from tests.agents import HeldAgent

@@ -12,8 +12,8 @@ import pytest
 
 from backends import open_backends
 from backends.frame import Frame
-from backends.outgoing import Order
-from backends.redis import RedisBroker
+from backends.redis.broker import RedisBroker
+from backends.redis.outgoing import Order
 from backends.resume import ResumeLimits
 from schemas.frames import WsSendMethod
 from settings import Settings, SettingsError
@@ -365,7 +365,7 @@ async def test_a_url_that_redis_does_not_understand_stops_the_start_and_is_not_q
 
 
 async def test_without_the_extra_the_start_says_what_to_install(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [name for name in sys.modules if name.startswith("backends.redis")]:
+    for module in [name for name in sys.modules if name.startswith("backends.redis.broker")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(SettingsError, match=r"threadcast\[redis\]"):

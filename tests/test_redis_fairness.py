@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 import anyio
 import pytest
 
-from backends import redis, redis_wire
-from backends.redis_link import linked, open_pool
-from backends.redis_log import Channels
+from backends.redis import broker as redis
+from backends.redis import wire as redis_wire
+from backends.redis.link import linked, open_pool
+from backends.redis.log import Channels
 from schemas.frames import WsSendMethod
 from tests.redis import RedisServer
 from tests.test_broker import Ear, said

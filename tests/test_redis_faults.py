@@ -10,10 +10,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from backends import redis_link, redis_sent, redis_wire
 from backends.frame import Frame
 from backends.lease import Lease
-from backends.redis import RedisBroker
+from backends.redis import link as redis_link
+from backends.redis import sent as redis_sent
+from backends.redis import wire as redis_wire
+from backends.redis.broker import RedisBroker
 from backends.resume import ResumeLimits
 from schemas.chats import TextResponse
 from schemas.events import GeneratingResponseMessage, WsEvent

@@ -14,9 +14,9 @@ from limits import parse
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from backends import redis_limits
-from backends.redis_limits import RedisQuota, RedisRateLimit, open_redis_quota
-from backends.redis_link import open_pool
+from backends.redis import limits as redis_limits
+from backends.redis.limits import RedisQuota, RedisRateLimit, open_redis_quota
+from backends.redis.link import open_pool
 from tests.client import TIMEOUT_S
 from tests.conftest import open_house, settings_in
 from tests.redis import RedisServer, redis_server

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import anyio
 import pytest
 
-from backends import redis_link
 from backends.frame import Frame
-from backends.redis import RedisBroker
+from backends.redis import link as redis_link
+from backends.redis.broker import RedisBroker
 from backends.resume import Resumption
 from backends.streams import STORED_END
 from schemas.chats import ChatMessage, ChatWithMessages

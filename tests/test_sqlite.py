@@ -10,7 +10,9 @@ import anyio.lowlevel
 import pytest
 
 from backends import open_storage
-from backends.storage import DatabaseBusy, SQLiteStorage, Storage, Work, sole_server
+from backends.sqlite import SQLiteStorage, Work
+from backends.sqlite_file import sole_server
+from backends.storage import DatabaseBusy, Storage
 from settings import Settings, load_settings
 from tests.database import count, opened, rows
 from tests.test_storage import ids, storage, user

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import BindParameter, Dialect, bindparam, insert, or_, select, update
 
-from backends.postgres import POSTGRES
+from backends.postgres.storage import POSTGRES
 from backends.statements import KEPT, SQLITE, Prepared, prepared
 from backends.tables import assets, users
 from schemas.assets import METRIC

@@ -114,7 +114,7 @@ import sys
 
 sys.path.insert(0, ROOT)
 
-import anyio, server
+import anyio, cli, server
 
 enter = server.enter
 
@@ -129,7 +129,7 @@ async def enter_and_die(services, essential):
     essential.start_soon(die)
 
 server.enter = enter_and_die
-server.main()
+cli.main()
 """
 
 

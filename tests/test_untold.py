@@ -229,7 +229,7 @@ async def test_a_run_that_has_told_an_error_is_closed_in_silence_after_its_nodes
     town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("handlers.finish_chat.PAUSE_S", 0.01)
-    monkeypatch.setattr("handlers.watch.finish_orphans", no_orphans)
+    monkeypatch.setattr("handlers.nodes.watch.finish_orphans", no_orphans)
     id = await town.post("one")
     break_database(town.nodes[0].house, "UPDATE ON messages")
     town.agent.let_go("one")
@@ -237,7 +237,7 @@ async def test_a_run_that_has_told_an_error_is_closed_in_silence_after_its_nodes
         assert (await tab.end())["event"] == "postThread"
     mend_database(town.nodes[0].house)
     town.nodes[0].die()
-    monkeypatch.setattr("handlers.watch.finish_orphans", finish_orphans)
+    monkeypatch.setattr("handlers.nodes.watch.finish_orphans", finish_orphans)
     await town.stored(id)
     await town.silent(1, 2)
 
@@ -319,7 +319,7 @@ async def test_who_was_told_the_middle_of_a_stream_is_told_its_end(town: Town, h
 
 
 async def test_an_end_is_not_told_into_the_next_stream_of_its_chat(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.elsewhere.LOOK_S", 0.01)
+    monkeypatch.setattr("handlers.nodes.elsewhere.LOOK_S", 0.01)
     first, second = await town.post("one"), str(uuid4())
     (chat,) = rows(town.nodes[1].house.database, "SELECT id FROM chats")
     await next(town.on(1, user=ALICE)).client.send({"prompt": "two", "message_id": second, "chat_id": chat["id"]})
@@ -361,7 +361,7 @@ async def test_a_stream_whose_message_was_discarded_is_forgotten(town: Town) -> 
 async def test_nothing_is_looked_up_while_no_stream_of_another_node_is_open(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.untold.find_all_running", None)  # which would fail
+    monkeypatch.setattr("handlers.nodes.untold.find_all_running", None)  # which would fail
     await next(town.on(0, user=ALICE)).client.send({"prompt": "one"})
     town.agent.let_go("one")
     for tab in town.on(0, 1, 2, user=ALICE):
@@ -380,7 +380,7 @@ async def test_an_end_is_told_although_the_answer_to_taking_it_over_is_lost(
             raise failures.pop()
         return done
 
-    monkeypatch.setattr("handlers.untold.take_over", take_over_unheard)
+    monkeypatch.setattr("handlers.nodes.untold.take_over", take_over_unheard)
     id = await town.post("one")
     await town.kill_untold("one", id)
     for tab in town.on(1, 2, user=ALICE):
@@ -392,7 +392,7 @@ async def test_an_end_is_told_although_the_answer_to_taking_it_over_is_lost(
 async def test_an_end_that_a_living_node_told_to_a_redis_which_is_lost_is_told_after_a_long_time(
     town: Town, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.untold.LOOKS_AT_LIVING", 4)
+    monkeypatch.setattr("handlers.nodes.untold.LOOKS_AT_LIVING", 4)
     id = await town.post("one")
     town.nodes[0].broker.cut = True
     town.agent.let_go("one")

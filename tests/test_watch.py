@@ -206,7 +206,7 @@ async def test_an_end_that_could_not_be_read_for_telling_it_is_told_later(
             raise failures.pop()
         return await find_user(storage, user_id)
 
-    monkeypatch.setattr("handlers.untold.find_user", find_later)
+    monkeypatch.setattr("handlers.nodes.untold.find_user", find_later)
     await begun(three.clients[0], "one")
     await first_delta(three.clients[1])
     three.nodes[0].die()
@@ -243,8 +243,8 @@ async def test_a_closing_whose_answer_is_lost_is_told_all_the_same(
             raise failures.pop()
         return await find_message(storage, message_id)
 
-    monkeypatch.setattr("handlers.watch.find_message", find_later)
-    monkeypatch.setattr("handlers.untold.LOOKS", 100)  # whoever closes a run is given the time to find out
+    monkeypatch.setattr("handlers.nodes.watch.find_message", find_later)
+    monkeypatch.setattr("handlers.nodes.untold.LOOKS", 100)  # whoever closes a run is given the time to find out
     monkeypatch.setattr("backends.nodes.LEASE_S", 60)  # for the others, whose renewals are held up as well
     dead, *others = three.nodes
     chat_id = (await begun(three.clients[0], "one"))[-1]["payload"]["chat_id"]

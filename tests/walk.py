@@ -76,7 +76,7 @@ def walked() -> Walk:
         anyio.run(one_prompt, walk)
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
     return walk
 
 

@@ -12,7 +12,7 @@ from limits import parse
 from redis.asyncio import ConnectionPool, Redis
 
 from backends.limits import MemoryQuota, MemoryRateLimit
-from backends.redis_link import OUTAGES, beside
+from backends.redis.link import OUTAGES, beside
 
 ANSWER_S = 1.0  # that a request may lose by a Redis that hangs
 AGAIN_S = 2.0  # before it is asked again after it has not answered

@@ -4,9 +4,9 @@ import math
 from typing import Any, NamedTuple
 
 from backends.frame import Frame, joined_frames
-from backends.outgoing import Order, Outgoing
-from backends.redis_link import Command
-from backends.redis_scripts import LOSE_SHA, READ_SHA, RENEW_SHA, SPEAK_SHA, TOUCH_SHA
+from backends.redis.link import Command
+from backends.redis.outgoing import Order, Outgoing
+from backends.redis.scripts import LOSE_SHA, READ_SHA, RENEW_SHA, SPEAK_SHA, TOUCH_SHA
 from backends.resume import ResumeLimits, Resumption
 from schemas.frames import WsSendMethod
 

@@ -13,9 +13,9 @@ from backends import nodes
 from backends.messages import Stored, find_message, finish_orphans
 from backends.storage import DatabaseAway
 from handlers.frames import send_ws_message
-from handlers.notices import hear, tell_end
+from handlers.nodes.notices import hear, tell_end
+from handlers.nodes.untold import find_chat_of, tell_untold
 from handlers.services import Sender, Services
-from handlers.untold import find_chat_of, tell_untold
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes
 

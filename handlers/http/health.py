@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from backends.metrics import CONTENT_TYPE
 from backends.storage import DatabaseGone
-from handlers.http import json_response
+from handlers.authenticate import json_response
 from handlers.run_agent import is_stuck
 from handlers.services import Services
 from schemas.health import Alive, NotReady, Ready

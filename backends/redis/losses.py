@@ -7,9 +7,9 @@ frames of a user never arrive, the other nodes close that user's connections wit
 import logging
 from typing import Any
 
-from backends.outgoing import Order
-from backends.redis_log import Logs
-from backends.redis_wire import Wire
+from backends.redis.log import Logs
+from backends.redis.outgoing import Order
+from backends.redis.wire import Wire
 
 logger = logging.getLogger("threadcast")
 

@@ -6,10 +6,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from handlers.asyncapi import asyncapi_document
-from handlers.health import healthz, metrics, readyz
-from handlers.openapi import REFUSALS, Path, openapi_document
-from handlers.post_chats import post_chats
+from handlers.http.asyncapi import asyncapi_document
+from handlers.http.health import healthz, metrics, readyz
+from handlers.http.openapi import REFUSALS, Path, openapi_document
+from handlers.http.post_chats import post_chats
 from handlers.services import Services
 from schemas.chats import ChatWithMessages
 from schemas.frames import encode

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from backends.outgoing import MARK, Order, Outgoing
+from backends.redis.outgoing import MARK, Order, Outgoing
 
 RECENT_S = 5.0  # for which what was answered is kept: longer than a node needs to notice that Redis is gone
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 
 from backends.frame import Frame, frame_key, join_frames
-from backends.outgoing import MARK, Order, Outgoing
+from backends.redis.outgoing import MARK, Order, Outgoing
 from schemas.events import WsEvent
 
 SHARE = 4  # part of the bound that one user may take behind their first frame, which may be of any size

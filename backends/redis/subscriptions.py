@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 
-from backends.backlog import SHARE
 from backends.broker import Subscriber, audience
 from backends.frame import Frame
-from backends.outgoing import Outgoing
-from backends.redis_link import Link
-from backends.redis_log import Logs, Place, Spoken
+from backends.redis.backlog import SHARE
+from backends.redis.link import Link
+from backends.redis.log import Logs, Place, Spoken
+from backends.redis.outgoing import Outgoing
 from backends.streams import Streams
 from schemas.frames import WsSendMethod
 

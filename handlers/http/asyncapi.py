@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from msgspec.structs import fields
 
-from handlers.documents import Json, changed, components, examples, in_words, table, told_by
+from handlers.http.documents import Json, changed, components, examples, in_words, table, told_by
 from handlers.routes import ROUTES
 from schemas.closes import CLOSES
 from schemas.errors import MEANINGS, WsError

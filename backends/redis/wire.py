@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import anyio
 from redis.asyncio import ConnectionPool
 
-from backends.backlog import Backlog
-from backends.outgoing import Order, Outgoing
-from backends.redis_link import REFUSALS, Clock, Command, Link, is_outage, kind_of, life_of, linked
-from backends.redis_log import Channels
-from backends.redis_scripts import LOADS
-from backends.redis_sent import Sent
+from backends.redis.backlog import Backlog
+from backends.redis.link import REFUSALS, Clock, Command, Link, is_outage, kind_of, life_of, linked
+from backends.redis.log import Channels
+from backends.redis.outgoing import Order, Outgoing
+from backends.redis.scripts import LOADS
+from backends.redis.sent import Sent
 
 BATCH = 500  # commands in one round trip
 BATCH_BYTES = 2**20

@@ -8,10 +8,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive
 
-from handlers.answer import Answer, NotAnswered
+from handlers.authenticate import authenticate, refusal, token_of
 from handlers.errors import describe
 from handlers.gate import Restarting
-from handlers.http import authenticate, refusal, token_of
+from handlers.http.answer import Answer, NotAnswered
 from handlers.post_thread import post_thread
 from handlers.receive import read_payload
 from handlers.routes import ROUTES

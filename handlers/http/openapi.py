@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from starlette.requests import Request
 from starlette.responses import Response
 
-from handlers.documents import Json, components, examples, in_words, told_by
-from handlers.http import STATUS
+from handlers.authenticate import STATUS
+from handlers.http.documents import Json, components, examples, in_words, told_by
 from schemas.errors import MEANINGS, WsError
 
 SECURITY = {

@@ -13,7 +13,7 @@ import msgspec
 from backends.messages import Stored
 from handlers.crowding import end_silent
 from handlers.frames import send_ws_message
-from handlers.others import Question
+from handlers.nodes.others import Question
 from handlers.runs import Run
 from handlers.services import Sender, Services
 from schemas.chats import ChatWithMessages

@@ -12,7 +12,7 @@ import anyio
 from backends.messages import Stored, find_message
 from backends.storage import Conflict
 from handlers.gate import Restarting
-from handlers.notices import tell_ask, tell_stop
+from handlers.nodes.notices import tell_ask, tell_stop
 from handlers.runs import RETRY_S, Run
 from handlers.services import Sender, Services
 from schemas.errors import ServiceUnavailable, TooManyRequests

@@ -20,12 +20,12 @@ from redis.asyncio import ConnectionPool
 from backends.broker import Subscriber
 from backends.frame import Frame
 from backends.lease import Lease
-from backends.outgoing import MARK, OVERHEAD, Order, Outgoing
-from backends.redis_ears import Ear, Hearing, Listeners, Unheard
-from backends.redis_link import Command, Link, beside
-from backends.redis_log import Channels, Logs, Place, Spoken
-from backends.redis_losses import Losses
-from backends.redis_wire import Wire
+from backends.redis.link import Command, Link, beside
+from backends.redis.log import Channels, Logs, Place, Spoken
+from backends.redis.losses import Losses
+from backends.redis.outgoing import MARK, OVERHEAD, Order, Outgoing
+from backends.redis.subscriptions import Ear, Hearing, Listeners, Unheard
+from backends.redis.wire import Wire
 from backends.resume import ResumeLimits, Resumption
 from backends.streams import Streams
 from schemas.frames import WsResponseMessage, WsSendMethod

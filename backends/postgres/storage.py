@@ -22,9 +22,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from backends.migrations import is_behind, upgrade
-from backends.postgres_seats import AWAY, TIMEOUT_S, Bound, Read, Seats, Servers, Write
+from backends.postgres.pool import AWAY, TIMEOUT_S, Bound, Read, Seats, Servers, Write
 from backends.statements import prepared_for, to_json
-from backends.storage import Change, Committed, DatabaseAway, Row
+from backends.storage import Change, Committed, DatabaseAway, Row, SchemaBehind, Unusable
 from backends.tables import nodes
 from backends.turns import Turns
 
@@ -48,14 +48,6 @@ SESSION = {
 
 POSTGRES = dialect(json_serializer=to_json, json_deserializer=msgspec.json.decode)  # type: ignore[no-untyped-call]
 POSTGRES.dialect_injects_custom_json_deserializer = False  # SQLAlchemy's engine would set codecs on each of its connections
-
-
-class Unusable(Exception):
-    """The database cannot be reached, or used as it is. The message says why, in one line."""
-
-
-class SchemaBehind(Exception):
-    """Its schema lacks a step."""
 
 
 class PostgresStorage:

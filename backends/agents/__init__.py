@@ -1,0 +1,1 @@
+"""Agents that need more than the program itself."""

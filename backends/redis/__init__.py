@@ -1,0 +1,1 @@
+"""Redis: what one node tells reaches the connections of all, and what they count together."""

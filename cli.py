@@ -1,0 +1,164 @@
+"""The command line: `python server.py ...`, and `threadcast ...` where the package is installed."""
+
+import gc
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from socket import socket
+
+import anyio
+import click
+from starlette.datastructures import Secret
+
+from backends import alone, migrate, open_backends, open_storage
+from backends.accounts import add_api_key, find_user_by_email
+from backends.auth import API, PERSON, issue_token
+from backends.descriptors import all_descriptors
+from backends.listening import CannotListen, address_of, sockets_on
+from backends.workers import serve_together
+from handlers.dev import NoSecret, dev_secret, make_dev_secret, url_kept, welcome
+from handlers.load_file import DEMO_FILE, LoadError, load_file
+from schemas.load import LoadFile
+from server import FEW_UNHEARD, create_app, create_server
+from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings
+
+DAY_S = 86_400
+THREAD_SWITCH_S = 0.0005  # Python's 5 ms are long for the database's thread, and so for whoever waits for a commit
+ALONE = (
+    "--workers needs THREADCAST_BROKER_URL=redis://... and THREADCAST_DATABASE_URL=postgresql+asyncpg://...: without Redis no "
+    "process hears what another one answers, and SQLite has one that writes"
+)
+GARBAGE = (20_000, 20, 50)  # objects and turns: Python's 700 search what is alive for cycles at every second post
+
+logger = logging.getLogger("threadcast")
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """What is wrong with the settings, or with what they name, is said without a traceback."""
+    try:
+        yield
+    except (SettingsError, NoSecret, CannotListen) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def work(settings: Settings, secret: Secret, listening: socket, ready: Callable[[], None], dev: bool = False) -> None:
+    """Serve in this process, on this socket."""
+    sys.setswitchinterval(THREAD_SWITCH_S)
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
+    descriptors = all_descriptors()  # half of them for connections, a third for sockets that may become some, the rest for us
+    settings = replace(settings, max_connections=min(settings.max_connections, descriptors // 2))
+    max_unheard = min(max(settings.max_connections, FEW_UNHEARD), descriptors // 3)
+    create_server(create_app(settings, secret, dev=dev), settings, ready, max_unheard).run([listening])
+
+
+@click.group(context_settings={"show_default": True})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Threadcast: one message in, the answer streamed to every device of its user."""
+    with _in_one_line():
+        context.obj = load_settings()
+
+
+@main.command()
+@click.option("--dev", is_flag=True, help="For a laptop: a secret of its own, demo data, and a token to start with.")
+@click.option("--host", help="Instead of THREADCAST_HOST.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Instead of THREADCAST_PORT.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, help="Processes that share the port.")
+@click.pass_obj
+def serve(settings: Settings, dev: bool, host: str | None, port: int | None, workers: int) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
+    if workers > 1 and not settings.is_shared:
+        raise click.ClickException(ALONE)
+    with _in_one_line():
+        secret = settings.jwt_secret or (make_dev_secret() if dev else None)
+    if secret is None:
+        raise click.ClickException(f"THREADCAST_JWT_SECRET must be set, to at least {MIN_SECRET_CHARACTERS} characters")
+
+    async def prepare() -> None:
+        async with open_backends(settings, secret) as backends:  # what cannot be had is said here, in one line
+            if dev:
+                await load_file(backends.storage, DEMO_FILE.read_bytes())
+
+    with _in_one_line(), ExitStack() as stack:
+        listening = [stack.enter_context(each) for each in sockets_on(settings.host, settings.port, workers)]
+        stack.enter_context(alone(settings))
+        anyio.run(prepare)
+        address, start = address_of(listening[0]), partial(work, settings, secret, dev=dev)
+        said = ""
+        if dev:
+            stack.enter_context(url_kept(address))
+            said = welcome(secret, address)
+        if workers == 1:
+            start(listening[0], partial(_running, address, said))
+        else:
+            sys.exit(serve_together(start, listening, settings.log_level, partial(click.echo, said, nl=dev)))
+
+
+def _running(address: str, said: str) -> None:
+    logger.info("running on http://%s until Ctrl-C", address)
+    click.echo(said, nl=bool(said))
+
+
+@main.command("migrate")
+@click.pass_obj
+def migrate_database(settings: Settings) -> None:
+    """Bring the database's schema up to date. Of SQLite, `serve` does it by itself."""
+    with _in_one_line():
+        anyio.run(migrate, settings)
+    click.echo("the schema is up to date")
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.pass_obj
+def load(settings: Settings, file: Path) -> None:
+    """Load users, assets, permissions and API keys from a JSON FILE: all of it or nothing."""
+
+    data = file.read_bytes()
+
+    async def run() -> LoadFile:
+        async with open_storage(settings) as storage:
+            return await load_file(storage, data)
+
+    try:
+        with _in_one_line():
+            loaded = anyio.run(run)
+    except LoadError as error:
+        raise click.ClickException(f"{file}: {error}") from None
+    click.echo(
+        f"loaded {len(loaded.users)} users, {len(loaded.assets)} assets, "
+        f"{len(loaded.permissions)} permissions, {len(loaded.api_keys)} API keys"
+    )
+
+
+@main.command()
+@click.argument("email")
+@click.option("--ttl", type=click.IntRange(min=1), default=DAY_S, help="Seconds until it expires.")
+@click.option("--aud", type=click.Choice([PERSON, API]), default=PERSON, help="`api` also stores it as an API key.")
+@click.pass_obj
+def token(settings: Settings, email: str, ttl: int, aud: str) -> None:
+    """Print a token for the user with this EMAIL address."""
+    with _in_one_line():
+        secret = settings.jwt_secret or dev_secret()
+    if secret is None:
+        raise click.ClickException("THREADCAST_JWT_SECRET must be set to the server's own")
+
+    async def run() -> str:
+        async with open_storage(settings) as storage:
+            user = await find_user_by_email(storage, email)
+            if user is None:
+                raise click.ClickException(f"no user has the address {email}")
+            made = issue_token(secret, user["id"], ttl, aud)
+            if aud == API:
+                await add_api_key(storage, user["id"], made)
+            return made
+
+    with _in_one_line():
+        click.echo(anyio.run(run))

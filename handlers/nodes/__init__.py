@@ -1,0 +1,1 @@
+"""Several nodes as one service: what a node asks, tells and does for the others."""
