@@ -26,9 +26,9 @@ from backends import Backends, open_backends
 from backends.hosting import LINE, METRICS, Server
 from backends.limits import FrameRate
 from backends.logs import bind_contextvars
-from backends.nodes import Nodes
 from backends.storage import Probe
 from handlers.authenticate import authenticate, refuse, token_of
+from handlers.cluster import Alone, Cluster
 from handlers.connection import TOKEN_EXPIRED, Connection, PlainLine
 from handlers.connections import Connections
 from handlers.dev import demo_assets, demo_token, short_token
@@ -39,17 +39,16 @@ from handlers.gate import Gate
 from handlers.http.asyncapi import WS_PATH
 from handlers.http.console import page
 from handlers.http.paths import PATHS
-from handlers.nodes.notices import tell_crowded
-from handlers.nodes.others import Others
-from handlers.nodes.watch import enter, leave
+from handlers.orphans import close_orphans_first
 from handlers.outboxes import Outboxes
 from handlers.receive import receive
 from handlers.requests import Requests
 from handlers.revoked import keep_checking
 from handlers.runs import Runs
-from handlers.services import Sender, Services, Timeouts
+from handlers.services import Services, Timeouts
 from handlers.tasks import Tasks, open_tasks
 from schemas.errors import NotFound
+from schemas.users import Sender
 from settings import VERSION, Settings
 
 FEW_UNHEARD = 1_000  # sockets of which nobody knows who they are, where few connections are allowed
@@ -89,7 +88,7 @@ class Socket(WebSocketEndpoint):
                     numbered=since is not None,
                 )
                 await stack.enter_async_context(
-                    services.connections.entered(self.connection, partial(tell_crowded, services, user.id))
+                    services.connections.entered(self.connection, partial(services.cluster.end_silent, user.id))
                 )
                 stack.enter_context(services.requests.connected(self.connection.id))
             except Exception as error:
@@ -176,8 +175,8 @@ def create_app(
             anyio.create_task_group() as essential,  # where one of these ends, the server must not go on
         ):
             services = _services(settings, backends, tasks)
-            await enter(services, essential)
-            stack.push_async_callback(leave, services)
+            await stack.enter_async_context(services.cluster.joined(essential))
+            await close_orphans_first(services, essential)
             essential.start_soon(keep_checking, services)
             yield {"services": services, METRICS: backends.metrics}
             essential.cancel_scope.cancel()
@@ -198,10 +197,18 @@ def create_app(
 
 
 def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
+    outboxes = Outboxes(settings.outbox_bytes, settings.outbox_bytes_per_user, settings.outbox_bytes_in_all)
+    runs = Runs(settings.max_runs_per_user, backends.run_quota)
+    timeouts = Timeouts(settings.first_token_seconds, settings.between_tokens_seconds, settings.run_seconds)
+    cluster: Cluster = Alone(backends.storage, runs)
+    if backends.shared:
+        from handlers.nodes.cluster import Several
+
+        cluster = Several(backends, tasks, timeouts, runs, outboxes)
     return Services(
         backends,
         tasks,
-        Timeouts(settings.first_token_seconds, settings.between_tokens_seconds, settings.run_seconds),
+        timeouts,
         version=VERSION,
         flush_seconds=settings.flush_ms / 1000,
         max_frame_bytes=settings.max_frame_bytes,
@@ -209,17 +216,13 @@ def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
         frames_per_second=settings.frames_per_second,
         ping_seconds=settings.ping_seconds,
         connections=Connections(
-            settings.max_connections,
-            settings.max_connections_per_user,
-            backends.connection_quota,
-            Outboxes(settings.outbox_bytes, settings.outbox_bytes_per_user, settings.outbox_bytes_in_all),
+            settings.max_connections, settings.max_connections_per_user, backends.connection_quota, outboxes
         ),
         requests=Requests(settings.max_requests_per_user + settings.max_runs_per_user),
         posts=Gate(),
-        runs=Runs(settings.max_runs_per_user, backends.run_quota),
-        nodes=Nodes(backends.storage, backends.shared),
+        runs=runs,
+        cluster=cluster,
         probe=Probe(backends.storage),
-        others=Others(),
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -35,7 +35,6 @@ class Subscriber(Protocol):
 class Broker(Protocol):
     """Carries messages to the connections of a user, each encoded once, and notices from node to node."""
 
-    heard: Callable[[bytes], None]  # called with each notice of another node; to be set by whoever wants to hear them
     streams: Streams  # that connections here have heard begin
 
     @property
@@ -56,6 +55,9 @@ class Broker(Protocol):
 
         What waits for the other nodes goes to them while its `lease`, if it has one, is sure; never once that is lost.
         """
+
+    def listen(self, heard: Callable[[bytes], None]) -> AbstractContextManager[None]:
+        """Call `heard` with each notice of another node until the block ends."""
 
     def tell(self, notice: bytes) -> bool:
         """Have all other nodes hear this, in order. False when it cannot be sent now; and it may get lost on its way."""
@@ -92,7 +94,6 @@ class MemoryBroker:
         self._limits = limits
         self._users: dict[UUID, _User] = {}
         self._gone: dict[UUID, float] = {}  # since when, the longest first
-        self.heard: Callable[[bytes], None] = lambda notice: None  # there are no others
         self.streams = Streams()
 
     @property
@@ -141,6 +142,9 @@ class MemoryBroker:
         # put() neither awaits nor calls back, so the table cannot change under this loop.
         for subscriber in audience(user.subscribers, method, sender_id):
             subscriber.put(frame)
+
+    def listen(self, heard: Callable[[bytes], None]) -> AbstractContextManager[None]:
+        return nullcontext()  # there are no others
 
     def tell(self, notice: bytes) -> bool:
         return True  # to all of none

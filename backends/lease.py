@@ -7,6 +7,10 @@ from uuid import uuid4
 import anyio
 
 
+class LeaseLost(Exception):
+    """Another node took this one for dead, and has closed the run."""
+
+
 class Lease:
     """A node's right to answer chats, under one id. Once it is lost others may have closed what was being answered."""
 
@@ -30,6 +34,11 @@ class Lease:
         """It is somebody else's."""
         self.lost, self.until = True, -math.inf
         self._tell()
+
+    def give_up(self) -> None:
+        """Wait no longer for an answer of the database: a lease that is not sure is as good as lost."""
+        if not self.is_sure:
+            self.lose()
 
     async def settled(self) -> bool:
         """Wait until it is known whether it has been lost. Whether it is still held."""

@@ -29,11 +29,10 @@ CLEAR = delete(nodes)
 logger = logging.getLogger("threadcast")
 
 
-class Nodes:
-    """This process among them. Not `shared`: it is the only one, and its lease is for good."""
+class Membership:
+    """This process among them."""
 
-    def __init__(self, storage: Storage, shared: bool) -> None:
-        self.shared = shared
+    def __init__(self, storage: Storage) -> None:
         self.lease = Lease()
         self._storage = storage
         self._still: dict[UUID, tuple[int, float]] = {}  # the others' counts, and for how long they have stood still
@@ -41,10 +40,6 @@ class Nodes:
 
     async def enter(self) -> None:
         """Become one of them."""
-        if not self.shared:  # whoever has left a row here is dead
-            if await self._storage.fetch_all(ALL):
-                await self._storage.write(CLEAR)
-            return
         lease = Lease(time.monotonic() + LEASE_S)
         await self._storage.write((ENTER, {"id": lease.id, "renewals": 0}))
         self.lease = lease
@@ -75,12 +70,12 @@ class Nodes:
             if dead and await self._storage.write(only_if=(BURY, {"node": id, "count": counts[id]})):
                 logger.warning("a node is dead", extra={"node": str(id)})
 
-    def give_up(self) -> None:
-        """Wait no longer for an answer of the database: a lease that is not sure is as good as lost."""
-        if not self.lease.is_sure:
-            self.lease.lose()
-
     async def leave(self) -> None:
         """Be none of them any more."""
-        if self.shared:
-            await self._storage.write((LEAVE, {"node": self.lease.id}))
+        await self._storage.write((LEAVE, {"node": self.lease.id}))
+
+
+async def forget_nodes(storage: Storage) -> None:
+    """Delete all of them, where there is one server and it has just started: whoever has left a row here is dead."""
+    if await storage.fetch_all(ALL):
+        await storage.write(CLEAR)

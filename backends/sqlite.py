@@ -123,6 +123,10 @@ class SQLiteStorage:
         except TimeoutError:
             raise DatabaseAway("the database has not stored this in time") from None
 
+    @property
+    def apart(self) -> "SQLiteStorage":
+        return self  # there is one writer
+
     def close(self) -> None:
         """Take no more work. What is queued is still committed."""
         self._send.close()

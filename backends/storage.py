@@ -38,6 +38,10 @@ class Storage(Protocol):
         `only_if` comes first of them, and when it changes no row nothing is written, and the answer is False. Raises Conflict.
         """
 
+    @property
+    def apart(self) -> "Storage":
+        """The same rows for writes that wait behind none of all others: a node that has much to write is not dead."""
+
 
 Committed = Callable[[int, float], None]  # called after each commit with how many units of work it had, and the seconds it took
 

@@ -6,7 +6,8 @@ import anyio
 
 from handlers.connection import RESTARTING
 from handlers.frames import going_away_frame
-from handlers.services import Sender, Services
+from handlers.services import Services
+from schemas.users import Sender
 
 INTERRUPT_S = 10.0  # for storing what there is of the runs that did not finish
 FLUSH_S = 3.0  # for sending what waits; who reads has it by then
@@ -24,7 +25,7 @@ async def drain(services: Services, seconds: float, hurry: anyio.Event) -> None:
         logger.info("draining", extra={"posts": len(services.posts), "seconds": seconds})
         await _wait(services, seconds, hurry)
     services.runs.interrupt()
-    services.nodes.give_up()
+    services.cluster.lease.give_up()
     with anyio.move_on_after(INTERRUPT_S):
         await services.posts.emptied()
     services.requests.shut()

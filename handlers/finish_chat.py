@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from backends.lease import LeaseLost
 from backends.messages import find_message, finish_message
 from backends.storage import Conflict, DatabaseAway
 from handlers.runs import Run
@@ -18,10 +19,6 @@ PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0  # between tries: many ends may wait, and e
 TRIES = 3  # of a database that is there and yet does not store this
 
 logger = logging.getLogger("threadcast")
-
-
-class LeaseLost(Exception):
-    """Another node took this one for dead, and has closed the run."""
 
 
 class EndNotStored(ServiceUnavailable):

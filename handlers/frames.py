@@ -7,11 +7,12 @@ from backends.frame import Frame
 from backends.lease import Lease
 from backends.resume import Resumption
 from handlers.errors import describe
-from handlers.services import Sender, Services
+from handlers.services import Services
 from schemas.chats import ChatListItem, ChatWithMessages
 from schemas.errors import ThreadcastError, WsError
 from schemas.events import Container, GoingAway, Heartbeat, Resumed, WsEvent
 from schemas.frames import SentBy, WsResponseMessage, WsRoutes, WsSendMethod
+from schemas.users import Sender
 
 
 def send_ws_message(

@@ -2,10 +2,11 @@
 
 from backends.chats import list_chats
 from handlers.frames import send_ws_message
-from handlers.services import Sender, Services
+from handlers.services import Services
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
 from schemas.requests import GetChatsList
+from schemas.users import Sender
 
 
 async def get_chats_list(services: Services, sender: Sender, request: GetChatsList) -> None:

@@ -1,18 +1,21 @@
 """The beginning of a run: its message, and where there is none yet its chat, made and stored before anybody is told."""
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from itertools import takewhile
 from uuid import UUID
 
 from backends.chats import size_of_message
+from backends.logs import bind_contextvars
 from backends.messages import add_message, create_chat, replace_message
 from backends.storage import Conflict
+from handlers.cluster import ChatBusy, MessageTaken, Overtaken
 from handlers.context import KINDS, Context
 from handlers.gate import Restarting
-from handlers.get_chat import is_settled, load_chat
-from handlers.nodes.elsewhere import MessageTaken, Patience
-from handlers.nodes.watch import close_orphans, is_orphan
+from handlers.orphans import is_orphan
+from handlers.read_chat import is_settled, load_chat
 from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
@@ -25,34 +28,41 @@ from schemas.users import AuthenticatedUser
 CHAT_FULL = "the chat is full, start another"
 
 
+@asynccontextmanager
 async def initialize_chat(
-    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, patience: Patience
-) -> tuple[Context, Transcript]:
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser
+) -> AsyncIterator[tuple[Context, Transcript]]:
     """Store an unanswered message: the first of a new chat, a new one of the context's chat, or one of its own again.
 
-    While another node answers in the chat this waits. Raises MessageTaken when another node has stored the message itself,
-    and it is not to be replaced, and BadRequest when the chat is full.
+    It is stored when it is the run's turn, and the run has the chat for itself until the block ends. Raises MessageTaken when
+    the message is there by then and not to be replaced, BadRequest when the chat is full, and what waiting for a turn does.
     """
-    while True:
-        ended = services.others.end_in(run.chat_id)
-        context = await _load_context(services, request, user)
-        if run.lease.lost:
+    if request.chat_id:
+        await editable_chat(services, user, request.chat_id)  # who may not edit may not wait either
+    bind_contextvars(chat=str(run.chat_id))
+    async with services.runs.turn(run):
+        if services.runs.cannot_end:
             raise Restarting
-        if request.once and context.chat and run.message_id in context.chat.messages:
-            raise MessageTaken
-        if context.chat and not is_settled(context.chat):
-            await patience.wait_for_turn(ended)
-            continue
-        room = _room(services, context, run.message_id, request.prompt)
-        run.holds = True
-        try:
-            if stored := await _store(services, run, request, user, context, room):
-                return stored
-            run.holds = False
-            patience.lose()
-        except Conflict as conflict:
-            run.holds = False
-            await patience.explain(conflict)
+        yield await services.cluster.turn(run, partial(_initialize, services, run, request, user))
+
+
+async def _initialize(
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser
+) -> tuple[Context, Transcript]:
+    context = await _load_context(services, request, user)
+    if run.lease.lost:
+        raise Restarting
+    if request.once and context.chat and run.message_id in context.chat.messages:
+        raise MessageTaken
+    if context.chat and not is_settled(context.chat):
+        raise ChatBusy
+    room = _room(services, context, run.message_id, request.prompt)
+    run.holds = True
+    try:
+        return await _store(services, run, request, user, context, room)
+    except (Overtaken, Conflict):
+        run.holds = False
+        raise
 
 
 async def editable_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
@@ -68,7 +78,8 @@ async def _load_context(services: Services, request: ChatCreateNewChat, user: Au
         return await KINDS[request.asset_type].load(services.backends.storage, user.id, request.asset_id)
     if request.chat_id:
         context = await editable_chat(services, user, request.chat_id)
-        if is_orphan(services, context.running) and await close_orphans(services, request.chat_id):
+        if is_orphan(services, context.running):
+            await services.cluster.close_orphans(request.chat_id)
             return await editable_chat(services, user, request.chat_id)
         return context
     return Context()
@@ -85,8 +96,8 @@ def _room(services: Services, context: Context, message_id: UUID, prompt: str | 
 
 async def _store(
     services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context, room: int
-) -> tuple[Context, Transcript] | None:
-    """None when another node has been faster: what was loaded is not how the chat stands."""
+) -> tuple[Context, Transcript]:
+    """Raises Overtaken when what was loaded is not how the chat stands, and Conflict when there is such a message."""
     storage, owner = services.backends.storage, run.owner
     message = _message(run.message_id, request, user)
     if context.chat is None:
@@ -94,7 +105,7 @@ async def _store(
         await create_chat(storage, chat, message, user, owner)
         return context, Transcript(chat, message, room)
     chat = context.chat
-    seen = chat.updated_at if services.nodes.shared else None  # alone, a run has the chat for itself
+    seen = chat.updated_at
     chat.updated_at = message.created_at
     if before := chat.messages.get(message.id):
         message.created_at = before.created_at
@@ -107,7 +118,9 @@ async def _store(
         chat.message_ids.append(message.id)
         stored = await add_message(storage, chat, message, user, owner, seen)
     chat.messages[message.id] = message
-    return (context, Transcript(chat, message, room)) if stored else None
+    if not stored:
+        raise Overtaken
+    return context, Transcript(chat, message, room)
 
 
 def _discard_after(chat: ChatWithMessages, message_id: UUID) -> list[UUID]:

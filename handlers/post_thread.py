@@ -10,15 +10,15 @@ from backends.lease import Lease
 from handlers.channel import Channel
 from handlers.errors import describe
 from handlers.frames import send_chat, send_error_message, send_ws_message
-from handlers.get_chat import read_chat
-from handlers.nodes.elsewhere import follow
 from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
-from handlers.services import Sender, Services
+from handlers.read_chat import read_chat
+from handlers.services import Services
 from schemas.chats import ChatWithMessages
 from schemas.errors import ServiceUnavailable, WsError, WsErrorCode
 from schemas.events import WS_EVENTS, ThreadEvent, WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
 from schemas.requests import ChatCreateNewChat
+from schemas.users import Sender
 
 ROUTE = WsRoutes.CHATS_POST
 FAILED_ELSEWHERE = WsError(WsErrorCode.INTERNAL_SERVER_ERROR, "the run that this post joined has failed")
@@ -29,7 +29,7 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
     try:
         with services.posts.entered():
             channel = Channel()
-            lease = services.nodes.lease
+            lease = services.cluster.lease
             async with anyio.create_task_group() as tasks:  # the post is inside until its stream has been sent
                 tasks.start_soon(_stream, services, sender, lease, channel)
                 end = await _post(services, sender, request, lease, channel)
@@ -54,10 +54,10 @@ async def _post(
                     with services.requests.needed_by(sender.connection_id):
                         await run.ended.wait()
                     return run.end or (describe(run.error) if run.error else FAILED_ELSEWHERE)
-                case JoinedElsewhere(running):
+                case JoinedElsewhere(run):
                     with services.requests.needed_by(sender.connection_id):
-                        was_told = await follow(services, sender, running)
-                        chat, _ = await read_chat(services, sender.user, running.chat_id)
+                        was_told = await run.follow(sender)
+                        chat, _ = await read_chat(services, sender.user, run.stored.chat_id)
                         if not was_told:
                             await channel.send([partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat)])
                         return chat

@@ -14,10 +14,11 @@ from handlers.connection import Connection
 from handlers.errors import describe
 from handlers.frames import send_error_message
 from handlers.routes import ROUTES, Route
-from handlers.services import Sender, Services
+from handlers.services import Services
 from schemas.errors import BadRequest, ThreadcastError, TooManyRequests
 from schemas.events import WsEvent
 from schemas.frames import RequestId, WsRequest, WsRoutes
+from schemas.users import Sender
 
 ENVELOPE = msgspec.json.Decoder(WsRequest)
 QUOTED = 64  # characters of a client's own words that an answer repeats at most

@@ -9,11 +9,12 @@ from handlers.context import posted_type_hook
 from handlers.get_chat import get_chat
 from handlers.get_chats_list import get_chats_list
 from handlers.post_thread import post_thread
-from handlers.services import Sender, Services
+from handlers.services import Services
 from handlers.stop_chat import stop_chat
 from schemas.events import WS_EVENTS, WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
 from schemas.requests import ChatCreateNewChat, GetChat, GetChatsList, StopChat
+from schemas.users import Sender
 
 
 class Route(NamedTuple):

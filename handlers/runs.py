@@ -42,6 +42,7 @@ class Run:
     chat_id: UUID
     channel: Channel  # what is put here is sent in the stream's order
     lease: Lease  # under which it is answered
+    arrived: float = field(default_factory=time.monotonic)
     id: UUID = field(default_factory=uuid4)  # tells it from every other run, also of the same message
     holds: bool = False  # its message is, or is about to be, stored as the one that is being answered
     begun: anyio.Event = field(default_factory=anyio.Event)  # set with `transcript`, or when there will never be one

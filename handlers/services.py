@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 from backends import Backends
-from backends.nodes import Nodes
 from backends.storage import Probe
+from handlers.cluster import Cluster
 from handlers.connections import Connections
 from handlers.gate import Gate
-from handlers.nodes.others import Others
 from handlers.requests import Requests
 from handlers.runs import Runs
 from handlers.tasks import Tasks
-from schemas.users import AuthenticatedUser
 
 
 @dataclass(frozen=True)
@@ -40,15 +38,5 @@ class Services:
     requests: Requests
     posts: Gate  # each is inside from its arrival until its stream has been sent
     runs: Runs
-    nodes: Nodes  # this one among those that share the database
+    cluster: Cluster  # this node among those that share the database
     probe: Probe  # of the database
-    others: Others  # what it waits to hear from them
-
-
-@dataclass(frozen=True)
-class Sender:
-    """Who asked, from which connection (None: not over a socket), and the label that the client gave the request."""
-
-    user: AuthenticatedUser
-    connection_id: str | None
-    request_id: str | None = None

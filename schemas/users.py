@@ -1,5 +1,6 @@
 """Who is speaking."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
@@ -16,3 +17,12 @@ class AuthenticatedUser(msgspec.Struct, frozen=True):
     name: str
     avatar_url: str | None
     expires_at: float
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who asked, from which connection (None: not over a socket), and the label that the client gave the request."""
+
+    user: AuthenticatedUser
+    connection_id: str | None
+    request_id: str | None = None

@@ -5,7 +5,7 @@ import schemathesis
 from schemathesis import Case, HookContext
 
 from handlers.context import posted_type_hook
-from handlers.validate import validate
+from handlers.post_chat import validate
 from schemas.errors import BadRequest
 from schemas.requests import ChatCreateNewChat
 

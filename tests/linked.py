@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -36,6 +36,7 @@ class LinkedBroker(MemoryBroker):
         self.cut = False
         self.deaf = False  # notices get lost on their way, and nobody knows
         self.told: list[bytes] = []
+        self.heard: Callable[[bytes], None] = lambda notice: None
         self._peers = peers
         self._on_their_way: deque[Callable[[], None]] = deque()
         self._held = False
@@ -64,6 +65,12 @@ class LinkedBroker(MemoryBroker):
         if not self.deaf:
             self._send(lambda peer: peer.heard(notice))
         return True
+
+    @contextmanager
+    def listen(self, heard: Callable[[bytes], None]) -> Iterator[None]:
+        self.heard = heard
+        yield
+        self.heard = lambda notice: None
 
     async def caught_up(self) -> bool:
         return not self.cut
@@ -110,6 +117,10 @@ class Cable:
     def let_go(self) -> None:
         self.gate.set()
 
+    @property
+    def apart(self) -> Storage:
+        return self
+
     async def fetch_all(self, query: Select[Any], **values: Any) -> list[Row]:
         if self.cut or self.blind:
             raise OSError("the cable is cut")
@@ -143,7 +154,7 @@ class Node:
 
     @property
     def lease_id(self) -> UUID:
-        return self.house.services.nodes.lease.id
+        return self.house.services.cluster.lease.id
 
     def ended(self, how: str) -> float | None:
         """How many runs it says have ended so."""

@@ -204,9 +204,9 @@ async def test_a_frame_larger_than_the_log_is_told_and_nobody_resumes_over_it(br
 
 async def test_a_broker_tells_nothing_to_itself(broker: Broker) -> None:
     notices: list[bytes] = []
-    broker.heard = notices.append
-    broker.tell(b"notice")
-    await broker.flush()
+    with broker.listen(notices.append):
+        broker.tell(b"notice")
+        await broker.flush()
     assert (broker.connected, notices) == (True, [])
 
 

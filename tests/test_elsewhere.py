@@ -9,6 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from handlers.nodes.cluster import Several
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import Client, is_end
@@ -289,6 +290,8 @@ async def test_a_chat_whose_node_knows_nothing_of_its_run_is_looked_at_seldom(
         assert sum(b'"ask"' in notice for notice in a.broker.told) == 1
         with opened(a.house.database) as connection:
             connection.execute("UPDATE messages SET is_completed = 1")
-        a.house.services.others.ended(UUID(chat["id"]))
+        cluster = a.house.services.cluster
+        assert isinstance(cluster, Several)
+        cluster.node.awaited.ended(UUID(chat["id"]))
         assert (await frame_of(client, "getChat"))["payload"]["id"] == chat["id"]
         b.cable.let_go()

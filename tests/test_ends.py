@@ -9,7 +9,7 @@ import pytest
 from backends import open_storage
 from backends.ends import AT_ONCE, End, find_all_running, find_ends, take_over
 from backends.messages import Owner, create_chat, finish_message
-from backends.nodes import Nodes
+from backends.nodes import Membership
 from backends.storage import Storage
 from handlers.load_file import load_file
 from schemas.chats import ChatMessage, ChatWithMessages
@@ -47,7 +47,7 @@ async def answered(storage: Storage, number: int, owner: Owner) -> UUID:
 
 
 async def test_an_end_has_its_owner_and_whether_that_one_lives(storage: Storage) -> None:
-    living = Nodes(storage, shared=True)
+    living = Membership(storage)
     await living.enter()
     me = Owner(living.lease.id, None)
     chat, going_on = await asked(storage, 1, me)

@@ -14,8 +14,8 @@ from backends.limits import FrameRate
 from backends.metrics import Traffic
 from handlers.connection import Connection
 from handlers.outboxes import Outboxes
-from handlers.services import Sender, Services
-from schemas.users import AuthenticatedUser
+from handlers.services import Services
+from schemas.users import AuthenticatedUser, Sender
 from server import Socket
 from settings import Settings
 from tests.conftest import House, open_house

@@ -10,8 +10,11 @@ from sqlalchemy import select
 
 from backends import open_storage
 from backends import tables as db
-from backends.nodes import LEASE_S, RENEW_S, Nodes
+from backends.limits import MemoryQuota
+from backends.nodes import LEASE_S, RENEW_S, Membership
 from backends.storage import Change, Row, Storage
+from handlers.cluster import Alone
+from handlers.runs import Runs
 from settings import Settings
 from tests.client import TIMEOUT_S
 
@@ -36,8 +39,8 @@ async def storage(settings: Settings) -> AsyncIterator[Storage]:
         yield opened
 
 
-async def entered(storage: Storage) -> Nodes:
-    nodes = Nodes(storage, shared=True)
+async def entered(storage: Storage) -> Membership:
+    nodes = Membership(storage)
     await nodes.enter()
     return nodes
 
@@ -46,7 +49,7 @@ async def rows(storage: Storage) -> dict[object, int]:
     return {row["id"]: row["renewals"] for row in await storage.fetch_all(select(db.nodes))}
 
 
-async def looks(watcher: Nodes, clock: Clock, seconds: float, *renewing: Nodes) -> None:
+async def looks(watcher: Membership, clock: Clock, seconds: float, *renewing: Membership) -> None:
     """Let so much time pass, in which one looks, and some renew, as often as they should."""
     for _ in range(round(seconds / RENEW_S)):
         clock.now += RENEW_S
@@ -107,9 +110,10 @@ async def test_whom_only_the_database_kept_from_renewing_is_not_buried(storage: 
 class Late:
     """A storage in which a node renews right before it is buried."""
 
-    def __init__(self, storage: Storage, other: Nodes) -> None:
+    def __init__(self, storage: Storage, other: Membership) -> None:
         self.storage, self.other = storage, other
         self.fetch_all = storage.fetch_all
+        self.apart = storage
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         await self.other.renew()
@@ -118,7 +122,7 @@ class Late:
 
 async def test_a_renewal_at_the_last_moment_counts(storage: Storage, clock: Clock) -> None:
     other = await entered(storage)
-    watcher = Nodes(Late(storage, other), shared=True)
+    watcher = Membership(Late(storage, other))
     await watcher.bury()
     for _ in range(10):
         clock.now += RENEW_S
@@ -128,6 +132,8 @@ async def test_a_renewal_at_the_last_moment_counts(storage: Storage, clock: Cloc
 
 async def test_a_lease_is_sure_for_its_time_from_before_the_renewal(storage: Storage, clock: Clock) -> None:
     class Slow:
+        apart = storage
+
         async def fetch_all(self, *query: object, **values: object) -> list[Row]:
             return []
 
@@ -135,7 +141,7 @@ async def test_a_lease_is_sure_for_its_time_from_before_the_renewal(storage: Sto
             clock.now += 2
             return True
 
-    nodes = Nodes(Slow(), shared=True)
+    nodes = Membership(Slow())
     await nodes.enter()
     await nodes.renew()
     clock.now += LEASE_S - 2.1
@@ -169,12 +175,11 @@ async def test_who_waits_for_an_unsure_lease_learns_what_becomes_of_it(storage: 
 
 async def test_who_is_alone_needs_no_row_and_clears_those_of_the_dead(storage: Storage, clock: Clock) -> None:
     await entered(storage)
-    alone = Nodes(storage, shared=False)
-    await alone.enter()
-    assert await rows(storage) == {}
-    clock.now += 10**9
-    assert alone.lease.is_sure
-    await alone.leave()
+    alone = Alone(storage, Runs(1, MemoryQuota()))
+    async with anyio.create_task_group() as tasks, alone.joined(tasks):
+        assert await rows(storage) == {}
+        clock.now += 10**9
+        assert alone.lease.is_sure
 
 
 async def test_nobody_is_buried_for_a_time_in_which_the_database_took_no_writes(storage: Storage, clock: Clock) -> None:

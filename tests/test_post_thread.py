@@ -287,6 +287,6 @@ async def test_a_stream_is_told_under_the_lease_of_its_node_up_to_its_end(settin
     broker = Leased()
     async with open_house(settings, change=lambda own: replace(own, broker=broker)) as house, house.connect() as client:
         await client.post(prompt="Hello")
-        lease = house.services.nodes.lease
+        lease = house.services.cluster.lease
         assert len(broker.leases) > 2
         assert [under is lease for _, under in broker.leases] == [event is not WsEvent.COMPLETE for event, _ in broker.leases]

@@ -14,8 +14,8 @@ from sqlalchemy import Select, Update, func, select, text, update
 
 import backends
 from backends import migrate, open_storage
-from backends.nodes import BURY, RENEW, Nodes
-from backends.postgres import pool as postgres_seats
+from backends.nodes import BURY, RENEW, Membership
+from backends.postgres import pool
 from backends.postgres.storage import READERS, WRITERS, PostgresStorage
 from backends.storage import Conflict, Storage
 from backends.tables import users
@@ -179,7 +179,7 @@ async def test_writes_that_wait_for_a_lock_hold_up_no_read(storage: Storage, set
 
 
 async def test_writes_that_wait_for_a_lock_hold_up_no_lease(storage: Storage, settings: Settings, other: OnPostgres) -> None:
-    nodes, dead = Nodes(storage, shared=True), Nodes(storage, shared=True)
+    nodes, dead = Membership(storage), Membership(storage)
     async with anyio.create_task_group() as tasks:
         for _ in range(2 * WRITERS):
             tasks.start_soon(storage.write, rename(1))
@@ -194,7 +194,7 @@ async def test_writes_that_wait_for_a_lock_hold_up_no_lease(storage: Storage, se
 
 
 async def test_a_burial_that_waits_for_a_lock_holds_up_no_renewal(storage: Storage, settings: Settings) -> None:
-    nodes, dead = Nodes(storage, shared=True), Nodes(storage, shared=True)
+    nodes, dead = Membership(storage), Membership(storage)
     await nodes.enter()
     await dead.enter()
     with opened(where(settings)) as connection:  # as of a machine that has gone in the middle of its renewal
@@ -240,12 +240,12 @@ async def test_what_somebody_waits_for_is_not_cut_by_the_close(
     storage: Storage, settings: Settings, other: OnPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CLOSE_S", "RETRY_S"):
-        monkeypatch.setattr(postgres_seats, name, 0.01)
+        monkeypatch.setattr(pool, name, 0.01)
     assert isinstance(storage, PostgresStorage)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(storage.write, rename(1))
         waiting = await blocked(settings, 1)
-        tasks.start_soon(storage.close)
+        tasks.start_soon(storage._writers.close)
         await anyio.sleep(0.2)  # there is no event for what does not happen
         assert await blocked(settings, 1) == waiting
         other.connection.commit()

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from backends import open_storage
-from backends.postgres import pool as postgres_seats
+from backends.postgres import pool
 from backends.postgres.storage import SESSION, WRITERS
 from backends.storage import Conflict, DatabaseAway, Storage
 from settings import Settings
@@ -47,7 +47,7 @@ class Crowd:
 
     async def write(self) -> None:
         for number in self.numbers:
-            with anyio.fail_after(postgres_seats.TIMEOUT_S + TIMEOUT_S):
+            with anyio.fail_after(pool.TIMEOUT_S + TIMEOUT_S):
                 try:
                     await self.storage.write(user(number), user(1_000_000 + number))
                 except Exception as error:
@@ -91,7 +91,7 @@ async def test_while_writes_go_on_none_that_was_done_is_lost_and_none_hangs(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_seats, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(pool, "TIMEOUT_S", 0.5)
 
 
 @pytest.mark.parametrize("how", ["kill", "pause"])
@@ -189,7 +189,7 @@ async def fails(storage: Storage, number: int) -> None:
 async def test_what_nobody_waits_for_any_more_holds_up_no_stop(
     settings: Settings, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_seats, "TIMEOUT_S", 2 * TIMEOUT_S)  # a write that the stop waits for takes too long
+    monkeypatch.setattr(pool, "TIMEOUT_S", 2 * TIMEOUT_S)  # a write that the stop waits for takes too long
     with anyio.move_on_after(TIMEOUT_S) as scope:
         async with open_storage(settings) as storage:
             await storage.write(user(0))

@@ -13,8 +13,8 @@ import pytest
 
 from backends import open_storage
 from backends import storage as storage_module
-from backends.nodes import Nodes
-from backends.postgres import pool as postgres_seats
+from backends.nodes import Membership
+from backends.postgres import pool
 from backends.postgres.storage import READERS, WRITERS, PostgresStorage, migrate_postgres
 from backends.storage import DatabaseAway, Storage
 from settings import Settings
@@ -69,21 +69,21 @@ async def test_what_is_written_meanwhile_is_written_afterwards_and_reads_go_on(
         with postgres.read_only():
             for number in range(WRITERS, 3 * WRITERS):
                 tasks.start_soon(storage.write, user(number))
-            await until(lambda: storage.servers.demoted)
+            await until(lambda: storage._readers._servers.demoted)
             for _ in range(3):
                 assert await all_read(storage) == [FIRST] * READERS
     assert await all_read(storage) == [{uuid(number) for number in range(3 * WRITERS)}] * READERS
 
 
 async def test_a_lease_is_renewed_as_soon_as_it_can_be(storage: PostgresStorage, postgres: Postgres) -> None:
-    nodes = Nodes(storage, shared=True)
+    nodes = Membership(storage)
     await nodes.enter()
     await nodes.renew()
     lease = nodes.lease
     async with anyio.create_task_group() as tasks:
         with postgres.read_only():
             tasks.start_soon(nodes.renew)
-            await until(lambda: storage.servers.demoted)
+            await until(lambda: storage._readers._servers.demoted)
     assert nodes.lease is lease
 
 
@@ -97,7 +97,7 @@ async def test_an_answer_ends_as_if_nothing_had_been(settings: Settings, postgre
         await client.until("generatingResponseMessage")
         with postgres.read_only():
             agent.let_go("one")
-            await until(lambda: storage.servers.demoted)
+            await until(lambda: storage._readers._servers.demoted)
         end = (await client.stream())[-1]
         assert end["event"] == "complete"
         assert as_stored(end["payload"]) == stored_chat(house.database, end["payload"]["id"])
@@ -106,7 +106,7 @@ async def test_an_answer_ends_as_if_nothing_had_been(settings: Settings, postgre
 async def test_one_that_stays_read_only_fails_what_is_written_in_time(
     storage: PostgresStorage, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_seats, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(pool, "TIMEOUT_S", 0.5)
     with postgres.read_only():
         for _ in range(2):
             with pytest.raises(DatabaseAway) as away:
@@ -118,7 +118,7 @@ async def test_one_that_stays_read_only_fails_what_is_written_in_time(
 async def test_readyz_and_the_log_say_so_once_until_writes_are_taken_again(
     settings: Settings, postgres: Postgres, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_seats, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(pool, "TIMEOUT_S", 0.5)
     monkeypatch.setattr(storage_module, "PROBE_S", 0.0)
     caplog.set_level("INFO", "threadcast")
     async with open_house(settings) as house:
@@ -191,7 +191,7 @@ async def test_when_another_is_the_primary_nobody_stays_with_the_old_one(
         there = replace(settings, database_url=settings.database_url.replace(f":{postgres.port}/", f":{port}/"))
         async with open_storage(there) as storage:
             assert isinstance(storage, PostgresStorage)
-            servers = storage.servers
+            servers = storage._readers._servers
             await connect_all(storage)
             with postgres.read_only():
                 async with anyio.create_task_group() as tasks:

@@ -252,16 +252,15 @@ async def test_an_answer_reaches_one_connection_on_another_node_in_its_place(nod
 async def test_notices_reach_all_other_nodes_in_order_and_a_bad_listener_breaks_nothing(redis: RedisServer) -> None:
     async with node(redis.url) as a, node(redis.url) as b, node(redis.url) as c:
         notices: dict[str, list[bytes]] = {"a": [], "b": [], "c": []}
-        a.heard, c.heard = notices["a"].append, notices["c"].append
 
         def broken(notice: bytes) -> None:
             notices["b"].append(notice)
             raise ZeroDivisionError
 
-        b.heard = broken
-        for number in range(20):
-            a.tell(b"\x00 %d" % number)
-        await until(lambda: len(notices["b"]) == len(notices["c"]) == 20)
+        with a.listen(notices["a"].append), b.listen(broken), c.listen(notices["c"].append):
+            for number in range(20):
+                a.tell(b"\x00 %d" % number)
+            await until(lambda: len(notices["b"]) == len(notices["c"]) == 20)
         assert notices["b"] == notices["c"] == [b"\x00 %d" % number for number in range(20)]
         assert notices["a"] == []
         assert b.connected
@@ -275,7 +274,7 @@ async def test_nodes_on_another_database_of_the_same_redis_are_not_heard(redis: 
         notices: dict[str, list[bytes]] = {name: [] for name in brokers}
         async with AsyncExitStack() as stack:
             for name, broker in brokers.items():
-                broker.heard = notices[name].append
+                stack.enter_context(broker.listen(notices[name].append))
                 await stack.enter_async_context(broker.subscribe(ALICE, ears[name], None))
             for name, broker in brokers.items():
                 broker.tell(name.encode())

@@ -466,9 +466,9 @@ async def hearing(it: Town) -> AsyncIterator[tuple[Ear, Ear, list[bytes]]]:
     """What Carol hears from the first node at the second, what Bob does, and the notices there."""
     carol, bob, notices = Ear("carol"), Ear("bob"), list[bytes]()
     there = it.nodes[1]
-    there.heard = notices.append
     async with there.subscribe(CAROL, carol, None), there.subscribe(BOB, bob, None):
-        yield carol, bob, notices
+        with there.listen(notices.append):
+            yield carol, bob, notices
 
 
 async def test_what_waits_of_a_run_whose_lease_was_lost_is_told_to_nobody_but_its_end(server: RedisServer) -> None:

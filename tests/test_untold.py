@@ -184,7 +184,7 @@ async def test_an_end_that_comes_from_a_node_which_was_taken_for_dead_is_not_tol
     town.agent.let_go("one")
     await town.stored(id)
     town.nodes[0].cable.hold()
-    lease = town.nodes[0].house.services.nodes.lease
+    lease = town.nodes[0].house.services.cluster.lease
     await town.buried()
     for tab in town.on(0, 1, 2, user=ALICE):
         assert (await tab.end())["event"] == "complete"

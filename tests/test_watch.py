@@ -12,6 +12,7 @@ import pytest
 from backends.accounts import find_user
 from backends.messages import Stored, find_message
 from backends.storage import Row, Storage
+from handlers.nodes.cluster import Several
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.client import Client
@@ -128,7 +129,7 @@ async def test_get_of_a_run_that_may_be_somebody_elses_by_now_is_what_is_stored(
     slow, client = three.nodes[0], three.clients[0]
     chat_id = (await begun(client, "one"))[-1]["payload"]["chat_id"]
     slow.cable.hold()
-    await until(lambda: not slow.house.services.nodes.lease.is_sure)
+    await until(lambda: not slow.house.services.cluster.lease.is_sure)
     await client.send({"id": chat_id}, route="/chats/get")
     assert not (await frame_of(client, "getChat"))["payload"]["messages"].popitem()[1]["response_message_ids"]
     slow.cable.let_go()
@@ -176,10 +177,13 @@ async def test_an_end_that_is_stored_after_the_burial_and_before_the_closing_is_
 
 async def looked(node: Node) -> None:
     """Wait until the node has looked at the others again."""
-    before = node.house.services.nodes._looked
-    await until(lambda: node.house.services.nodes._looked > before)
-    before = node.house.services.nodes._looked
-    await until(lambda: node.house.services.nodes._looked > before)
+    cluster = node.house.services.cluster
+    assert isinstance(cluster, Several)
+    membership = cluster.node.membership
+    before = membership._looked
+    await until(lambda: membership._looked > before)
+    before = membership._looked
+    await until(lambda: membership._looked > before)
 
 
 async def test_who_leaves_well_leaves_nothing(three: Three) -> None:

@@ -106,7 +106,7 @@ class Servers:
         return connection, lambda: (self.demoted, self.found) != (demoted, found)
 
 
-class Seats:
+class Pool:
     """So many tasks, each with a connection to a server."""
 
     def __init__(self, servers: Servers, count: int, *, reads: bool = False) -> None:
@@ -114,7 +114,7 @@ class Seats:
         self._open = servers.to_read if reads else servers.to_write
         self._send, self._receive = anyio.create_memory_object_stream[Asked[Any]](math.inf)  # each has a caller who waits
         self._doing: dict[Asked[Any], Connection] = {}
-        self._tasks = [asyncio.create_task(self._sit()) for _ in range(count)]
+        self._tasks = [asyncio.create_task(self._work()) for _ in range(count)]
 
     async def do(self, asked: Asked[T]) -> T:
         """The answer. Raises Conflict, DatabaseAway, or what the database says."""
@@ -136,7 +136,7 @@ class Seats:
             _, left = await asyncio.wait(left, timeout=RETRY_S)
         self._receive.close()
 
-    async def _sit(self) -> None:
+    async def _work(self) -> None:
         connection: Connection = None
         is_outdated: Callable[[], bool] = bool
         async with AsyncExitStack() as held:

@@ -22,10 +22,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from backends.migrations import is_behind, upgrade
-from backends.postgres.pool import AWAY, TIMEOUT_S, Bound, Read, Seats, Servers, Write
+from backends.postgres.pool import AWAY, TIMEOUT_S, Bound, Pool, Read, Servers, Write
 from backends.statements import prepared_for, to_json
 from backends.storage import Change, Committed, DatabaseAway, Row, SchemaBehind, Unusable
-from backends.tables import nodes
 from backends.turns import Turns
 
 READERS = 4
@@ -51,15 +50,14 @@ POSTGRES.dialect_injects_custom_json_deserializer = False  # SQLAlchemy's engine
 
 
 class PostgresStorage:
-    """PostgreSQL. Made by `open_postgres`."""
+    """PostgreSQL. Made by `open_postgres`. What is `apart` shares the readers, and has writers of its own."""
 
-    def __init__(self, servers: Servers, committed: Committed) -> None:
-        self.servers = servers
+    def __init__(self, readers: Pool, writers: Pool, committed: Committed, apart: "PostgresStorage | None" = None) -> None:
+        self._readers = readers
+        self._writers = writers
         self._committed = committed
-        self._readers = Seats(servers, READERS, reads=True)  # apart: writes that wait for a lock hold up no read
         self._turns = Turns(TURNS)
-        self._writers = Seats(servers, WRITERS)
-        self._leasers = Seats(servers, LEASERS)  # apart: a node that has much to write, or waits for a lock, is not dead
+        self.apart = apart or self
 
     async def fetch_all(self, query: sa.Select[Any], *, turn: UUID | None = None, **values: object) -> list[Row]:
         statement = prepared_for(POSTGRES, query, values or None)
@@ -84,17 +82,7 @@ class PostgresStorage:
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         guard = None if only_if is None else _bound(only_if)
-        seats = self._leasers if any(map(_is_of_lease, (only_if, *changes))) else self._writers
-        return await seats.do(Write([_bound(change) for change in changes], guard, self._committed))
-
-    async def close(self) -> None:
-        """Do what has been asked, and no more."""
-        await asyncio.gather(*(seats.close() for seats in (self._readers, self._writers, self._leasers)))
-
-
-def _is_of_lease(change: Change | None) -> bool:
-    statement = change[0] if isinstance(change, tuple) else change
-    return isinstance(statement, sa.UpdateBase) and statement.table is nodes
+        return await self._writers.do(Write([_bound(change) for change in changes], guard, self._committed))
 
 
 def _bound(change: Change) -> Bound:
@@ -119,12 +107,14 @@ async def open_postgres(url: str, committed: Committed) -> AsyncIterator[Postgre
         raise SchemaBehind
     await writable.connect()
     await readable.connect()
-    storage = PostgresStorage(Servers(writable, readable), committed)
+    servers = Servers(writable, readable)
+    readers = Pool(servers, READERS, reads=True)  # apart: writes that wait for a lock hold up no read
+    writers, leasers = Pool(servers, WRITERS), Pool(servers, LEASERS)
     try:
-        yield storage
+        yield PostgresStorage(readers, writers, committed, PostgresStorage(readers, leasers, committed))
     finally:
         with anyio.CancelScope(shield=True):
-            await storage.close()
+            await asyncio.gather(*(pool.close() for pool in (readers, writers, leasers)))
             await writable.disconnect()
             await readable.disconnect()
 

@@ -9,8 +9,8 @@ speaks, `redis_log.py` is what Redis does, `redis_losses.py` has what others hav
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -46,7 +46,7 @@ class RedisBroker:
 
     def __init__(self, pool: ConnectionPool, limits: ResumeLimits, bound: int = QUEUE_BYTES) -> None:
         self.id = uuid4().hex[:16]
-        self.heard: Callable[[bytes], None] = lambda notice: None
+        self._heard: Callable[[bytes], None] | None = None
         self._channels = Channels.of(pool.connection_kwargs.get("db") or 0)
         self.wire = Wire(pool, self._channels, self, bound)
         self._logs = Logs(self.id, self._channels.frames, limits)
@@ -145,6 +145,14 @@ class RedisBroker:
         elif self._unheard.is_over:
             self.wire.give_up()
 
+    @contextmanager
+    def listen(self, heard: Callable[[bytes], None]) -> Iterator[None]:
+        self._heard = heard
+        try:
+            yield
+        finally:
+            self._heard = None
+
     def tell(self, notice: bytes) -> bool:
         if self.connected:
             told = self.id.encode() + b" " + notice
@@ -218,8 +226,8 @@ class RedisBroker:
         try:
             if channel == self._channels.losses:
                 self._hear_of_loss(notice.decode())
-            else:
-                self.heard(notice)
+            elif self._heard:
+                self._heard(notice)
         except Exception:
             logger.exception("a notice of another node was not understood")
 

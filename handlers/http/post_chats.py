@@ -15,11 +15,12 @@ from handlers.http.answer import Answer, NotAnswered
 from handlers.post_thread import post_thread
 from handlers.receive import read_payload
 from handlers.routes import ROUTES
-from handlers.services import Sender, Services
+from handlers.services import Services
 from schemas.chats import ChatWithMessages
 from schemas.errors import BadRequest, ThreadcastError, WsError
 from schemas.frames import WsRoutes, encode
 from schemas.requests import ChatCreateNewChat
+from schemas.users import Sender
 
 
 async def post_chats(request: Request) -> Response:

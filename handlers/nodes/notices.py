@@ -13,12 +13,12 @@ import msgspec
 from backends.messages import Stored
 from handlers.crowding import end_silent
 from handlers.frames import send_ws_message
-from handlers.nodes.others import Question
+from handlers.nodes.node import Node, Question
 from handlers.runs import Run
-from handlers.services import Sender, Services
 from schemas.chats import ChatWithMessages
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
+from schemas.users import Sender
 
 logger = logging.getLogger("threadcast")
 
@@ -71,42 +71,39 @@ DECODER = msgspec.json.Decoder[Notice](Notice)
 ROUTES = {"initializeChat": WsRoutes.CHATS_POST, "getChat": WsRoutes.CHATS_GET}
 
 
-def tell_stop(services: Services, running: Stored) -> bool:
+def tell_stop(node: Node, running: Stored) -> bool:
     """Have a run of another node stopped. False when that node cannot be told now."""
-    return running.node is not None and _tell(services, Stop(running.node, running.id, running.user_id))
+    return running.node is not None and _tell(node, Stop(running.node, running.id, running.user_id))
 
 
 def tell_ask(
-    services: Services, running: Stored, question: Question, answer: Literal["initializeChat", "getChat"], sender: Sender
+    node: Node, running: Stored, question: Question, answer: Literal["initializeChat", "getChat"], sender: Sender
 ) -> bool:
     """Have the sender told of their own run on another node. False when that node cannot be told now."""
-    return running.node is not None and _tell(services, Ask(running.node, running.id, question.id, answer, sender))
+    return running.node is not None and _tell(node, Ask(running.node, running.id, question.id, answer, sender))
 
 
-def tell_end(services: Services, chat_id: UUID) -> None:
+def tell_end(node: Node, chat_id: UUID) -> None:
     """Let the others know that a run of this chat has ended and is stored."""
-    if services.nodes.shared:
-        _tell(services, Ended(chat_id))
+    _tell(node, Ended(chat_id))
 
 
-def tell_run_ended(services: Services, run: Run, lost: bool) -> None:
+def tell_run_ended(node: Node, run: Run, lost: bool) -> None:
     """The same of a run of this node, before its end is told. It is told here, unless the run was lost to another node."""
-    if not services.nodes.shared:
-        return
-    streams = services.backends.broker.streams
+    streams = node.backends.broker.streams
     if lost:
         streams.remember(run.user_id, run.chat_id, run.message_id)
     else:
         streams.end(run.user_id, run.message_id)
-    _tell(services, Ended(run.chat_id, run.message_id, run.user_id, failed=not lost and run.end is None))
+    _tell(node, Ended(run.chat_id, run.message_id, run.user_id, failed=not lost and run.end is None))
 
 
-def tell_crowded(services: Services, user_id: UUID) -> bool:
+def tell_crowded(node: Node, user_id: UUID) -> bool:
     """Have the other nodes end one of this user's connections that does not answer. Whether there are others."""
-    return services.nodes.shared and _tell(services, Crowded(user_id))
+    return _tell(node, Crowded(user_id))
 
 
-def hear(services: Services, data: bytes) -> None:
+def hear(node: Node, data: bytes) -> None:
     """Do what another node's notice asks for. Neither waits nor raises."""
     try:
         notice = DECODER.decode(data)
@@ -114,40 +111,40 @@ def hear(services: Services, data: bytes) -> None:
         logger.warning("a notice was not understood", exc_info=True)
         return
     match notice:
-        case Stop(node=services.nodes.lease.id):
-            run = services.runs.get(notice.message_id)
+        case Stop(node=node.id):
+            run = node.runs.get(notice.message_id)
             if run and run.user_id == notice.user_id:
                 run.stop()
-        case Ask(node=services.nodes.lease.id):
-            services.tasks.start_soon(_answer, services, notice)
+        case Ask(node=node.id):
+            node.tasks.start_soon(_answer, node, notice)
         case Answered(question_id, told):
-            services.others.answered(question_id, told)
+            node.awaited.answered(question_id, told)
         case Crowded(user_id):
-            services.tasks.start_soon(end_silent, services.connections.outboxes.share_of(user_id))
+            node.tasks.start_soon(end_silent, node.outboxes.share_of(user_id))
         case Ended(chat_id):
-            services.others.ended(chat_id)
+            node.awaited.ended(chat_id)
             if notice.failed and notice.message_id and notice.user_id:
-                services.backends.broker.streams.failing(notice.user_id, notice.message_id)
+                node.backends.broker.streams.failing(notice.user_id, notice.message_id)
 
 
-async def _answer(services: Services, ask: Ask) -> None:
-    run = services.runs.get(ask.message_id)
+async def _answer(node: Node, ask: Ask) -> None:
+    run = node.runs.get(ask.message_id)
     try:
         if run and run.user_id == ask.sender.user.id:
             await run.begun.wait()
             if run.transcript and not run.ended.is_set():
-                await run.tell(partial(_tell_sender, services, ask))
+                await run.tell(partial(_tell_sender, node, ask))
                 return
-        _tell(services, Answered(ask.question_id, told=False))
+        _tell(node, Answered(ask.question_id, told=False))
     except Exception:
         logger.exception("another node's question stays without an answer")
 
 
-def _tell_sender(services: Services, ask: Ask, chat: ChatWithMessages) -> None:
-    broker = services.backends.broker
+def _tell_sender(node: Node, ask: Ask, chat: ChatWithMessages) -> None:
+    broker = node.backends.broker
     send_ws_message(broker, ask.sender, ROUTES[ask.answer], WsEvent(ask.answer), chat, WsSendMethod.SENDER_ONLY)
-    _tell(services, Answered(ask.question_id, told=True))
+    _tell(node, Answered(ask.question_id, told=True))
 
 
-def _tell(services: Services, notice: Notice) -> bool:
-    return services.backends.broker.tell(msgspec.json.encode(notice))
+def _tell(node: Node, notice: Notice) -> bool:
+    return node.backends.broker.tell(msgspec.json.encode(notice))

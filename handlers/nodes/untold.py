@@ -12,11 +12,11 @@ from backends.chats import find_chat
 from backends.ends import End, Running, find_all_running, find_ends, take_over
 from backends.streams import STORED_END, Stream, Streams
 from handlers.frames import send_ws_message
-from handlers.services import Sender, Services
+from handlers.nodes.node import Node
 from schemas.chats import ChatWithMessages
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes
-from schemas.users import AuthenticatedUser
+from schemas.users import AuthenticatedUser, Sender
 
 # Looks at an end, one each `nodes.RENEW_S`: for whoever closes a dead node's run tells it in that time.
 LOOKS = 2
@@ -27,9 +27,9 @@ LOOKS_AT_LIVING = 20
 logger = logging.getLogger("threadcast")
 
 
-async def tell_untold(services: Services) -> None:
+async def tell_untold(node: Node) -> None:
     """Tell the stored ends of the streams that have fallen silent here. To be called at intervals."""
-    streams, storage = services.backends.broker.streams, services.backends.storage
+    streams, storage = node.backends.broker.streams, node.backends.storage
     silent = streams.silent()
     if not silent:
         return
@@ -37,10 +37,10 @@ async def tell_untold(services: Services) -> None:
     ended = [stream for stream in silent if not _goes_on(stream, running)]
     ends = await find_ends(storage, [UUID(stream.message_id) for stream in ended]) if ended else {}
     overdue = [stream for stream in ended if _is_overdue(streams, stream, ends.get(UUID(stream.message_id)), running)]
-    if overdue and await services.backends.broker.caught_up():
+    if overdue and await node.backends.broker.caught_up():
         for stream in overdue:
             if stream in streams:  # still
-                await _tell(services, stream, UUID(stream.user_id), UUID(stream.message_id))
+                await _tell(node, stream, UUID(stream.user_id), UUID(stream.message_id))
 
 
 def _goes_on(stream: Stream, running: Running) -> bool:
@@ -64,14 +64,14 @@ def _is_overdue(streams: Streams, stream: Stream, end: End | None, running: Runn
     return stream.looks >= LOOKS_AT_LIVING and stream.has_gap if end.is_alive else stream.looks >= LOOKS
 
 
-async def _tell(services: Services, stream: Stream, user_id: UUID, message_id: UUID) -> None:
-    broker = services.backends.broker
-    stored = None if stream.is_doubtful else await find_chat_of(services, user_id, UUID(stream.chat_id))
+async def _tell(node: Node, stream: Stream, user_id: UUID, message_id: UUID) -> None:
+    broker = node.backends.broker
+    stored = None if stream.is_doubtful else await find_chat_of(node, user_id, UUID(stream.chat_id))
     if stored is None:
         logger.warning("an end cannot be told: connections are closed", extra={"answer": stream.message_id})
         broker.streams.end(user_id, message_id)
         broker.cut_user(user_id)
-    elif await take_over(services.backends.storage, message_id, stream.owner):
+    elif await take_over(node.backends.storage, message_id, stream.owner):
         logger.warning("the end of another node's run is told", extra={"answer": stream.message_id})
         user, chat = stored
         broker.streams.end(user_id, message_id)
@@ -79,9 +79,9 @@ async def _tell(services: Services, stream: Stream, user_id: UUID, message_id: U
         send_ws_message(broker, sender, WsRoutes.CHATS_POST, WsEvent.COMPLETE, chat)
 
 
-async def find_chat_of(services: Services, user_id: UUID, chat_id: UUID) -> tuple[AuthenticatedUser, ChatWithMessages] | None:
+async def find_chat_of(node: Node, user_id: UUID, chat_id: UUID) -> tuple[AuthenticatedUser, ChatWithMessages] | None:
     """The user, and the chat as it is stored. None: it is not the user's to see any more."""
-    storage = services.backends.storage
+    storage = node.backends.storage
     row, found = await find_user(storage, user_id), await find_chat(storage, user_id, chat_id)
     if not (row and found):
         return None

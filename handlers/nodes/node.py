@@ -1,11 +1,19 @@
-"""What this node waits to hear from the others: that a run in some chat has ended, or the answer to a question."""
+"""This node, as the others' seam works with it, and what it waits to hear from them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 from weakref import WeakValueDictionary
 
 import anyio
+
+from backends import Backends
+from backends.nodes import Membership
+from handlers.outboxes import Outboxes
+from handlers.runs import Runs
+from handlers.services import Timeouts
+from handlers.tasks import Tasks
 
 
 class Question:
@@ -17,8 +25,8 @@ class Question:
         self.told = False  # whether the connection was told; or else there is nothing to tell any more
 
 
-class Others:
-    """Holds nothing that nobody waits for."""
+class Awaited:
+    """What somebody here waits to hear: that a run in some chat has ended, or the answer to a question. Holds nothing else."""
 
     def __init__(self) -> None:
         self._ends: WeakValueDictionary[UUID, anyio.Event] = WeakValueDictionary()
@@ -48,3 +56,21 @@ class Others:
         if question := self._questions.get(question_id):
             question.told = question.told or told
             question.answered.set()
+
+
+@dataclass(frozen=True)
+class Node:
+    """The parts of this server that several nodes need."""
+
+    backends: Backends
+    tasks: Tasks
+    timeouts: Timeouts
+    runs: Runs
+    outboxes: Outboxes
+    membership: Membership
+    awaited: Awaited = field(default_factory=Awaited)
+
+    @property
+    def id(self) -> UUID:
+        """By which the others know it. Another one after its lease was lost."""
+        return self.membership.lease.id

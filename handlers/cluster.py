@@ -1,0 +1,120 @@
+"""What only several nodes need, behind one seam: runs that another node answers, and what the others are told of ours.
+
+`Alone` is the implementation for one node. `handlers/nodes/` has the one for several nodes; it is imported only for these.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from anyio.abc import TaskGroup
+
+from backends.lease import Lease
+from backends.messages import Stored, finish_orphans
+from backends.nodes import forget_nodes
+from backends.storage import Storage
+from handlers.runs import Run, Runs
+from schemas.users import Sender
+
+T = TypeVar("T")
+
+
+class ChatBusy(Exception):
+    """A message of this chat is being answered by another node."""
+
+
+class Overtaken(Exception):
+    """Another node has changed the chat since it was read."""
+
+
+class MessageTaken(Exception):
+    """There is a message with this id by now, so the post that names it is a retry."""
+
+
+class RunElsewhere(Protocol):
+    """A run that another node answers."""
+
+    stored: Stored
+
+    async def stop(self, run: Run | None = None) -> None:
+        """Stop it, and wait for its end, for as long as `run` may take, which is to take its place; else for seconds.
+
+        Raises ServiceUnavailable when its node cannot be reached, or TooManyRequests when `run` has waited for too long.
+        """
+
+    async def follow(self, sender: Sender) -> bool:
+        """Have the sender told how far it is, and wait for its end. Whether the sender was told.
+
+        Raises ServiceUnavailable when this node is to stop before that.
+        """
+
+    async def ask(self, sender: Sender) -> bool | None:
+        """Have the sender's `getChat` answered by its node. Whether the sender was told; None when nobody knows."""
+
+
+class Cluster(Protocol):
+    """This node among those that share its database."""
+
+    @property
+    def lease(self) -> Lease:
+        """Under which a run that begins now is answered."""
+
+    def elsewhere(self, stored: Stored | None) -> RunElsewhere | None:
+        """The run of this message, if another node answers it."""
+
+    async def find(self, chat_id: UUID, message_id: UUID | None) -> RunElsewhere | None:
+        """The run that another node answers in this chat. With a message's id, if it is that one's."""
+
+    async def turn(self, run: Run, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Make the attempt to store the run's message, and again after ChatBusy and Overtaken. Returns what it returns.
+
+        Raises MessageTaken, ServiceUnavailable when the run is stopped by then, or TooManyRequests when it waits for too long.
+        """
+
+    def answering(self, run: Run) -> AbstractContextManager[None]:
+        """For while the run's stream goes on: the others hear of its end. To be left before the end is told here."""
+
+    async def close_orphans(self, chat_id: UUID | None = None) -> None:
+        """Close as they stand the messages that nobody answers any more, in one chat or in all."""
+
+    def end_silent(self, user_id: UUID) -> bool:
+        """Have the other nodes end one of the user's connections that does not answer. Whether there are others to tell."""
+
+    def joined(self, essential: TaskGroup) -> AbstractAsyncContextManager[None]:
+        """Be one of the nodes until the block ends. What must not end before is started in `essential`."""
+
+
+class Alone:
+    """The only node of its database: nothing runs elsewhere, and its lease is for good."""
+
+    def __init__(self, storage: Storage, runs: Runs) -> None:
+        self.lease = Lease()
+        self._storage = storage
+        self._runs = runs
+
+    def elsewhere(self, stored: Stored | None) -> RunElsewhere | None:
+        return None
+
+    async def find(self, chat_id: UUID, message_id: UUID | None) -> RunElsewhere | None:
+        return None
+
+    async def turn(self, run: Run, attempt: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            with suppress(Overtaken):
+                return await attempt()
+
+    def answering(self, run: Run) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def close_orphans(self, chat_id: UUID | None = None) -> None:
+        async for _ in finish_orphans(self._storage, self.lease.id, lambda orphan, closing: None, self._runs, chat_id):
+            pass
+
+    def end_silent(self, user_id: UUID) -> bool:
+        return False
+
+    @asynccontextmanager
+    async def joined(self, essential: TaskGroup) -> AsyncIterator[None]:
+        await forget_nodes(self._storage)  # whoever has left a row there is dead
+        yield

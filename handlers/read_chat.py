@@ -1,0 +1,48 @@
+"""A chat from the database, as everybody may see it who may see the chat."""
+
+from uuid import UUID
+
+from backends.messages import title_from
+from handlers.context import KINDS, Context
+from handlers.orphans import close_soon, is_orphan
+from handlers.runs import INTERRUPTED
+from handlers.services import Services
+from schemas.assets import CHAT
+from schemas.chats import ChatWithMessages
+from schemas.errors import NotFound
+from schemas.users import AuthenticatedUser
+
+
+async def read_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> tuple[ChatWithMessages, Context]:
+    """The chat from the database, and what else there is to know of it. Raises NotFound.
+
+    Reading needs no write, so a chat can be read while the database takes none. A message that nobody answers any more is shown
+    as what it is about to be, interrupted; a task closes it.
+    """
+    context = await load_chat(services, user, chat_id)
+    if is_orphan(services, context.running):
+        context = await load_chat(services, user, chat_id)  # its run may have stored its end, and left, between the two
+    chat = chat_of(context)
+    if context.running and is_orphan(services, context.running):
+        message = chat.messages[context.running.id]
+        message.is_completed, message.final_reasoning_message = True, INTERRUPTED
+        chat.title = chat.title or title_from(message.request_message.request if message.request_message else None)
+        close_soon(services, chat_id)
+    return chat, context
+
+
+async def load_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
+    """The chat as it is stored. Raises NotFound."""
+    return await KINDS[CHAT].load(services.backends.storage, user.id, chat_id)
+
+
+def chat_of(context: Context) -> ChatWithMessages:
+    """The chat that was loaded. Raises NotFound when it was something else."""
+    if context.chat is None:
+        raise NotFound
+    return context.chat
+
+
+def is_settled(chat: ChatWithMessages) -> bool:
+    """Whether all of its messages have been answered."""
+    return all(message.is_completed for message in chat.messages.values())
