@@ -35,14 +35,13 @@ from handlers.dev import demo_assets, demo_token, short_token
 from handlers.draining import drain
 from handlers.errors import describe
 from handlers.frames import heartbeat_frame, resumed_frames
-from handlers.gate import Gate
 from handlers.http.asyncapi import WS_PATH
 from handlers.http.console import page
 from handlers.http.paths import PATHS
 from handlers.orphans import close_orphans_first
 from handlers.outboxes import Outboxes
 from handlers.receive import receive
-from handlers.requests import Requests
+from handlers.requests import Gate, Requests
 from handlers.revoked import keep_checking
 from handlers.runs import Runs
 from handlers.services import Services, Timeouts

@@ -21,7 +21,7 @@ from backends.migrations import migrate_sqlite
 from backends.resume import ResumeLimits
 from backends.sqlite import open_sqlite
 from backends.sqlite_file import sole_server, usable
-from backends.storage import SchemaBehind, Storage, Unusable
+from backends.storage import Committed, SchemaBehind, Storage, Unusable
 from settings import Settings, SettingsError
 
 
@@ -87,7 +87,8 @@ async def open_storage(settings: Settings, metrics: Metrics | None = None) -> As
 
     SQLite's schema is brought up to date. PostgreSQL's is not, which other servers may be using.
     """
-    committed = (metrics or Metrics()).committed
+    metrics = metrics or Metrics()
+    committed = Committed(metrics.commit_batch_size.observe, metrics.commit_seconds.observe)
     async with AsyncExitStack() as stack:
         with _usable_database():
             if settings.on_postgres:

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Text, and_, bindparam, case, func, literal_column, or_, select, type_coerce
 
-from backends.messages import Owner, Stored, unfinished
+from backends.messages import Owner, Stored, size_of_message, unfinished
 from backends.rights import granted_to
 from backends.storage import Row, Storage
 from backends.tables import asset_permissions, assets, chats, messages, messages_to_files, nodes, users
@@ -25,7 +25,6 @@ RESPONSES = msgspec.json.Decoder(list[ResponseMessage])
 REASONING = msgspec.json.Decoder(list[ReasoningMessage])
 
 # Of a message as JSON, without its texts: ids, times, the sender. So a chat of empty messages is bounded, too.
-MESSAGE_BYTES = 512
 
 sender = users.alias()
 COMMA: Any = literal_column("','")  # given as a str it would be a parameter that is only known when the statement is run
@@ -125,11 +124,6 @@ async def linked_files(storage: Storage, chat_id: UUID) -> list[tuple[UUID, Asse
 def _size(turn: Row) -> int:
     parts: tuple[str, ...] = turn["response_messages"], turn["reasoning_messages"]  # as JSON
     return size_of_message(turn["request"]) + sum(len(part) if part.isascii() else len(part.encode()) for part in parts)
-
-
-def size_of_message(request: str | None) -> int:
-    """About how many bytes a message takes as JSON that nothing has been answered to."""
-    return MESSAGE_BYTES + len(msgspec.json.encode(request))
 
 
 def _list_item(row: Row) -> ChatListItem:

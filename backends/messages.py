@@ -5,20 +5,22 @@ the message is unfinished and still that owner's, so of any number who would end
 another one is another owner, also on the same node.
 """
 
-from collections.abc import AsyncGenerator, Callable, Container, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import and_, bindparam, delete, func, insert, or_, select, update
+import msgspec
+from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
-from backends.storage import Change, Conflict, NothingStored, Row, Storage
+from backends.storage import Change, Row, Storage
 from backends.tables import chats, messages, messages_to_files, nodes
 from schemas.assets import Asset
 from schemas.chats import ChatMessage, ChatWithMessages
 from schemas.users import AuthenticatedUser
 
 TITLE_WORDS = 8  # of a prompt, where no title was made: about what fits one line of a list
+MESSAGE_BYTES = 512
 
 unfinished = messages.c.is_completed == False  # noqa: E712  (as the index `ix_messages_unfinished` says it)
 
@@ -52,8 +54,6 @@ WITH_NODE = select(
 ).join(nodes, nodes.c.id == messages.c.owner, isouter=True)
 MESSAGE = WITH_NODE.where(messages.c.id == bindparam("message"))
 RUNNING = WITH_NODE.where(unfinished, messages.c.chat_id == bindparam("chat"))
-ORPHANS = WITH_NODE.where(unfinished, or_(nodes.c.id.is_(None), messages.c.owner == bindparam("me")))
-ORPHANS_OF_CHAT = ORPHANS.where(messages.c.chat_id == bindparam("chat"))
 
 
 class Owner(NamedTuple):
@@ -71,10 +71,6 @@ class Stored(NamedTuple):
     user_id: UUID
     owner: Owner
     node: UUID | None
-
-
-# Called with a message that may have been finished, or still be, and the owner that it then has.
-Unsure = Callable[[Stored, UUID], object]
 
 
 async def create_chat(
@@ -152,52 +148,19 @@ async def finish_message(
     )
 
 
-async def finish_orphans(
-    storage: Storage, me: UUID, unsure: Unsure, alive: Container[UUID] = (), chat_id: UUID | None = None
-) -> AsyncGenerator[Stored, None]:
-    """Finish as they stand the unfinished messages, of one chat or of all, that nobody answers. Each that it finished, at once.
-
-    These are the messages of dead nodes, and those of this node whose run is not in `alive`. If a write's outcome is unknown,
-    call `unsure` and re-raise.
-    """
-    if chat_id:
-        found = await storage.fetch_all(ORPHANS_OF_CHAT, me=me, chat=chat_id)
-    else:
-        found = await storage.fetch_all(ORPHANS, me=me)
-    for row in found:
-        if row["id"] not in alive and await _interrupt(storage, row, unsure):
-            yield _stored(row)
-
-
-async def _interrupt(storage: Storage, row: Row, unsure: Unsure) -> bool:
-    closing = uuid4()
-    end = {
-        "message": row["id"],
-        "of_node": row["owner"],
-        "of_run": row["run"],
-        "owner": closing,  # so that an owner who comes back sees that it was not itself, and we that it was this time
-        "is_completed": True,
-        "final_reasoning_message": "Interrupted",
-        "updated_at": datetime.now(UTC),
-    }
-    title = {"chat": row["chat_id"], "title": title_from(row["request"])}
-    try:
-        return await storage.write((NAME_CHAT, title), only_if=(UPDATE_UNFINISHED, end))
-    except (Conflict, NothingStored):
-        raise
-    except Exception:
-        unsure(_stored(row), closing)
-        raise
-
-
 async def find_message(storage: Storage, message_id: UUID) -> Stored | None:
     """The message, whoever asks."""
-    return next(map(_stored, await storage.fetch_all(MESSAGE, message=message_id)), None)
+    return next(map(stored_of, await storage.fetch_all(MESSAGE, message=message_id)), None)
 
 
 async def find_running(storage: Storage, chat_id: UUID) -> Stored | None:
     """The chat's unfinished message, whoever asks."""
-    return next(map(_stored, await storage.fetch_all(RUNNING, chat=chat_id)), None)
+    return next(map(stored_of, await storage.fetch_all(RUNNING, chat=chat_id)), None)
+
+
+def size_of_message(request: str | None) -> int:
+    """About how many bytes a message takes as JSON that nothing has been answered to."""
+    return MESSAGE_BYTES + len(msgspec.json.encode(request))
 
 
 def title_from(request: str | None) -> str:
@@ -205,7 +168,7 @@ def title_from(request: str | None) -> str:
     return " ".join((request or "").split()[:TITLE_WORDS])[:100]
 
 
-def _stored(row: Row) -> Stored:
+def stored_of(row: Row) -> Stored:
     node = None if row["is_completed"] else row["node"]
     return Stored(row["id"], row["chat_id"], row["created_by"], Owner(row["owner"], row["run"]), node)
 

@@ -84,11 +84,6 @@ class Metrics:
             for label in labels:
                 family.labels(label)  # so that each is there, at 0, before it first happens
 
-    def committed(self, size: int, seconds: float) -> None:
-        """A commit of so many writes."""
-        self.commit_batch_size.observe(size)
-        self.commit_seconds.observe(seconds)
-
     def refused(self, error: Exception) -> None:
         """Something was refused: counted when it was by a limit."""
         if isinstance(error, ThreadcastError) and error.limit:

@@ -154,7 +154,8 @@ class SQLiteStorage:
                 if not work.written.done():
                     work.written.set_exception(error)
         else:
-            self._committed(len(batch), time.monotonic() - started)
+            self._committed.writes(len(batch))
+            self._committed.seconds(time.monotonic() - started)
             for work, done in zip(batch, written, strict=True):
                 if not work.written.done():  # its caller was cancelled
                     work.written.set_result(done)

@@ -1,4 +1,4 @@
-"""SQLAlchemy Core statements as a database takes them: compiled once, then only filled in.
+"""SQLAlchemy Core statements and their values as a database takes them: compiled once, then only filled in.
 
 SQLAlchemy's own engine would do the same, but `databases` compiles anew at each use.
 """
@@ -7,12 +7,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, cast
+from uuid import UUID
 
 import msgspec
-from sqlalchemy import Dialect, Executable, Select
+from sqlalchemy import Dialect, Executable, Select, String, Text, Uuid
 from sqlalchemy.dialects.sqlite import pysqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from schemas.assets import AssetType
 
 Process = Callable[[Any], Any]
 
@@ -80,3 +84,47 @@ def prepared(dialect: Dialect, statement: Executable, names: tuple[str, ...]) ->
 def prepared_for(dialect: Dialect, statement: Executable, values: Mapping[str, Any] | None) -> Prepared:
     """A statement for these values. None: it has them in it, so it is no constant."""
     return Prepared(dialect, statement) if values is None else prepared(dialect, statement, tuple(values))
+
+
+class Guid(TypeDecorator[UUID]):
+    """A UUID: 36 characters of text on SQLite, so that a person can read and paste it, and `uuid` on PostgreSQL."""
+
+    impl = String(36)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return Uuid() if dialect.name == "postgresql" else String(36)
+
+    def process_bind_param(self, value: UUID | None, dialect: Dialect) -> Any:
+        return value if value is None or dialect.name == "postgresql" else str(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> UUID | None:
+        return UUID(value) if isinstance(value, str) else value
+
+
+class AssetTypeName(TypeDecorator[AssetType]):
+    """An asset type by its wire name."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> AssetType | None:
+        return value if value is None else AssetType(value)
+
+
+def storable(text: str) -> str:
+    """Without what no engine's text can hold: NUL, which PostgreSQL refuses, and lone surrogates, which are not UTF-8."""
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
+class Said(TypeDecorator[str]):
+    """Text of an agent's, which may be any."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value if value is None else storable(value)

@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import anyio
@@ -43,7 +43,11 @@ class Storage(Protocol):
         """The same rows for writes that wait behind none of all others: a node that has much to write is not dead."""
 
 
-Committed = Callable[[int, float], None]  # called after each commit with how many units of work it had, and the seconds it took
+class Committed(NamedTuple):
+    """Called after each commit: with how many writes it had, and with the seconds that it took."""
+
+    writes: Callable[[int], None]
+    seconds: Callable[[float], None]
 
 
 class Conflict(Exception):

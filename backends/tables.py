@@ -1,55 +1,10 @@
 """The tables. `backends/migrations` builds them; a test holds the two together."""
 
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 
-from schemas.assets import AssetType
-
-
-class Guid(sa.types.TypeDecorator[UUID]):
-    """A UUID: 36 characters of text on SQLite, so that a person can read and paste it, and `uuid` on PostgreSQL."""
-
-    impl = sa.String(36)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
-        return sa.Uuid() if dialect.name == "postgresql" else sa.String(36)
-
-    def process_bind_param(self, value: UUID | None, dialect: sa.Dialect) -> Any:
-        return value if value is None or dialect.name == "postgresql" else str(value)
-
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> UUID | None:
-        return UUID(value) if isinstance(value, str) else value
-
-
-class AssetTypeName(sa.types.TypeDecorator[AssetType]):
-    """An asset type by its wire name."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        return value if value is None else str(value)
-
-    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> AssetType | None:
-        return value if value is None else AssetType(value)
-
-
-def storable(text: str) -> str:
-    """Without what no engine's text can hold: NUL, which PostgreSQL refuses, and lone surrogates, which are not UTF-8."""
-    return text.replace("\0", "").encode(errors="replace").decode()
-
-
-class Said(sa.types.TypeDecorator[str]):
-    """Text of an agent's, which may be any."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
-        return value if value is None else storable(value)
+from backends.statements import AssetTypeName, Guid, Said
 
 
 def _moment(name: str, nullable: bool = False) -> sa.Column[Any]:

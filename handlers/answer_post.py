@@ -7,13 +7,12 @@ import anyio
 from backends.agent import AgentTask
 from backends.lease import LeaseLost
 from backends.logs import bind_contextvars
-from handlers.checkpoints import checkpointed
 from handlers.context import Context
-from handlers.finish_chat import EndNotStored, finish_chat
 from handlers.open_asset import open_asset
 from handlers.run_agent import run_agent
 from handlers.runs import FAILED, INTERRUPTED, Run
 from handlers.services import Services
+from handlers.store_answer import EndNotStored, checkpointed, finish_chat
 from handlers.transcript import Transcript
 from schemas.assets import Asset
 from schemas.chats import ChatWithMessages

@@ -13,7 +13,7 @@ from typing import cast
 
 import anyio
 
-from backends.joining import delta_key, join
+from backends.frame import delta_key, join
 from backends.metrics import Traffic
 from schemas.errors import WsError
 from schemas.events import Item

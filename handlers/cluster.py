@@ -11,8 +11,9 @@ from uuid import UUID
 from anyio.abc import TaskGroup
 
 from backends.lease import Lease
-from backends.messages import Stored, finish_orphans
+from backends.messages import Stored
 from backends.nodes import forget_nodes
+from backends.orphans import finish_orphans
 from backends.storage import Storage
 from handlers.runs import Run, Runs
 from schemas.users import Sender
@@ -85,11 +86,18 @@ class Cluster(Protocol):
         """Be one of the nodes until the block ends. What must not end before is started in `essential`."""
 
 
+class EndlessLease(Lease):
+    """One that nobody can take."""
+
+    async def settled(self) -> bool:
+        return True
+
+
 class Alone:
-    """The only node of its database: nothing runs elsewhere, and its lease is for good."""
+    """The only node of its database: nothing runs elsewhere."""
 
     def __init__(self, storage: Storage, runs: Runs) -> None:
-        self.lease = Lease()
+        self.lease = EndlessLease()
         self._storage = storage
         self._runs = runs
 

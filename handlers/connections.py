@@ -10,8 +10,8 @@ import anyio
 from backends.limits import Quota
 from handlers.connection import GONE, Connection
 from handlers.crowding import end_silent
-from handlers.gate import Gate
 from handlers.outboxes import Outboxes
+from handlers.requests import Gate
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
 PLACE_S = 3.0  # for a place to become free: for a dead connection to miss a ping, and for its end to be counted by Redis

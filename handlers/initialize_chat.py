@@ -7,15 +7,14 @@ from functools import partial
 from itertools import takewhile
 from uuid import UUID
 
-from backends.chats import size_of_message
 from backends.logs import bind_contextvars
-from backends.messages import add_message, create_chat, replace_message
+from backends.messages import add_message, create_chat, replace_message, size_of_message
 from backends.storage import Conflict
 from handlers.cluster import ChatBusy, MessageTaken, Overtaken
 from handlers.context import KINDS, Context
-from handlers.gate import Restarting
 from handlers.orphans import is_orphan
 from handlers.read_chat import is_settled, load_chat
+from handlers.requests import Restarting
 from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript

@@ -1,4 +1,4 @@
-"""The requests that are open, over sockets and HTTP alike: how many a user may have, and which end with their connection."""
+"""What is being done here: how much of it is whose, over sockets and HTTP alike, and when all of it is done."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,10 +6,60 @@ from uuid import UUID
 
 import anyio
 
-from handlers.gate import Gate
-from schemas.errors import TooManyRequests
+from schemas.errors import ServiceUnavailable, TooManyRequests
 
 RETRY_S = 2  # a guess: by then some of them have been answered, unless their answers are not read
+RESTART_S = 1  # another server takes the request at once, and one that restarts alone needs about this long to be back
+
+
+class Restarting(ServiceUnavailable):
+    """This server begins nothing new."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is restarting, retry on another connection", RESTART_S)
+
+
+class Gate:
+    """What has been let in is inside until its block ends."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._shut = False
+        self._emptied = anyio.Event()
+
+    def __len__(self) -> int:
+        """How many are inside."""
+        return self._inside
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self._shut
+
+    def shut(self) -> None:
+        """Let nobody in any more. Who is inside stays."""
+        self._shut = True
+        self._tell()
+
+    async def emptied(self) -> None:
+        """Wait until it is shut and all have left."""
+        await self._emptied.wait()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be inside until the block ends. Raises Restarting when it is shut."""
+        if self._shut:
+            raise Restarting
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._shut and not self._inside:
+            self._emptied.set()
 
 
 class TooManyOpen(TooManyRequests):

@@ -17,9 +17,9 @@ import anyio
 
 from backends.agent import AgentTask, AssetsFound, TitleChunk, TitleEnd
 from backends.logs import named
-from handlers.checkpoints import Checkpoints
 from handlers.runs import FULL, AgentsTask, Run
 from handlers.services import Services, Timeouts
+from handlers.store_answer import Checkpoints
 from handlers.transcript import Transcript
 
 TITLE_CHARACTERS = 200  # of a model that does not heed how long a title is

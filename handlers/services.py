@@ -6,8 +6,7 @@ from backends import Backends
 from backends.storage import Probe
 from handlers.cluster import Cluster
 from handlers.connections import Connections
-from handlers.gate import Gate
-from handlers.requests import Requests
+from handlers.requests import Gate, Requests
 from handlers.runs import Runs
 from handlers.tasks import Tasks
 

@@ -11,8 +11,7 @@ from msgspec.structs import replace
 
 from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
 from backends.messages import title_from
-from backends.statements import to_json
-from backends.tables import storable
+from backends.statements import storable, to_json
 from schemas.chats import (
     ChatMessage,
     ChatWithMessages,

@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from backends.agent import AgentEvent, AgentTask, ReasoningChunk, ResponseChunk
-from backends.chats import MESSAGE_BYTES, find_chat
+from backends.chats import find_chat
+from backends.messages import MESSAGE_BYTES
 from settings import Settings
 from tests.agents import ScriptedAgent
 from tests.client import fold, unsettled

@@ -11,7 +11,8 @@ from sqlalchemy import Select, delete, insert, update
 
 from backends import open_storage
 from backends.chats import find_chat
-from backends.messages import Owner, Stored, create_chat, finish_message, finish_orphans
+from backends.messages import Owner, Stored, create_chat, finish_message
+from backends.orphans import finish_orphans
 from backends.storage import Change, Row, Storage
 from backends.tables import asset_permissions, chats, nodes
 from handlers.load_file import load_file

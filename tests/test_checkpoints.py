@@ -9,9 +9,10 @@ import anyio
 import pytest
 
 from backends.agent import AgentEvent, AgentTask, ReasoningChunk, ResponseChunk
-from backends.messages import Owner, checkpoint_message, find_message, finish_message, finish_orphans, replace_message
+from backends.messages import Owner, checkpoint_message, find_message, finish_message, replace_message
+from backends.orphans import finish_orphans
 from backends.storage import Storage
-from handlers.checkpoints import MANY
+from handlers.store_answer import MANY
 from settings import Settings
 from tests.agents import HeldAgent
 from tests.conftest import BOTH, open_house
@@ -55,8 +56,8 @@ def texts(row: dict[str, Any]) -> list[str]:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.checkpoints.LATEST_S", 0.01)
-    monkeypatch.setattr("handlers.checkpoints.LATEST_AGAIN_S", 0.01)
+    monkeypatch.setattr("handlers.store_answer.LATEST_S", 0.01)
+    monkeypatch.setattr("handlers.store_answer.LATEST_AGAIN_S", 0.01)
 
 
 async def test_what_is_told_is_stored_while_the_run_goes_on_with_all_its_parts_closed(settings: Settings, soon: None) -> None:
@@ -76,7 +77,7 @@ async def test_what_is_told_is_stored_while_the_run_goes_on_with_all_its_parts_c
 
 
 async def test_many_characters_are_stored_sooner(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.checkpoints.LATEST_S", 1000.0)
+    monkeypatch.setattr("handlers.store_answer.LATEST_S", 1000.0)
     agent = Talkative("One ", "x" * MANY)
     async with open_house(settings, agent) as house, house.connect() as client:
         await client.send({"prompt": "Go"})
@@ -95,7 +96,7 @@ async def test_a_checkpoint_that_fails_harms_nothing_and_the_next_has_all(
             raise OSError("away")
         return await checkpoint_message(*arguments)
 
-    monkeypatch.setattr("handlers.checkpoints.checkpoint_message", failing)
+    monkeypatch.setattr("handlers.store_answer.checkpoint_message", failing)
     agent = Talkative()
     async with open_house(settings, agent) as house, house.connect() as client:
         await client.send({"prompt": "Go"})

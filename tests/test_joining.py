@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.joining import delta_key
+from backends.frame import delta_key
 from handlers import channel
 from handlers.channel import Entry
 from schemas.chats import (

@@ -13,7 +13,7 @@ import anyio.to_thread
 import pytest
 
 from backends.agent import ResponseChunk
-from backends.messages import finish_orphans
+from backends.orphans import finish_orphans
 from backends.storage import DatabaseAway
 from settings import Settings
 from tests.agents import HeldAgent, ScriptedAgent
@@ -31,7 +31,7 @@ LONG = 40_000  # characters: some pages of a database
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backends.sqlite.BUSY_TIMEOUT_MS", 50)
     monkeypatch.setattr("backends.storage.PROBE_S", 0.0)
-    monkeypatch.setattr("handlers.finish_chat.PAUSE_S", 0.02)
+    monkeypatch.setattr("handlers.store_answer.PAUSE_S", 0.02)
 
 
 @contextmanager
@@ -126,7 +126,7 @@ async def test_a_failure_is_told_once_it_is_stored(settings: Settings, caplog: p
 async def test_a_server_that_stops_while_an_end_waits_says_so_and_keeps_the_last_checkpoint(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("handlers.checkpoints.LATEST_S", 0.01)
+    monkeypatch.setattr("handlers.store_answer.LATEST_S", 0.01)
     agent, id = HeldAgent(), str(uuid4())
     async with open_house(settings, agent) as house, house.connect() as client:
         await client.send({"prompt": "Go", "message_id": id})

@@ -23,10 +23,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect
 
 import backends.migrations
-from backends.metrics import Metrics
 from backends.migrations import is_behind, migrate_sqlite
 from backends.postgres.storage import migrate_postgres
 from backends.sqlite import open_sqlite
+from backends.storage import Committed
 from backends.tables import metadata
 from tests.client import TIMEOUT_S
 from tests.conftest import BOTH
@@ -267,8 +267,10 @@ def test_a_schema_of_a_newer_program_is_not_behind() -> None:
 
 
 async def test_opening_a_new_database_waits_for_whoever_is_writing_to_it(tmp_path: Path) -> None:
+    committed: list[float] = []
+
     async def open_and_close() -> None:
-        async with open_sqlite(tmp_path / "x.db", Metrics().committed):
+        async with open_sqlite(tmp_path / "x.db", Committed(committed.append, committed.append)):
             pass
 
     migrate_sqlite(tmp_path / "x.db")

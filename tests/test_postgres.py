@@ -12,7 +12,7 @@ import anyio.to_thread
 import pytest
 from sqlalchemy import Select, Update, func, select, text, update
 
-import backends
+import backends.postgres
 from backends import migrate, open_storage
 from backends.nodes import BURY, RENEW, Membership
 from backends.postgres import pool
@@ -105,7 +105,7 @@ async def test_a_url_may_have_a_password_or_name_a_socket(
 
 
 async def test_without_the_extra_the_refusal_names_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(backends, "postgres")
+    monkeypatch.delattr(backends.postgres, "storage")
     monkeypatch.delitem(sys.modules, "backends.postgres.storage")
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(SettingsError, match=r"pip install 'threadcast\[postgres\]'"):

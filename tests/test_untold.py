@@ -11,7 +11,8 @@ from websockets.asyncio.client import connect
 
 from backends.agent import AgentEvent, AgentTask
 from backends.ends import take_over
-from backends.messages import Owner, Stored, finish_orphans
+from backends.messages import Owner, Stored
+from backends.orphans import finish_orphans
 from backends.storage import Storage
 from settings import Settings
 from tests.agents import HeldAgent
@@ -197,7 +198,7 @@ async def test_an_end_that_comes_from_a_node_which_was_taken_for_dead_is_not_tol
 async def test_a_node_that_does_not_know_whether_it_has_stored_an_end_does_not_tell_what_another_has_told(
     town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("handlers.finish_chat.PAUSE_S", 0.01)
+    monkeypatch.setattr("handlers.store_answer.PAUSE_S", 0.01)
     slow = town.nodes[0]
     id = await town.post("one")
     slow.cable.cut_behind = True
@@ -228,7 +229,7 @@ async def test_an_error_that_was_heard_as_a_streams_end_is_its_only_one(town: To
 async def test_a_run_that_has_told_an_error_is_closed_in_silence_after_its_nodes_death(
     town: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("handlers.finish_chat.PAUSE_S", 0.01)
+    monkeypatch.setattr("handlers.store_answer.PAUSE_S", 0.01)
     monkeypatch.setattr("handlers.nodes.watch.finish_orphans", no_orphans)
     id = await town.post("one")
     break_database(town.nodes[0].house, "UPDATE ON messages")

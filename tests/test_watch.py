@@ -222,7 +222,7 @@ async def test_an_end_that_could_not_be_read_for_telling_it_is_told_later(
 async def test_while_the_database_is_away_an_end_is_waited_for(
     three: Three, way: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("handlers.finish_chat.PAUSE_S", 0.01)
+    monkeypatch.setattr("handlers.store_answer.PAUSE_S", 0.01)
     node, client = three.nodes[0], three.clients[0]
     frames = await begun(client, "one")
     with monkeypatch.context() as alone:  # as if it were away for all
@@ -276,7 +276,7 @@ async def test_a_closing_whose_answer_is_lost_is_told_all_the_same(
 async def test_an_end_that_the_database_refuses_is_one_error_and_the_message_is_closed_in_silence(
     three: Three, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("handlers.finish_chat.PAUSE_S", 0.01)
+    monkeypatch.setattr("handlers.store_answer.PAUSE_S", 0.01)
     client = three.clients[0]
     await begun(client, "one")
     break_database(three.house, "UPDATE ON messages")

@@ -77,7 +77,8 @@ class Write(Asked[bool]):
             await connection.execute(sql, *values)
         self.final = True  # once it is on its way, nobody can know whether it has come through
         await connection.execute("COMMIT")
-        self.committed(1, time.monotonic() - started)
+        self.committed.writes(1)
+        self.committed.seconds(time.monotonic() - started)
         return True
 
 

@@ -10,10 +10,10 @@ from starlette.types import Receive
 
 from handlers.authenticate import authenticate, refusal, token_of
 from handlers.errors import describe
-from handlers.gate import Restarting
 from handlers.http.answer import Answer, NotAnswered
 from handlers.post_thread import post_thread
 from handlers.receive import read_payload
+from handlers.requests import Restarting
 from handlers.routes import ROUTES
 from handlers.services import Services
 from schemas.chats import ChatWithMessages

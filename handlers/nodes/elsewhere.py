@@ -14,9 +14,9 @@ import anyio
 from backends.messages import Stored, find_message
 from backends.storage import Conflict
 from handlers.cluster import ChatBusy, MessageTaken, Overtaken
-from handlers.gate import Restarting
 from handlers.nodes.node import Node
 from handlers.nodes.notices import tell_ask, tell_stop
+from handlers.requests import Restarting
 from handlers.runs import RETRY_S, Run
 from schemas.errors import ServiceUnavailable, TooManyRequests
 from schemas.users import Sender

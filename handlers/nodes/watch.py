@@ -10,7 +10,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from backends import nodes as membership
-from backends.messages import Stored, find_message, finish_orphans
+from backends.messages import Stored, find_message
+from backends.orphans import finish_orphans
 from handlers.frames import send_ws_message
 from handlers.nodes.node import Node
 from handlers.nodes.notices import hear, tell_end
