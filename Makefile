@@ -10,7 +10,7 @@ URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
 MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test node test-page test-protocol luck examples screenshot stress attack faults cluster conformance bench chat stop model clean
+.PHONY: help install run test node test-page test-protocol luck examples settings walk screenshot stress attack faults cluster conformance bench chat stop model clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -65,6 +65,12 @@ luck: $(BIN)/.installed-dev ## all tests ten times beside busy loops, hours; FIL
 
 examples: $(BIN)/.installed-dev ## record the examples of /asyncapi.json and /openapi.json anew
 	$(BIN)/python -m tests.examples
+
+settings: $(BIN)/.installed-dev ## write the table of docs/settings.md anew
+	$(BIN)/python -m tests.settings_table
+
+walk: $(BIN)/.installed-dev ## the way of one live prompt through the program: its modules, functions and classes
+	$(BIN)/python -m tests.walk
 
 stress: $(BIN)/.installed-dev ## storms, kills and churn at full size, about 5 minutes; prints a table
 	$(BIN)/python -m tests.stress

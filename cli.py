@@ -24,7 +24,7 @@ from handlers.dev import NoSecret, dev_secret, make_dev_secret, url_kept, welcom
 from handlers.load_file import DEMO_FILE, LoadError, load_file
 from schemas.load import LoadFile
 from server import FEW_UNHEARD, create_app, create_server
-from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings
+from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings, unknown
 
 DAY_S = 86_400
 THREAD_SWITCH_S = 0.0005  # Python's 5 ms are long for the database's thread, and so for whoever waits for a commit
@@ -61,6 +61,8 @@ def work(settings: Settings, secret: Secret, listening: socket, ready: Callable[
 @click.pass_context
 def main(context: click.Context) -> None:
     """Threadcast: one message in, the answer streamed to every device of its user."""
+    for warning in unknown():
+        click.echo(f"Warning: {warning}", err=True)
     with _in_one_line():
         context.obj = load_settings()
 

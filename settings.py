@@ -1,10 +1,11 @@
-"""The only reader of the environment. Everything else is handed a `Settings`."""
+"""The only reader of the environment. Everything else is handed a `Settings`, whose fields are the table of all settings."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from limits import parse_many
@@ -18,91 +19,56 @@ T = TypeVar("T")
 VERSION = "0.1.0"
 
 PREFIX = "THREADCAST_"
-BYTES = "a whole number of bytes from 1024 to 1073741824"
-MANY_BYTES = "a whole number of bytes from 1024 to 1099511627776"
-COUNT = "a whole number from 1 to 1000000"
-SECONDS = "a whole number of seconds from 1 to 3600"
 MIN_SECRET_CHARACTERS = 32  # 256 bits of key for HS256, RFC 7518 section 3.2
+MIB = 2**20
 
 
 class SettingsError(Exception):
     """A setting has a value that it may not have; the message names both."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How this process runs. Field names are the variables' names without `THREADCAST_`, in lower case."""
+class Kind(NamedTuple, Generic[T]):
+    """What a setting may be: how its text is read, which raises ValueError, and what is allowed, in words after "must be"."""
 
-    database_url: str = field(repr=False)  # it may have a password
-    broker_url: str = field(repr=False)  # and so may this
-    jwt_secret: Secret | None
-    host: str
-    port: int
-    agent: str
-    rate_limit: str
-    frames_per_second: int
-    max_frame_bytes: int
-    max_connections: int
-    max_connections_per_user: int
-    max_runs_per_user: int
-    max_requests_per_user: int
-    log_level: str
-    offline_words: int | None
-    offline_delay_ms: int
-    model: str | None
-    title_model: str | None
-    context_chars: int
-    flush_ms: int
-    chat_bytes: int
-    outbox_bytes: int
-    outbox_bytes_per_user: int
-    outbox_bytes_in_all: int
-    resume_entries: int
-    resume_bytes: int
-    resume_seconds: int
-    first_token_seconds: int
-    between_tokens_seconds: int
-    run_seconds: int
-    drain_seconds: int
-    ping_seconds: int
-    pong_seconds: int
-
-    @property
-    def on_postgres(self) -> bool:
-        """Whether the database is PostgreSQL, which several servers may share; else it is SQLite."""
-        return self.database_url.startswith("postgresql")
-
-    @property
-    def is_shared(self) -> bool:
-        """Whether several servers, or workers, can be one service: they hear each other and have the same chats."""
-        return self.on_postgres and self.broker_url != "memory://"
-
-    @property
-    def database_path(self) -> Path:
-        """The file that a SQLite URL, and no other, names: three slashes for a relative path, four for an absolute one."""
-        return Path(unquote(urlsplit(self.database_url).path[1:]))
+    read: Callable[[str], T]
+    allowed: str
 
 
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
+class Row(NamedTuple):
+    """A setting as its documentation has it. `shown` stands for the default where that is empty."""
+
+    default: str
+    kind: Kind[object]
+    meaning: str
+    shown: str
+
+
+def _setting(default: object, kind: Kind[T], meaning: str, shown: str = "none", secret: bool = False) -> T:
+    row = Row(str(default), cast(Kind[object], kind), meaning, shown)
+    return cast(T, field(metadata={"row": row}, repr=not secret))
+
+
+def _whole(low: int, high: int, of: str = "") -> Kind[int]:
+    def read(raw: str) -> int:
         if not low <= int(raw) <= high:
             raise ValueError(raw)
         return int(raw)
 
-    return parse
+    return Kind(read, f"a whole number{of and ' of '}{of} from {low} to {high}")
+
+
+def _choice(*allowed: str) -> Kind[str]:
+    words = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+    return Kind(lambda raw: allowed[allowed.index(raw)], words)
+
+
+def _optional(kind: Kind[T], allowed: str = "") -> Kind[T | None]:
+    return Kind(lambda raw: kind.read(raw) if raw else None, allowed or kind.allowed)
 
 
 def _frame_bytes(raw: str) -> int:
     """A bound below the largest valid post counts as that: a post that is within its own limits would close the connection."""
-    return max(_integer(1024, 2**24)(raw), LARGEST_POST_BYTES)
-
-
-def _choice(*allowed: str) -> Callable[[str], str]:
-    return lambda raw: allowed[allowed.index(raw)]
-
-
-def _optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
-    return lambda raw: parse(raw) if raw else None
+    return max(_whole(1024, 16 * MIB).read(raw), LARGEST_POST_BYTES)
 
 
 def _database_url(raw: str) -> str:
@@ -148,66 +114,171 @@ def _text(raw: str) -> str:
     return raw
 
 
+DATABASE_URL = Kind(
+    _database_url,
+    "sqlite+aiosqlite:///relative/file, sqlite+aiosqlite:////absolute/file or postgresql+asyncpg://user@host/database",
+)
+BROKER_URL = Kind(_broker_url, "memory://, redis://host:port/number, rediss://... or unix:///path/of/a/socket")
+SECRET = Kind(_secret, f"at least {MIN_SECRET_CHARACTERS} characters long")
+RATE = Kind(_rate, "a rate such as 60/minute or 5/second")
+HOST = Kind(_text, "an address or a host name")
+MODEL = _optional(Kind(_text, "a model's name"))
+COUNT = _whole(1, 1_000_000)
+WORDS = _optional(COUNT, f"{COUNT.allowed}, or empty")
+BYTES = _whole(1024, 2**30, "bytes")
+SECONDS = _whole(1, 3600, "seconds")
+DAY = _whole(1, 86_400, "seconds")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this process runs. Each field is a variable's name without `THREADCAST_`, in lower case."""
+
+    broker_url: str = _setting(
+        "memory://",
+        BROKER_URL,
+        "what several servers hear each other by: `redis://user:password@host:port/number` (another number is another "
+        "service), "
+        "`rediss://` or `unix:///path`; needs the extra `redis`",
+        secret=True,
+    )
+    database_url: str = _setting(
+        "sqlite+aiosqlite:///var/threadcast.db",
+        DATABASE_URL,
+        "three slashes for a relative path, four for an absolute one; or `postgresql+asyncpg://user:password@host/database`, "
+        "with `?sslmode=` and the like as libpq has them, and of several hosts (`host1:5432,host2:5432`) the one that "
+        "takes writes",
+        secret=True,
+    )
+    jwt_secret: Secret | None = _setting(
+        "", _optional(SECRET), "signs tokens, at least 32 characters", "none; required without `--dev`"
+    )
+    host: str = _setting("127.0.0.1", HOST, "where to listen")
+    port: int = _setting(8000, _whole(0, 65535), "0 takes a free port")
+    agent: str = _setting(
+        "offline",
+        _choice("offline", "openai"),
+        "what answers: `offline` is built in, needs no network, and says only what the server has; `openai` is a model",
+    )
+    model: str | None = _setting("", MODEL, "the model's name", "none; required for `openai`")
+    title_model: str | None = _setting("", MODEL, "the model that makes the titles", "`THREADCAST_MODEL`")
+    context_chars: int = _setting(
+        100_000,
+        _whole(1000, 10_000_000, "characters"),
+        "of the definitions and earlier turns that a model is sent; the oldest turns go first, an asset never",
+    )
+    first_token_seconds: int = _setting(30, SECONDS, "how long an agent may take to begin")
+    between_tokens_seconds: int = _setting(30, SECONDS, "how long it may pause")
+    run_seconds: int = _setting(600, DAY, "how long it may take altogether")
+    offline_words: int | None = _setting("", WORDS, "the offline agent's answer has exactly so many words")
+    offline_delay_ms: int = _setting(20, _whole(0, 60_000, "milliseconds"), "the offline agent's pause before each chunk")
+    flush_ms: int = _setting(
+        10,
+        _whole(0, 1000, "milliseconds"),
+        "for so long deltas of one text are gathered and sent as one; 0 sends each by itself",
+    )
+    chat_bytes: int = _setting(
+        16 * MIB,
+        _whole(MIB, 2**30, "bytes"),
+        "what the messages of a chat may have, as JSON in UTF-8 and 512 bytes for each; a post that finds no room is a "
+        "`BAD_REQUEST`, and an answer that fills the chat ends there",
+    )
+    outbox_bytes: int = _setting(
+        MIB,
+        BYTES,
+        "what may wait for a connection behind the frame that is being sent; past it, one that takes nothing for a second is "
+        "closed with 4008",
+    )
+    outbox_bytes_per_user: int = _setting(64 * MIB, BYTES, "what may wait for all of a user's connections to one process")
+    outbox_bytes_in_all: int = _setting(256 * MIB, _whole(1024, 2**40, "bytes"), "the same for all users of one process")
+    resume_entries: int = _setting(
+        1000,
+        COUNT,
+        "frames that are kept per user for connections that resume; past it, old deltas are joined, then forgotten; in "
+        "Redis the "
+        "oldest are forgotten",
+    )
+    resume_bytes: int = _setting(MIB, BYTES, "the same in bytes")
+    resume_seconds: int = _setting(120, DAY, "for so long they are kept after the user's last connection has gone")
+    rate_limit: str = _setting(
+        "60/minute",
+        RATE,
+        "posts per user, on all servers that share a Redis; one that is a `BAD_REQUEST` or is refused by this limit "
+        "does not count",
+    )
+    frames_per_second: int = _setting(100, COUNT, "frames that one connection may send; one that is too many is refused")
+    max_connections: int = _setting(
+        10_000,
+        COUNT,
+        "of all users, and at most one for every second file descriptor (`ulimit -n`); the next upgrade is refused with 503",
+    )
+    max_connections_per_user: int = _setting(20, COUNT, "on all servers that share a Redis; the next is closed with 4029")
+    max_runs_per_user: int = _setting(
+        8, COUNT, "posts of a user that may be answered or wait at once, on all servers that share a Redis"
+    )
+    max_requests_per_user: int = _setting(
+        60,
+        COUNT,
+        "requests of a user, over sockets and HTTP, that one process may have open beside "
+        "`THREADCAST_MAX_RUNS_PER_USER` posts; "
+        "the next is refused with `TOO_MANY_REQUESTS`",
+    )
+    max_frame_bytes: int = _setting(
+        512 * 1024,
+        Kind(_frame_bytes, _whole(1024, 16 * MIB, "bytes").allowed),
+        f"the largest frame, or body over HTTP, that a client may send; less than {LARGEST_POST_BYTES} counts as "
+        f"{LARGEST_POST_BYTES}, which is the largest valid post",
+    )
+    drain_seconds: int = _setting(20, _whole(0, 3600, "seconds"), "how long runs may go on when the server is told to stop")
+    ping_seconds: int = _setting(
+        15,
+        SECONDS,
+        "how often a connection is pinged; and after how long a connection with `since` that got no frame gets a heartbeat",
+    )
+    pong_seconds: int = _setting(10, SECONDS, "how long it may take to answer; then it is closed with 1011")
+    log_level: str = _setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "what the log leaves out is below it")
+
+    @property
+    def on_postgres(self) -> bool:
+        """Whether the database is PostgreSQL, which several servers may share; else it is SQLite."""
+        return self.database_url.startswith("postgresql")
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several servers, or workers, can be one service: they hear each other and have the same chats."""
+        return self.on_postgres and self.broker_url != "memory://"
+
+    @property
+    def database_path(self) -> Path:
+        """The file that a SQLite URL, and no other, names: three slashes for a relative path, four for an absolute one."""
+        return Path(unquote(urlsplit(self.database_url).path[1:]))
+
+
+def rows() -> Iterator[tuple[str, Row]]:
+    """All settings: each variable's name without the prefix, and what there is to know of it."""
+    return ((_name(each), each.metadata["row"]) for each in fields(Settings))
+
+
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read `THREADCAST_*` from `environ`. Raises SettingsError, which never quotes a value: it could be a secret."""
     config = Config(environ=environ, env_prefix=PREFIX)
-
-    def read(name: str, default: str, parse: Callable[[str], T], allowed: str) -> T:
+    values: dict[str, Any] = {}
+    for name, row in rows():
         try:
-            return parse(config(name, default="") or default)  # set but empty is as good as not set
+            values[name.lower()] = row.kind.read(config(name, default="") or row.default)  # empty is as good as not set
         except ValueError:
-            raise SettingsError(f"{PREFIX}{name} must be {allowed}") from None
+            raise SettingsError(f"{PREFIX}{name} must be {row.kind.allowed}") from None
+    return Settings(**values)
 
-    return Settings(
-        database_url=read(
-            "DATABASE_URL",
-            "sqlite+aiosqlite:///var/threadcast.db",
-            _database_url,
-            "sqlite+aiosqlite:///relative/file, sqlite+aiosqlite:////absolute/file or postgresql+asyncpg://user@host/database",
-        ),
-        broker_url=read(
-            "BROKER_URL",
-            "memory://",
-            _broker_url,
-            "memory://, redis://host:port/number, rediss://... or unix:///path/of/a/socket",
-        ),
-        jwt_secret=read("JWT_SECRET", "", _optional(_secret), f"at least {MIN_SECRET_CHARACTERS} characters long"),
-        host=read("HOST", "127.0.0.1", _text, "an address or a host name"),
-        port=read("PORT", "8000", _integer(0, 65535), "a whole number from 0 to 65535"),
-        agent=read("AGENT", "offline", _choice("offline", "openai"), "offline or openai"),
-        rate_limit=read("RATE_LIMIT", "60/minute", _rate, "a rate such as 60/minute or 5/second"),
-        frames_per_second=read("FRAMES_PER_SECOND", "100", _integer(1, 1_000_000), COUNT),
-        max_frame_bytes=read("MAX_FRAME_BYTES", "524288", _frame_bytes, "a whole number of bytes from 1024 to 16777216"),
-        max_connections=read("MAX_CONNECTIONS", "10000", _integer(1, 1_000_000), COUNT),
-        max_connections_per_user=read("MAX_CONNECTIONS_PER_USER", "20", _integer(1, 1_000_000), COUNT),
-        max_runs_per_user=read("MAX_RUNS_PER_USER", "8", _integer(1, 1_000_000), COUNT),
-        # Three at once of each of 20 connections, as after a restart: the list, the chat that is open, and one to spare.
-        max_requests_per_user=read("MAX_REQUESTS_PER_USER", "60", _integer(1, 1_000_000), COUNT),
-        log_level=read("LOG_LEVEL", "INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "DEBUG, INFO, WARNING or ERROR"),
-        offline_words=read(
-            "OFFLINE_WORDS", "", _optional(_integer(1, 1_000_000)), "a whole number from 1 to 1000000, or empty"
-        ),
-        offline_delay_ms=read("OFFLINE_DELAY_MS", "20", _integer(0, 60_000), "a whole number of milliseconds from 0 to 60000"),
-        model=read("MODEL", "", _optional(_text), "a model's name"),
-        title_model=read("TITLE_MODEL", "", _optional(_text), "a model's name"),
-        context_chars=read(
-            "CONTEXT_CHARS", "100000", _integer(1000, 10_000_000), "a whole number of characters from 1000 to 10000000"
-        ),
-        flush_ms=read("FLUSH_MS", "10", _integer(0, 1000), "a whole number of milliseconds from 0 to 1000"),
-        # A quarter of what may wait for a user by default: the end of an answer is told twice, as a text and in its chat.
-        chat_bytes=read("CHAT_BYTES", "16777216", _integer(2**20, 2**30), "a whole number of bytes from 1048576 to 1073741824"),
-        outbox_bytes=read("OUTBOX_BYTES", "1048576", _integer(1024, 2**30), BYTES),
-        # Twenty connections as far behind as they may be, and the end of an answer of 20 MB twice: as a text and in its chat.
-        outbox_bytes_per_user=read("OUTBOX_BYTES_PER_USER", "67108864", _integer(1024, 2**30), BYTES),
-        # A quarter of a container of 1 GiB.
-        outbox_bytes_in_all=read("OUTBOX_BYTES_IN_ALL", "268435456", _integer(1024, 2**40), MANY_BYTES),
-        resume_entries=read("RESUME_ENTRIES", "1000", _integer(1, 1_000_000), COUNT),
-        resume_bytes=read("RESUME_BYTES", "1048576", _integer(1024, 2**30), BYTES),
-        resume_seconds=read("RESUME_SECONDS", "120", _integer(1, 86_400), "a whole number of seconds from 1 to 86400"),
-        first_token_seconds=read("FIRST_TOKEN_SECONDS", "30", _integer(1, 3600), SECONDS),
-        between_tokens_seconds=read("BETWEEN_TOKENS_SECONDS", "30", _integer(1, 3600), SECONDS),
-        run_seconds=read("RUN_SECONDS", "600", _integer(1, 86_400), "a whole number of seconds from 1 to 86400"),
-        drain_seconds=read("DRAIN_SECONDS", "20", _integer(0, 3600), "a whole number of seconds from 0 to 3600"),
-        ping_seconds=read("PING_SECONDS", "15", _integer(1, 3600), SECONDS),
-        pong_seconds=read("PONG_SECONDS", "10", _integer(1, 3600), SECONDS),
-    )
+
+def unknown(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """What is to be said of each `THREADCAST_*` variable that is no setting."""
+    names = [PREFIX + name for name, _ in rows()]
+    for name in sorted(environ.keys() - set(names)):
+        if name.startswith(PREFIX):
+            nearest = get_close_matches(name, names, 1, 0)
+            yield f"{name} is no setting, so it changes nothing; the nearest one is {nearest[0]}"
+
+
+def _name(setting: "Field[object]") -> str:
+    return setting.name.upper()

@@ -34,7 +34,7 @@ class Membership:
 
     def __init__(self, storage: Storage) -> None:
         self.lease = Lease()
-        self._storage = storage
+        self._storage = storage.apart
         self._still: dict[UUID, tuple[int, float]] = {}  # the others' counts, and for how long they have stood still
         self._looked = -math.inf
 

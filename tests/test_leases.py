@@ -113,7 +113,7 @@ class Late:
     def __init__(self, storage: Storage, other: Membership) -> None:
         self.storage, self.other = storage, other
         self.fetch_all = storage.fetch_all
-        self.apart = storage
+        self.apart: Storage = self
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         await self.other.renew()
@@ -132,7 +132,9 @@ async def test_a_renewal_at_the_last_moment_counts(storage: Storage, clock: Cloc
 
 async def test_a_lease_is_sure_for_its_time_from_before_the_renewal(storage: Storage, clock: Clock) -> None:
     class Slow:
-        apart = storage
+        @property
+        def apart(self) -> Storage:
+            return self
 
         async def fetch_all(self, *query: object, **values: object) -> list[Row]:
             return []

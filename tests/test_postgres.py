@@ -188,7 +188,7 @@ async def test_writes_that_wait_for_a_lock_hold_up_no_lease(storage: Storage, se
             await dead.enter()
             await nodes.enter()
             await nodes.renew()
-            assert await storage.write(only_if=(BURY, {"node": dead.lease.id, "count": 0}))
+            assert await storage.apart.write(only_if=(BURY, {"node": dead.lease.id, "count": 0}))
             await nodes.leave()
         other.connection.commit()
 
@@ -200,7 +200,7 @@ async def test_a_burial_that_waits_for_a_lock_holds_up_no_renewal(storage: Stora
     with opened(where(settings)) as connection:  # as of a machine that has gone in the middle of its renewal
         connection.execute("UPDATE nodes SET renewals = 1 WHERE id = ?", [dead.lease.id])
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(partial(storage.write, only_if=(BURY, {"node": dead.lease.id, "count": 0})))
+            tasks.start_soon(partial(storage.apart.write, only_if=(BURY, {"node": dead.lease.id, "count": 0})))
             await blocked(settings, 1)
             with anyio.fail_after(TIMEOUT_S):
                 assert await storage.write(only_if=(RENEW, {"node": nodes.lease.id}))

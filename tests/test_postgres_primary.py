@@ -118,11 +118,11 @@ async def test_one_that_stays_read_only_fails_what_is_written_in_time(
 async def test_readyz_and_the_log_say_so_once_until_writes_are_taken_again(
     settings: Settings, postgres: Postgres, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "TIMEOUT_S", 0.5)
     monkeypatch.setattr(storage_module, "PROBE_S", 0.0)
     caplog.set_level("INFO", "threadcast")
     async with open_house(settings) as house:
         assert (await get(house, "/readyz"))[0] == 200
+        monkeypatch.setattr(pool, "TIMEOUT_S", 0.5)
         with postgres.read_only():
             for _ in range(4):
                 assert await get(house, "/readyz") == (503, {"status": "the database does not answer"})

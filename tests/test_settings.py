@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from settings import Settings, SettingsError, load_settings
+from settings import Settings, SettingsError, load_settings, unknown
+from tests.settings_table import PAGE, page
 
 SECRET = "s" * 32
 
@@ -48,11 +49,18 @@ def test_the_defaults_are_those_of_the_readme() -> None:
         ping_seconds=15,
         pong_seconds=10,
     )
-    readme = (Path(__file__).parent.parent / "docs/settings.md").read_text()
-    for field in fields(Settings):
-        value = getattr(settings, field.name)
-        row = f"| `THREADCAST_{field.name.upper()}` | " + (f"`{value}` |" if value is not None else "")
-        assert row in readme
+
+
+def test_the_page_has_the_table_of_all_settings() -> None:
+    assert PAGE.read_text() == page(PAGE.read_text())
+
+
+def test_a_variable_that_is_no_setting_is_named_with_the_nearest_one_and_not_with_its_value() -> None:
+    environ = {"THREADCAST_PROT": "secret", "THREADCAST_MAX_CONNECTION": "1", "THREADCAST_PORT": "1", "PATH": "/"}
+    assert list(unknown(environ)) == [
+        "THREADCAST_MAX_CONNECTION is no setting, so it changes nothing; the nearest one is THREADCAST_MAX_CONNECTIONS",
+        "THREADCAST_PROT is no setting, so it changes nothing; the nearest one is THREADCAST_PORT",
+    ]
 
 
 def test_an_empty_value_counts_as_not_set() -> None:

@@ -116,10 +116,10 @@ sys.path.insert(0, ROOT)
 
 import anyio, cli, server
 
-enter = server.enter
+first = server.close_orphans_first
 
-async def enter_and_die(services, essential):
-    await enter(services, essential)
+async def begin_and_die(services, essential):
+    await first(services, essential)
 
     async def die():
         while not len(services.connections):
@@ -128,7 +128,7 @@ async def enter_and_die(services, essential):
 
     essential.start_soon(die)
 
-server.enter = enter_and_die
+server.close_orphans_first = begin_and_die
 cli.main()
 """
 

@@ -28,7 +28,7 @@ class Several:
     """This node among several."""
 
     def __init__(self, backends: Backends, tasks: Tasks, timeouts: Timeouts, runs: Runs, outboxes: Outboxes) -> None:
-        membership = Membership(backends.storage.apart)
+        membership = Membership(backends.storage)
         self.node = Node(backends, tasks, timeouts, runs, outboxes, membership)
 
     @property
