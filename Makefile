@@ -10,7 +10,7 @@ URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
 MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test node test-page test-protocol luck examples settings walk screenshot stress attack faults cluster conformance bench chat stop model clean
+.PHONY: help install run test test-nodes test-docs node test-page test-protocol luck examples settings walk screenshot stress attack faults cluster conformance bench chat stop model clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -35,17 +35,23 @@ $(BIN)/.installed-conformance: $(BIN)/.installed
 run: install ## serve on 127.0.0.1:8000 with demo data; prints a token and what to paste
 	@$(BIN)/python server.py serve --dev
 
-test: $(BIN)/.installed-dev ## run all checks and tests
+test: $(BIN)/.installed-dev ## run all checks, and the tests of each room in about 3 minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto
 
+test-nodes: $(BIN)/.installed-dev ## test what needs several whole processes: nodes, workers, storms, attacks
+	$(BIN)/pytest -n auto tests/nodes
+
+test-docs: $(BIN)/.installed-dev ## hold the README and the pages to what the program does, and run their blocks
+	$(BIN)/pytest -n auto tests/docs
+
 test-page: $(BIN)/.installed-dev ## test the page at / in a browser, about 1.5 minutes; needs Debian's chromium
-	$(BIN)/pytest -m page tests/test_page.py
+	$(BIN)/pytest -m page tests/page/test_page.py
 
 screenshot: $(BIN)/.installed-dev ## the README's picture of the page
-	$(BIN)/python -m tests.screenshot
+	$(BIN)/python -m tests.programs.screenshot
 
 # The parser is pinned: what it finds shall change with this line only.
 $(BIN)/.installed-protocol: $(BIN)/.installed-dev
@@ -58,35 +64,35 @@ node:
 	"apt-get install nodejs npm where none of another origin is installed" >&2; exit 1; }; done
 
 test-protocol: node $(BIN)/.installed-protocol ## hold /asyncapi.json and /openapi.json against their judges, half a minute; needs node
-	$(BIN)/python -m tests.protocol
+	$(BIN)/python -m tests.programs.protocol
 
-luck: $(BIN)/.installed-dev ## all tests ten times beside busy loops, hours; FILES="tests/test_page.py --times 3" for some
-	$(BIN)/python -m tests.luck $(FILES)
+luck: $(BIN)/.installed-dev ## all tests ten times beside busy loops, hours; FILES="tests/page/test_page.py --times 3" for some
+	$(BIN)/python -m tests.programs.luck $(FILES)
 
 examples: $(BIN)/.installed-dev ## record the examples of /asyncapi.json and /openapi.json anew
-	$(BIN)/python -m tests.examples
+	$(BIN)/python -m tests.programs.examples
 
 settings: $(BIN)/.installed-dev ## write the table of docs/settings.md anew
-	$(BIN)/python -m tests.settings_table
+	$(BIN)/python -m tests.programs.settings_table
 
 walk: $(BIN)/.installed-dev ## the way of one live prompt through the program: its modules, functions and classes
-	$(BIN)/python -m tests.walk
+	$(BIN)/python -m tests.programs.walk
 
 stress: $(BIN)/.installed-dev ## storms, kills and churn at full size, about 5 minutes; prints a table
-	$(BIN)/python -m tests.stress
+	$(BIN)/python -m tests.programs.stress
 
 attack: $(BIN)/.installed-dev ## what one can do to a server, without a token and with one, about 3 minutes; prints a table
-	$(BIN)/python -m tests.attack
+	$(BIN)/python -m tests.programs.attack
 
 faults: $(BIN)/.installed-dev ## what can befall two nodes, Redis and PostgreSQL, about 11 minutes; prints a table
-	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.programs.faults
 
 cluster: $(BIN)/.installed-dev ## two nodes with a Redis and a PostgreSQL of their own, until Ctrl-C
-	@$(BIN)/python -m tests.cluster
+	@$(BIN)/python -m tests.programs.cluster
 
 conformance: $(BIN)/.installed-conformance $(BIN)/.installed-dev ## our protocol rule by rule, and Autobahn's cases of WebSocket
-	@$(BIN)/python -m tests.conform
-	@$(BIN)/python -m tests.autobahn
+	@$(BIN)/python -m tests.programs.conform
+	@$(BIN)/python -m tests.programs.autobahn
 
 $(BIN)/.installed-bench: $(BIN)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
@@ -97,14 +103,14 @@ bench: $(BIN)/.installed-bench ## measure Threadcast beside its peers, about 3 m
 
 chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on
 	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \
-	$(BIN)/python -m benchmarks.chat --url "$(URL)" --prompt "$$PROMPT" --asset "$$ASSET" --chat "$$CHAT"
+	$(BIN)/python -m clients.terminal --url "$(URL)" --prompt "$$PROMPT" --asset "$$ASSET" --chat "$$CHAT"
 
 stop: install ## stop what is being answered in CHAT=<id>
 	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \
-	$(BIN)/python -m benchmarks.chat --url "$(URL)" --chat "$$CHAT" --stop
+	$(BIN)/python -m clients.terminal --url "$(URL)" --chat "$$CHAT" --stop
 
 model: install ## a stand-in for a model's server, on port 8001, or MODEL_PORT
-	@$(BIN)/python -m benchmarks.model --port $(MODEL_PORT)
+	@$(BIN)/python -m tests.programs.model --port $(MODEL_PORT)
 
 clean: ## remove everything that make and the tests made, but not var/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

@@ -1,0 +1,1 @@
+"""Clients of the protocol that a person can use."""

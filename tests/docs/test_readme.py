@@ -1,0 +1,62 @@
+"""The README is true: what the program knows by name stands in it."""
+
+import re
+from dataclasses import fields
+
+import pytest
+from starlette.routing import Route
+
+from backends.metrics import CLOSE_CODES, Metrics
+from handlers.routes import ROUTES
+from schemas.errors import WsErrorCode
+from schemas.events import WsEvent
+from server import create_app
+from settings import PREFIX, Settings, load_settings
+from tests.support.documents import PEERS_OWN, PROTOCOL, README, SETTINGS
+from tests.support.house import SECRET
+from tests.support.program import ROOT
+
+PAGES = {"README": README, "protocol": PROTOCOL, "settings": SETTINGS}
+PATHS_OVER_HTTP = [route.path for route in create_app(load_settings({}), SECRET).routes if isinstance(route, Route)]
+NAMES = [
+    *(("settings", f"`{PREFIX}{field.name.upper()}` |") for field in fields(Settings)),
+    *(
+        ("settings", f"`{family.name}{'_total' if family.type == 'counter' else ''}`")
+        for family in Metrics().registry.collect()
+    ),
+    *((page, f"`{path}` | `{route.event.value}`") for path, route in ROUTES.items() for page in ("README", "protocol")),
+    *(("protocol", f"`{code.value}` |") for code in WsErrorCode),
+    *(("protocol", f"| {code} |") for code in CLOSE_CODES if code not in PEERS_OWN),
+    *(("protocol", event.value) for event in WsEvent),
+    *(("settings", f"`{path}`") for path in PATHS_OVER_HTTP if "api" not in path),
+]
+
+
+@pytest.mark.parametrize(("page", "name"), NAMES)
+def test_the_page_has_it(page: str, name: str) -> None:
+    assert name in PAGES[page]
+
+
+def test_no_setting_is_named_that_is_not_there() -> None:
+    named = set(re.findall(rf"{PREFIX}[A-Z_]+", README + PROTOCOL + SETTINGS))
+    assert named == {PREFIX + field.name.upper() for field in fields(Settings)}
+
+
+def test_each_page_that_is_linked_is_there() -> None:
+    for page in (ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+        links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+        assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_map_shows_the_house_as_it_is() -> None:
+    rooms = re.findall(r"^([\w.]+/?) {2,}", README.split("## How it is built")[1], re.MULTILINE)
+    assert [room for room in rooms if not (ROOT / room).exists()] == []
+    python = {f"{path.name}/" for path in ROOT.iterdir() if (path / "__init__.py").exists()}
+    assert set(rooms) >= python
+
+
+def test_the_walk_of_a_frame_names_files_that_are_there() -> None:
+    walk = README.split("To follow a frame")[1].split("in that order")[0]
+    files = re.findall(r"`([\w/]+\.py)`", walk)
+    assert len(files) == 12
+    assert [file for file in files if not (ROOT / file).exists()] == []

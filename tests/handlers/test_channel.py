@@ -1,0 +1,201 @@
+"""What travels from a run to its frames: the first of a burst at once, the rest in flushes, everything in order, none twice."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, closing
+from dataclasses import replace
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from backends.agent import ReasoningChunk, ResponseChunk
+from backends.lease import Lease
+from backends.metrics import Traffic
+from handlers.channel import Channel, Entry, Errand
+from handlers.runs import Run
+from schemas.chats import ChatWithMessages, TextResponse
+from schemas.errors import WsError, WsErrorCode
+from schemas.events import ThreadEvent
+from settings import Settings
+from tests.support.agents import ScriptedAgent
+from tests.support.client import TIMEOUT_S, Client, fold, unsettled, untitled
+from tests.support.containers import response, transcript
+from tests.support.house import open_house
+from tests.support.world import uuid
+
+
+def delta(text: str) -> Entry:
+    return response(uuid(2), uuid(4), text), ThreadEvent.GENERATING_RESPONSE_MESSAGE
+
+
+FAILED = WsError(WsErrorCode.INTERNAL_SERVER_ERROR, "failed")
+
+
+class Clock:
+    """A time that moves only by sleeping, and what is put into the channel meanwhile."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+        self.meanwhile: list[Entry] = []
+        self.channel = Channel(100)
+        monkeypatch.setattr("handlers.channel.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("handlers.channel.anyio.sleep", self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept.append(round(seconds, 6))
+        await self.channel.send(self.meanwhile)
+        self.meanwhile = []
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    made = Clock(monkeypatch)
+    with closing(made.channel):
+        yield made
+
+
+async def test_the_first_delta_leaves_at_once_and_the_next_wait_for_the_window_and_are_joined(clock: Clock) -> None:
+    await clock.channel.send([delta("a")])
+    async with aclosing(clock.channel.flushes(0.010, Traffic())) as flushes:
+        assert await anext(flushes) == [delta("a")]
+        assert clock.slept == []
+        clock.now += 0.004
+        await clock.channel.send([delta("b"), delta("c")])
+        clock.meanwhile = [delta("d"), FAILED]
+        assert await anext(flushes) == [delta("bcd"), FAILED]
+        assert clock.slept == [0.006]
+        clock.now += 0.010
+        await clock.channel.send([delta("e")])
+        assert await anext(flushes) == [delta("e")]
+        assert clock.slept == [0.006]
+
+
+async def test_an_agent_that_fills_the_channel_within_a_window_is_waited_for_less_until_it_no_longer_does(clock: Clock) -> None:
+    many = [delta("x") for _ in range(100)]
+    await clock.channel.send([delta("a")])
+    async with aclosing(clock.channel.flushes(0.016, Traffic())) as flushes:
+        await anext(flushes)
+        for filled in (many, many, many[:50], many[:50], many[:10], many[:10]):
+            await clock.channel.send([delta("x")])
+            clock.meanwhile = filled[1:]
+            assert await anext(flushes) == [delta("x" * len(filled))]
+    assert clock.slept == [0.016, 0.008, 0.004, 0.004, 0.004, 0.016]
+
+
+async def test_what_is_no_delta_does_not_wait(clock: Clock) -> None:
+    await clock.channel.send([delta("a")])
+    async with aclosing(clock.channel.flushes(0.010, Traffic())) as flushes:
+        await anext(flushes)
+        await clock.channel.send([FAILED])
+        assert await anext(flushes) == [FAILED]
+    assert clock.slept == []
+
+
+async def test_the_last_items_of_a_closed_channel_are_flushed(clock: Clock) -> None:
+    await clock.channel.send([delta("a"), delta("b")])
+    clock.channel.close()
+    async with aclosing(clock.channel.flushes(0.010, Traffic())) as flushes:
+        assert [flush async for flush in flushes] == [[delta("ab")]]
+
+
+async def test_a_window_of_0_joins_nothing_and_waits_for_nothing(clock: Clock) -> None:
+    await clock.channel.send([delta("a"), delta("b")])
+    async with aclosing(clock.channel.flushes(0, Traffic())) as flushes:
+        assert await anext(flushes) == [delta("a")]
+        assert await anext(flushes) == [delta("b")]
+    assert clock.slept == []
+
+
+async def test_a_burst_arrives_in_few_frames_that_say_the_same_on_all_connections(settings: Settings) -> None:
+    words = [ReasoningChunk("Thinking", f"{number} ") for number in range(500)]
+    agent = ScriptedAgent(*words, *(ResponseChunk(f"{number} ") for number in range(5000)))
+    async with (
+        open_house(replace(settings, flush_ms=10), agent) as house,
+        house.connect() as client,
+        house.connect() as other,
+    ):
+        frames = await client.post(prompt="Count")
+        assert await other.stream() == frames
+    assert unsettled(fold(frames)) == unsettled(frames[-1]["payload"])
+    assert len(untitled(frames)) < 500
+    assert str(range(5000)[-1]) in str(frames[-1])
+
+
+async def test_a_slow_agent_is_heard_word_by_word(settings: Settings) -> None:
+    agent = ScriptedAgent(ResponseChunk("one "), ResponseChunk("two"))
+    agent.gate = anyio.Event()
+    async with open_house(replace(settings, flush_ms=1000), agent) as house, house.connect() as client:
+        await client.send({"prompt": "Count"})
+        frames = [await client.frame()]
+        while "one " not in str(frames[-1]):
+            frames.append(await client.frame())
+        agent.gate.set()
+        await finish(client)
+
+
+async def finish(client: Client) -> None:
+    assert (await client.stream())[-1]["event"] == "complete"
+
+
+class Joining:
+    """A run whose channel is full, and somebody who joins it: `told` is what they hear from then on."""
+
+    def __init__(self) -> None:
+        self.channel = Channel(1)
+        self.flushes = self.channel.flushes(0, Traffic())
+        self.transcript = transcript()
+        self.run = Run(uuid(1), uuid(2), uuid(3), self.channel, Lease(), transcript=self.transcript)
+        self.told: list[str] = []
+
+    async def say(self, word: str) -> None:
+        await self.channel.send(self.transcript.apply(ResponseChunk(word)))
+
+    async def join(self) -> None:
+        await self.run.tell(self.snapshot)
+
+    def snapshot(self, chat: ChatWithMessages) -> None:
+        (message,) = chat.messages.values()
+        texts = [part.message for part in message.response_messages.values() if isinstance(part, TextResponse)]
+        self.told.append(f"all so far: {texts}")
+
+    async def hear(self, count: int) -> None:
+        with anyio.fail_after(TIMEOUT_S):
+            while len(self.told) < count:
+                ((entry),) = await anext(self.flushes)
+                if isinstance(entry, tuple):
+                    self.told.append(cast(Any, entry[0]).response_message.message_chunk)
+                else:
+                    cast(Errand, entry)()
+
+
+@asynccontextmanager
+async def a_full_channel() -> AsyncIterator[Joining]:
+    it = Joining()
+    with closing(it.channel):
+        async with aclosing(it.flushes):
+            await it.channel.send([lambda: it.told.append("the first")])
+            yield it
+
+
+async def test_who_joins_while_a_word_waits_for_room_gets_it_once() -> None:
+    async with a_full_channel() as it, anyio.create_task_group() as tasks:
+        tasks.start_soon(it.say, "word")
+        await anyio.lowlevel.checkpoint()
+        first = it.channel._rx.receive_nowait()  # there is room, and the word does not know yet
+        assert callable(first)
+        first()
+        tasks.start_soon(it.hear, 3)
+        await it.join()
+    assert it.told == ["the first", "word", "all so far: ['word']"]
+
+
+async def test_what_is_said_while_who_joins_waits_for_room_comes_after_what_they_get() -> None:
+    async with a_full_channel() as it, anyio.create_task_group() as tasks:
+        tasks.start_soon(it.join)
+        await anyio.lowlevel.checkpoint()
+        tasks.start_soon(it.hear, 3)
+        await it.say("word")
+    assert it.told == ["the first", "all so far: []", "word"]

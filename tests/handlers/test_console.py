@@ -1,0 +1,57 @@
+"""The console's files: served as they are, under a policy that lets them do nothing but talk to this server."""
+
+import re
+
+import pytest
+from starlette.testclient import TestClient
+
+from handlers.http.console import FILES
+from server import create_app
+from settings import load_settings
+from tests.support.house import SECRET
+
+PATHS = {"/": ("index.html", "text/html; charset=utf-8"), "/console.css": ("console.css", "text/css; charset=utf-8")} | {
+    "/console.js": ("console.js", "text/javascript; charset=utf-8")
+}
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return TestClient(create_app(load_settings({}), SECRET))  # without its lifespan: the files need nothing of it
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_file_is_served_as_it_is_under_a_strict_policy(client: TestClient, path: str) -> None:
+    name, media_type = PATHS[path]
+    response = client.get(path)
+    assert (response.status_code, response.headers["content-type"]) == (200, media_type)
+    assert response.content == (FILES / name).read_bytes()
+    policy = dict(part.strip().partition(" ")[::2] for part in response.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == policy["base-uri"] == policy["form-action"] == policy["trusted-types"] == "'none'"
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert "unsafe" not in str(policy)
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["referrer-policy"] == "no-referrer"
+
+
+def test_all_files_are_served_and_none_is_from_elsewhere(client: TestClient) -> None:
+    assert {name for name, _ in PATHS.values()} == {file.name for file in FILES.iterdir()}
+    html = (FILES / "index.html").read_text()
+    assert set(re.findall(r'(?:src|href)="([^"#d][^"]*)"', html)) == {"console.css", "console.js", "/"}
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src)", html)
+    everything = "".join((FILES / name).read_text() for name, _ in PATHS.values())
+    assert set(re.findall(r"https?://[\w.]+", everything)) == {"http://www.w3.org"}  # a name, not a place
+
+
+def test_the_script_makes_no_markup_of_text() -> None:
+    script = (FILES / "console.js").read_text()
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|createContextualFragment", script
+    )
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_nothing_is_taken(client: TestClient, method: str) -> None:
+    assert client.request(method, "/").status_code == 405

@@ -1,0 +1,1 @@
+"""What tests share: servers, clients, agents, databases, and how to wait."""

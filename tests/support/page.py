@@ -1,0 +1,39 @@
+"""The page in a browser."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from backends.auth import PERSON, issue_token
+from tests.support.house import SECRET
+from tests.support.world import ALICE, REVENUE
+
+CHROMIUM = Path(shutil.which("chromium") or shutil.which("chromium-browser") or "")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    assert CHROMIUM.name, "there is no Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+def address(url: str, token: str | None = None, user: UUID = ALICE, ttl: int = 600) -> str:
+    """Where the console is, with a token that it is to take; `url` is the WebSocket's."""
+    assets = f"&asset=metric:{REVENUE}:Revenue"
+    return f"http://{url.split('/')[2]}/#token={token or issue_token(SECRET, user, ttl, PERSON)}{assets}"
+
+
+def is_live(page: Page) -> None:
+    expect(page.locator("#light[data-state=live]")).to_be_visible()
+
+
+def ask(page: Page, prompt: str) -> None:
+    page.fill("#prompt", prompt)
+    page.press("#prompt", "Enter")
