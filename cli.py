@@ -3,27 +3,32 @@
 import gc
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from socket import socket
+from typing import Any
 
 import anyio
 import click
+from starlette.applications import Starlette
 from starlette.datastructures import Secret
+from starlette.routing import Route
 
 from backends import alone, migrate, open_backends, open_storage
 from backends.accounts import add_api_key, find_user_by_email
 from backends.auth import API, PERSON, issue_token
 from backends.descriptors import all_descriptors
+from backends.hosting import Server
 from backends.listening import CannotListen, address_of, sockets_on
 from backends.workers import serve_together
 from handlers.dev import NoSecret, dev_secret, make_dev_secret, url_kept, welcome
+from handlers.draining import drain
 from handlers.load_file import DEMO_FILE, LoadError, load_file
 from schemas.load import LoadFile
-from server import FEW_UNHEARD, create_app, create_server
+from server import create_app
 from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings, unknown
 
 DAY_S = 86_400
@@ -33,6 +38,8 @@ ALONE = (
     "process hears what another one answers, and SQLite has one that writes"
 )
 GARBAGE = (20_000, 20, 50)  # objects and turns: Python's 700 search what is alive for cycles at every second post
+
+FEW_UNHEARD = 1_000  # sockets of which nobody knows who they are, where few connections are allowed
 
 logger = logging.getLogger("threadcast")
 
@@ -44,6 +51,29 @@ def _in_one_line() -> Iterator[None]:
         yield
     except (SettingsError, NoSecret, CannotListen) as error:
         raise click.ClickException(str(error)) from None
+
+
+def create_server(
+    app: Starlette, settings: Settings, ready: Callable[[], None] | None = None, max_unheard: int = FEW_UNHEARD
+) -> Server:
+    """What serves the application: it drains it before it stops."""
+
+    async def drained(state: Mapping[str, Any], hurry: anyio.Event) -> None:
+        await drain(state["services"], settings.drain_seconds, hurry)
+
+    return Server(
+        app,
+        drained,
+        host=settings.host,
+        port=settings.port,
+        max_unheard=max_unheard,
+        max_frame_bytes=settings.max_frame_bytes,
+        ping_seconds=settings.ping_seconds,
+        pong_seconds=settings.pong_seconds,
+        log_level=settings.log_level,
+        paths=[route.path for route in app.routes if isinstance(route, Route)],
+        ready=ready,
+    )
 
 
 def work(settings: Settings, secret: Secret, listening: socket, ready: Callable[[], None], dev: bool = False) -> None:

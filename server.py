@@ -2,14 +2,8 @@
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    suppress,
-)
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -19,25 +13,23 @@ from anyio.abc import TaskGroup
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.endpoints import WebSocketEndpoint
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from backends import Backends, open_backends
-from backends.hosting import LINE, METRICS, Server
-from backends.limits import FrameRate
+from backends.hosting import LINE, METRICS
 from backends.logs import bind_contextvars
 from backends.storage import Probe
-from handlers.authenticate import authenticate, refuse, token_of
+from handlers.authenticate import authenticate, no_such_path, refuse, token_of
 from handlers.cluster import Alone, Cluster
-from handlers.connection import TOKEN_EXPIRED, Connection, PlainLine
+from handlers.connection import Connection
 from handlers.connections import Connections
-from handlers.dev import demo_assets, demo_token, short_token
-from handlers.draining import drain
+from handlers.dev import demo_token, short_token
 from handlers.errors import describe
-from handlers.frames import heartbeat_frame, resumed_frames
+from handlers.frames import resumed_frames
 from handlers.http.asyncapi import WS_PATH
-from handlers.http.console import page
-from handlers.http.paths import PATHS
+from handlers.http.paths import http_routes
+from handlers.line import PlainLine
 from handlers.orphans import close_orphans_first
 from handlers.outboxes import Outboxes
 from handlers.receive import receive
@@ -46,12 +38,9 @@ from handlers.revoked import keep_checking
 from handlers.runs import Runs
 from handlers.services import Services, Timeouts
 from handlers.tasks import Tasks, open_tasks
-from schemas.errors import NotFound
+from handlers.timers import Timers
 from schemas.users import Sender
 from settings import VERSION, Settings
-
-FEW_UNHEARD = 1_000  # sockets of which nobody knows who they are, where few connections are allowed
-LONGEST_SLEEP_S = 86_400.0  # event loops do not take any number of seconds; a token may
 
 logger = logging.getLogger("threadcast")
 
@@ -64,9 +53,7 @@ class Socket(WebSocketEndpoint):
     connection: Connection
     connected_at = 0.0  # by the loop's clock
     tasks: TaskGroup
-    sender: Sender
-    expiry: asyncio.TimerHandle | None = None
-    heartbeat: asyncio.TimerHandle | None = None
+    timers: Timers
 
     async def dispatch(self) -> None:
         websocket = WebSocket(self.scope, self.receive, self.send)
@@ -80,7 +67,7 @@ class Socket(WebSocketEndpoint):
                 self.connection = Connection(
                     user,
                     token,
-                    FrameRate(services.frames_per_second),
+                    services.frames_per_second,
                     metrics.traffic,
                     services.connections.outboxes.share_of(user.id),
                     joins=services.flush_seconds > 0,
@@ -101,8 +88,9 @@ class Socket(WebSocketEndpoint):
 
     async def converse(self, since: str | None) -> None:
         """All that belongs to the connection ends with this, whatever ends it; runs belong to the server and go on."""
-        self.sender = sender = Sender(self.connection.user, self.connection.id)
+        sender = Sender(self.connection.user, self.connection.id)
         bind_contextvars(connection=sender.connection_id)
+        self.timers = Timers(self.connection, sender, self.services.ping_seconds)
         async with anyio.create_task_group() as self.tasks:
             async with self.services.backends.broker.subscribe(sender.user.id, self.connection, since) as resumption:
                 if resumption:
@@ -118,42 +106,17 @@ class Socket(WebSocketEndpoint):
             await websocket.accept()
         line = self.scope.get("extensions", {}).get(LINE, {}).get(LINE) or PlainLine(websocket)
         self.tasks.start_soon(self.connection.write, websocket, line)
-        self.expire()
-        if self.connection.numbered:
-            self.beat()
+        self.timers.start()
 
     async def on_receive(self, websocket: WebSocket, data: Any) -> None:
         receive(self.services, self.connection, data)
         await anyio.lowlevel.checkpoint()  # of many frames that came at once, each lets others have a turn
 
     async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
-        for timer in (self.expiry, self.heartbeat):
-            if timer:
-                timer.cancel()
+        self.timers.stop()
         seconds = round(asyncio.get_running_loop().time() - self.connected_at, 1)
         logger.info("disconnected", extra={"code": close_code, "seconds": seconds})
         self.services.backends.metrics.closed(close_code)
-
-    def expire(self) -> None:
-        """Close the connection when its token ends. A timer and not a task: most connections end before."""
-        left = self.connection.user.expires_at - time.time()
-        if left <= 0:
-            self.connection.close(TOKEN_EXPIRED)
-        else:
-            self.expiry = asyncio.get_running_loop().call_later(min(left, LONGEST_SLEEP_S), self.expire)
-
-    def beat(self) -> None:
-        """Send a heartbeat, since a script sees no pings, when nothing else was sent for so long. None waits behind a frame."""
-        loop, seconds = asyncio.get_running_loop(), self.services.ping_seconds
-        left = self.connection.sent_at + seconds - loop.time()
-        if left <= 0 and self.connection.is_idle:
-            self.connection.put(heartbeat_frame(self.sender, seconds))
-        self.heartbeat = loop.call_later(left if left > 0 else seconds, self.beat)
-
-
-async def no_such_path(websocket: WebSocket) -> None:
-    """Answer an upgrade of any other path by HTTP 404, where Starlette's own is a 403."""
-    await refuse(websocket, describe(NotFound()))
 
 
 def create_app(
@@ -183,11 +146,7 @@ def create_app(
     routes = [
         WebSocketRoute(WS_PATH, Socket),
         WebSocketRoute(f"{WS_PATH}/", Socket),
-        *(Route(path, each.endpoint, methods=[each.method]) for path, each in PATHS.items()),
-        Route("/", page("index.html", "text/html"), include_in_schema=False),
-        Route("/console.css", page("console.css", "text/css"), include_in_schema=False),
-        Route("/console.js", page("console.js", "text/javascript"), include_in_schema=False),
-        *([Route("/demo.json", demo_assets, include_in_schema=False)] if dev else []),
+        *http_routes(dev),
         WebSocketRoute("/{path:path}", no_such_path),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
@@ -222,29 +181,6 @@ def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
         runs=runs,
         cluster=cluster,
         probe=Probe(backends.storage),
-    )
-
-
-def create_server(
-    app: Starlette, settings: Settings, ready: Callable[[], None] | None = None, max_unheard: int = FEW_UNHEARD
-) -> Server:
-    """What serves the application: it drains it before it stops."""
-
-    async def drained(state: Mapping[str, Any], hurry: anyio.Event) -> None:
-        await drain(state["services"], settings.drain_seconds, hurry)
-
-    return Server(
-        app,
-        drained,
-        host=settings.host,
-        port=settings.port,
-        max_unheard=max_unheard,
-        max_frame_bytes=settings.max_frame_bytes,
-        ping_seconds=settings.ping_seconds,
-        pong_seconds=settings.pong_seconds,
-        log_level=settings.log_level,
-        paths=[route.path for route in app.routes if isinstance(route, Route)],
-        ready=ready,
     )
 
 

@@ -8,8 +8,9 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from backends.logs import bind_contextvars
+from handlers.errors import describe
 from handlers.services import Services
-from schemas.errors import Unauthorized, WsError, WsErrorCode
+from schemas.errors import NotFound, Unauthorized, WsError, WsErrorCode
 from schemas.frames import encode
 from schemas.users import AuthenticatedUser
 
@@ -73,3 +74,8 @@ def refusal(error: WsError) -> Response:
     if error.retry_after is not UNSET:
         response.headers["retry-after"] = str(math.ceil(error.retry_after))
     return response
+
+
+async def no_such_path(websocket: WebSocket) -> None:
+    """Answer an upgrade of any other path by HTTP 404, where Starlette's own is a 403."""
+    await refuse(websocket, describe(NotFound()))

@@ -7,8 +7,7 @@ Concurrent sends on one socket can overtake each other, and a slow reader would 
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Iterable
 from uuid import uuid4
 
 import anyio
@@ -17,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from backends.frame import Frame, frame_key, join_frames
 from backends.limits import FrameRate
 from backends.metrics import Traffic
+from handlers.line import Line
 from handlers.outboxes import BEHIND_BYTES, LOOKS, Share
 from schemas.users import AuthenticatedUser
 
@@ -28,61 +28,6 @@ TOO_SLOW = (4008, "read too slowly")
 GONE = (1006, "")  # never sent: the peer went away first
 
 
-class Line(Protocol):
-    """The transport of a socket, which takes whatever it is given and says when that is enough."""
-
-    heard_at: float  # by the loop's clock, when the peer last sent anything
-
-    @property
-    def unsent(self) -> int:
-        """Bytes that the peer has not taken yet."""
-
-    def send_text(self, data: bytes, end: bytes = b"") -> bool:
-        """Send a text frame: `data`, with `end`, if there is one, in place of its last byte. Whether there is room for more.
-
-        The bytes are not copied if they are many. Raises OSError when the peer is gone.
-        """
-
-    async def drained(self) -> None:
-        """Wait until there is room for more, or the peer is gone."""
-
-    async def answers(self, seconds: float) -> bool:
-        """Ping the peer. Whether it has sent or taken anything within `seconds`."""
-
-    def end(self) -> bool:
-        """End the connection, whose peer is gone, without waiting for the peer. Whether it was open."""
-
-    def when_lost(self, callback: Callable[[], None]) -> None:
-        """Call this once the connection is lost, with all that is unsent. Takes one callback."""
-
-
-class PlainLine:
-    """The same under any other ASGI server, which says nothing of its transport: each frame is sent before the next."""
-
-    heard_at = 0.0
-    unsent = 0
-
-    def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
-        self._text = ""
-
-    def send_text(self, data: bytes, end: bytes = b"") -> bool:
-        self._text = (data[:-1] + end if end else data).decode()
-        return False
-
-    async def drained(self) -> None:
-        await self._websocket.send_text(self._text)
-
-    async def answers(self, seconds: float) -> bool:
-        return True
-
-    def end(self) -> bool:
-        return False
-
-    def when_lost(self, callback: Callable[[], None]) -> None:
-        callback()
-
-
 class Connection:
     """An open WebSocket of one user, as the broker's subscriber."""
 
@@ -90,7 +35,7 @@ class Connection:
         self,
         user: AuthenticatedUser,
         token: str,
-        rate: FrameRate,
+        frames_per_second: int,
         traffic: Traffic,
         share: Share,
         *,
@@ -100,7 +45,7 @@ class Connection:
         self.id = uuid4().hex
         self.user = user
         self.token = token  # to be looked at again: it may be revoked
-        self.rate = rate  # of what it sends us
+        self.rate = FrameRate(frames_per_second)  # of what it sends us
         self.share = share
         self.sent_at = 0.0  # by the loop's clock, when the last frame was sent
         self.waiting = 0  # bytes, of all frames in the outbox and of the one that is being sent

@@ -5,8 +5,11 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
+from handlers.dev import demo_assets
 from handlers.http.asyncapi import asyncapi_document
+from handlers.http.console import page
 from handlers.http.health import healthz, metrics, readyz
 from handlers.http.openapi import REFUSALS, Path, openapi_document
 from handlers.http.post_chats import post_chats
@@ -37,6 +40,22 @@ PATHS = {
     "/asyncapi.json": Path("GET", asyncapi, {200: dict[str, Any]}),
     "/openapi.json": Path("GET", openapi, {200: dict[str, Any]}),
 }
+
+
+PAGE = {
+    "/": page("index.html", "text/html"),
+    "/console.css": page("console.css", "text/css"),
+    "/console.js": page("console.js", "text/javascript"),
+}
+
+
+def http_routes(dev: bool) -> list[Route]:
+    """What is served over HTTP: the table, the page, and in development the page's demo assets."""
+    unlisted = {**PAGE, "/demo.json": demo_assets} if dev else PAGE
+    return [
+        *(Route(path, each.endpoint, methods=[each.method]) for path, each in PATHS.items()),
+        *(Route(path, endpoint, include_in_schema=False) for path, endpoint in unlisted.items()),
+    ]
 
 
 @cache

@@ -13,8 +13,10 @@ from backends.tables import asset_permissions, chats, nodes
 from schemas.assets import CHAT, AssetPermissionRole
 from schemas.chats import ChatWithMessages, TextResponse
 from tests.support.house import BOTH
-from tests.support.stored import ME, NOW, OWNER, Between, message_of, unfinished, unsure
+from tests.support.stored import ME, NOW, OWNER, Between, message_of, storage, unfinished, unsure
 from tests.support.world import ACME, ALICE, BOB, CAROL, uuid
+
+__all__ = ["storage"]  # the fixture
 
 ENGINES = BOTH
 

@@ -19,10 +19,12 @@ from schemas.events import WsEvent
 from schemas.frames import WsResponseMessage
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer, node, place_in, redis_server
-from tests.support.redis_town import Folding, Town, away, back, town
+from tests.support.redis_town import Folding, Town, away, back, server, town
 from tests.support.telling import Ear, delta, said
 from tests.support.waiting import until
 from tests.support.world import ALICE, BOB, CAROL, uuid
+
+__all__ = ["server"]  # the fixture
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ from schemas.assets import METRIC
 from settings import Settings
 from tests.support.database import count, where
 from tests.support.house import BOTH
-from tests.support.storages import ids, user
+from tests.support.storages import ids, storage, user
 from tests.support.world import uuid
+
+__all__ = ["storage"]  # the fixture
 
 ENGINES = BOTH
 

@@ -9,8 +9,10 @@ import pytest
 from tests.support.client import TIMEOUT_S, fold, is_end, unsettled
 from tests.support.database import as_stored, count, rows, stored_chat
 from tests.support.house import BOTH
-from tests.support.life import Life, answer_of, first_delta, posted, share, until
+from tests.support.life import Life, answer_of, first_delta, life, posted, share, until
 from tests.support.world import BOB, MISSING, REVENUE
+
+__all__ = ["life"]  # the fixture
 
 ENGINES = BOTH
 

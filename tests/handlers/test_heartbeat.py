@@ -4,19 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 from websockets.asyncio.client import connect
 
-from backends.limits import FrameRate
 from backends.metrics import Traffic
 from handlers.connection import Connection
 from handlers.outboxes import Outboxes
-from handlers.services import Services
+from handlers.timers import Timers
 from schemas.users import AuthenticatedUser, Sender
-from server import Socket
 from settings import Settings
 from tests.support.fitting import FittingClient
 from tests.support.house import House, open_house
@@ -63,32 +59,29 @@ async def test_a_heartbeat_takes_no_number_and_is_in_no_log(settings: Settings) 
             assert (await client.frame())["event"] == "heartbeat"
 
 
-def quiet_socket(quiet_for: float) -> Socket:
-    """A socket to which nothing was sent for so many seconds, and which nobody empties."""
+def quiet(quiet_for: float) -> tuple[Connection, Timers]:
+    """A connection to which nothing was sent for so many seconds, and which nobody empties, and its timers."""
     user = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, 0)
     share = Outboxes(1000, 1000, 1000).share_of(ALICE)
-    socket = Socket.__new__(Socket)
-    socket.connection = Connection(user, "", FrameRate(1), Traffic(), share, joins=False, numbered=True)
-    socket.connection.sent_at = asyncio.get_running_loop().time() - quiet_for
-    socket.sender = Sender(user, socket.connection.id)
-    socket.services = cast(Services, SimpleNamespace(ping_seconds=PING_S))
-    return socket
+    connection = Connection(user, "", 1, Traffic(), share, joins=False, numbered=True)
+    connection.sent_at = asyncio.get_running_loop().time() - quiet_for
+    return connection, Timers(connection, Sender(user, connection.id), PING_S)
 
 
-def beat(socket: Socket) -> float:
-    """Have the socket look whether a heartbeat is due, and return in how many seconds it would look again."""
+def beat(timers: Timers) -> float:
+    """Look whether a heartbeat is due, and return in how many seconds it would be looked again."""
     now = asyncio.get_running_loop().time()
-    socket.beat()
-    assert socket.heartbeat
-    socket.heartbeat.cancel()
-    return socket.heartbeat.when() - now
+    timers.beat()
+    assert timers.heartbeat
+    timers.heartbeat.cancel()
+    return timers.heartbeat.when() - now
 
 
 @pytest.mark.parametrize(("quiet_for", "is_due", "again_in"), [(40.0, False, 60.0), (100.0, True, 100.0), (250.0, True, 100.0)])
 async def test_a_heartbeat_is_sent_only_after_a_silence(quiet_for: float, is_due: bool, again_in: float) -> None:
-    socket = quiet_socket(quiet_for)
-    assert beat(socket) == pytest.approx(again_in, abs=5)
-    assert socket.connection.is_idle is not is_due
+    connection, timers = quiet(quiet_for)
+    assert beat(timers) == pytest.approx(again_in, abs=5)
+    assert connection.is_idle is not is_due
 
 
 async def test_each_frame_that_is_sent_puts_the_next_heartbeat_off(house: House) -> None:
@@ -102,26 +95,26 @@ async def test_each_frame_that_is_sent_puts_the_next_heartbeat_off(house: House)
 
 
 async def test_heartbeats_do_not_pile_up_for_who_does_not_read() -> None:
-    socket = quiet_socket(PING_S)
+    connection, timers = quiet(PING_S)
     for _ in range(3):
-        beat(socket)
-    (only,) = socket.connection._frames
-    socket.connection._frames.clear()
-    socket.connection._current = only  # the transport has no room behind it
-    beat(socket)
-    assert not socket.connection._frames
+        beat(timers)
+    (only,) = connection._frames
+    connection._frames.clear()
+    connection._current = only  # the transport has no room behind it
+    beat(timers)
+    assert not connection._frames
 
 
 async def test_the_timer_ends_with_its_connection(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    sockets: list[Socket] = []
-    beat = Socket.beat
+    started: list[Timers] = []
+    beat = Timers.beat
 
-    def beat_and_tell(socket: Socket) -> None:
-        sockets.append(socket)
-        beat(socket)
+    def beat_and_tell(timers: Timers) -> None:
+        started.append(timers)
+        beat(timers)
 
-    monkeypatch.setattr(Socket, "beat", beat_and_tell)
+    monkeypatch.setattr(Timers, "beat", beat_and_tell)
     async with resuming(house), house.connect():
-        await until(lambda: sockets)
-    (only,) = sockets
+        await until(lambda: started)
+    (only,) = started
     await until(lambda: only.heartbeat and only.heartbeat.cancelled())

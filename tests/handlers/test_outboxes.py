@@ -13,7 +13,6 @@ from starlette.websockets import WebSocket
 
 from backends.agent import ResponseChunk
 from backends.frame import LARGE_BYTES, Frame
-from backends.limits import FrameRate
 from backends.metrics import Traffic
 from handlers.connection import TOO_SLOW, Connection
 from handlers.outboxes import ANSWERS, LOOKS, Outboxes, ServerBehind, TooMuchWaits
@@ -51,7 +50,7 @@ def delta(text: str) -> Frame:
 
 def outbox(outboxes: Outboxes, user_id: UUID = ALICE) -> Connection:
     user = AuthenticatedUser(user_id, "alice@acme.example", "Alice", None, 0)
-    made = Connection(user, "", FrameRate(1), Traffic(), outboxes.share_of(user_id), joins=True, numbered=False)
+    made = Connection(user, "", 1, Traffic(), outboxes.share_of(user_id), joins=True, numbered=False)
     made.share.members.add(made)
     return made
 

@@ -26,11 +26,13 @@ from tests.support.client import TIMEOUT_S
 from tests.support.database import rows
 from tests.support.documents import BLOCKS
 from tests.support.house import SECRET
-from tests.support.page import address, ask, is_live
+from tests.support.page import address, ask, browser, is_live
 from tests.support.program import ROOT, run, serving
 from tests.support.proxy import Proxy
 from tests.support.server import world
 from tests.support.world import ALICE, ASSETS, BOB, PERMISSIONS, USERS, grant, metric, uuid
+
+__all__ = ["browser"]  # the fixture
 
 expect.set_options(timeout=1000 * TIMEOUT_S)
 

@@ -16,9 +16,11 @@ from tests.support.life import answer_of, first_delta, share
 from tests.support.life import until as frame_of
 from tests.support.linked import Node, begun, good, open_nodes
 from tests.support.over_http import request
-from tests.support.pairs import Pair
+from tests.support.pairs import Pair, pair
 from tests.support.waiting import until
 from tests.support.world import BOB, MISSING, REVENUE
+
+__all__ = ["pair"]  # the fixture
 
 
 async def test_what_is_posted_on_one_streams_on_both(pair: Pair) -> None:

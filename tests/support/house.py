@@ -18,9 +18,10 @@ from backends.agent import Agent
 from backends.auth import PERSON, issue_token
 from backends.hosting import Server
 from backends.storage import Row
+from cli import FEW_UNHEARD, create_server
 from handlers.load_file import load_file
 from handlers.services import Services
-from server import FEW_UNHEARD, create_app, create_server
+from server import create_app
 from settings import Settings, load_settings
 from tests.support.client import TIMEOUT_S, Client
 from tests.support.database import Where, where
