@@ -33,7 +33,7 @@ from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settin
 
 DAY_S = 86_400
 THREAD_SWITCH_S = 0.0005  # Python's 5 ms are long for the database's thread, and so for whoever waits for a commit
-ALONE = (
+NEEDS_SHARED = (
     "--workers needs THREADCAST_BROKER_URL=redis://... and THREADCAST_DATABASE_URL=postgresql+asyncpg://...: without Redis no "
     "process hears what another one answers, and SQLite has one that writes"
 )
@@ -107,7 +107,7 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None, wor
     """Serve until Ctrl-C or SIGTERM."""
     settings = replace(settings, host=host or settings.host, port=settings.port if port is None else port)
     if workers > 1 and not settings.is_shared:
-        raise click.ClickException(ALONE)
+        raise click.ClickException(NEEDS_SHARED)
     with _in_one_line():
         secret = settings.jwt_secret or (make_dev_secret() if dev else None)
     if secret is None:

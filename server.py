@@ -17,8 +17,9 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 from backends import Backends, open_backends
-from backends.hosting import LINE, METRICS
+from backends.hosting import METRICS
 from backends.logs import bind_contextvars
+from backends.socket_protocol import LINE
 from backends.storage import Probe
 from handlers.authenticate import authenticate, no_such_path, refuse, token_of
 from handlers.cluster import Alone, Cluster

@@ -27,43 +27,43 @@ class SettingsError(Exception):
     """A setting has a value that it may not have; the message names both."""
 
 
-class Kind(NamedTuple, Generic[T]):
+class Parser(NamedTuple, Generic[T]):
     """What a setting may be: how its text is read, which raises ValueError, and what is allowed, in words after "must be"."""
 
     read: Callable[[str], T]
     allowed: str
 
 
-class Row(NamedTuple):
+class Setting(NamedTuple):
     """A setting as its documentation has it. `shown` stands for the default where that is empty."""
 
     default: str
-    kind: Kind[object]
+    parser: Parser[object]
     meaning: str
     shown: str
 
 
-def _setting(default: object, kind: Kind[T], meaning: str, shown: str = "none", secret: bool = False) -> T:
-    row = Row(str(default), cast(Kind[object], kind), meaning, shown)
+def _setting(default: object, parser: Parser[T], meaning: str, shown: str = "none", secret: bool = False) -> T:
+    row = Setting(str(default), cast(Parser[object], parser), meaning, shown)
     return cast(T, field(metadata={"row": row}, repr=not secret))
 
 
-def _whole(low: int, high: int, of: str = "") -> Kind[int]:
+def _whole(low: int, high: int, of: str = "") -> Parser[int]:
     def read(raw: str) -> int:
         if not low <= int(raw) <= high:
             raise ValueError(raw)
         return int(raw)
 
-    return Kind(read, f"a whole number{of and ' of '}{of} from {low} to {high}")
+    return Parser(read, f"a whole number{of and ' of '}{of} from {low} to {high}")
 
 
-def _choice(*allowed: str) -> Kind[str]:
+def _choice(*allowed: str) -> Parser[str]:
     words = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
-    return Kind(lambda raw: allowed[allowed.index(raw)], words)
+    return Parser(lambda raw: allowed[allowed.index(raw)], words)
 
 
-def _optional(kind: Kind[T], allowed: str = "") -> Kind[T | None]:
-    return Kind(lambda raw: kind.read(raw) if raw else None, allowed or kind.allowed)
+def _optional(parser: Parser[T], allowed: str = "") -> Parser[T | None]:
+    return Parser(lambda raw: parser.read(raw) if raw else None, allowed or parser.allowed)
 
 
 def _frame_bytes(raw: str) -> int:
@@ -114,15 +114,15 @@ def _text(raw: str) -> str:
     return raw
 
 
-DATABASE_URL = Kind(
+DATABASE_URL = Parser(
     _database_url,
     "sqlite+aiosqlite:///relative/file, sqlite+aiosqlite:////absolute/file or postgresql+asyncpg://user@host/database",
 )
-BROKER_URL = Kind(_broker_url, "memory://, redis://host:port/number, rediss://... or unix:///path/of/a/socket")
-SECRET = Kind(_secret, f"at least {MIN_SECRET_CHARACTERS} characters long")
-RATE = Kind(_rate, "a rate such as 60/minute or 5/second")
-HOST = Kind(_text, "an address or a host name")
-MODEL = _optional(Kind(_text, "a model's name"))
+BROKER_URL = Parser(_broker_url, "memory://, redis://host:port/number, rediss://... or unix:///path/of/a/socket")
+SECRET = Parser(_secret, f"at least {MIN_SECRET_CHARACTERS} characters long")
+RATE = Parser(_rate, "a rate such as 60/minute or 5/second")
+HOST = Parser(_text, "an address or a host name")
+MODEL = _optional(Parser(_text, "a model's name"))
 COUNT = _whole(1, 1_000_000)
 WORDS = _optional(COUNT, f"{COUNT.allowed}, or empty")
 BYTES = _whole(1024, 2**30, "bytes")
@@ -225,7 +225,7 @@ class Settings:
     )
     max_frame_bytes: int = _setting(
         512 * 1024,
-        Kind(_frame_bytes, _whole(1024, 16 * MIB, "bytes").allowed),
+        Parser(_frame_bytes, _whole(1024, 16 * MIB, "bytes").allowed),
         f"the largest frame, or body over HTTP, that a client may send; less than {LARGEST_POST_BYTES} counts as "
         f"{LARGEST_POST_BYTES}, which is the largest valid post",
     )
@@ -254,7 +254,7 @@ class Settings:
         return Path(unquote(urlsplit(self.database_url).path[1:]))
 
 
-def rows() -> Iterator[tuple[str, Row]]:
+def rows() -> Iterator[tuple[str, Setting]]:
     """All settings: each variable's name without the prefix, and what there is to know of it."""
     return ((_name(each), each.metadata["row"]) for each in fields(Settings))
 
@@ -265,9 +265,9 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     values: dict[str, Any] = {}
     for name, row in rows():
         try:
-            values[name.lower()] = row.kind.read(config(name, default="") or row.default)  # empty is as good as not set
+            values[name.lower()] = row.parser.read(config(name, default="") or row.default)  # empty is as good as not set
         except ValueError:
-            raise SettingsError(f"{PREFIX}{name} must be {row.kind.allowed}") from None
+            raise SettingsError(f"{PREFIX}{name} must be {row.parser.allowed}") from None
     return Settings(**values)
 
 

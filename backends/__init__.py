@@ -133,9 +133,9 @@ async def _open_shared(settings: Settings) -> AsyncIterator[_Shared]:
         yield _Shared(MemoryBroker(limits), MemoryRateLimit(settings.rate_limit), MemoryQuota(), MemoryQuota())
         return
     try:
-        from backends.redis.broker import open_redis_broker
         from backends.redis.limits import RedisRateLimit, open_redis_quota
         from backends.redis.link import open_pool
+        from backends.redis.open import open_redis_broker
     except ModuleNotFoundError:
         raise SettingsError("THREADCAST_BROKER_URL=redis://... needs the extra: pip install 'threadcast[redis]'") from None
     try:

@@ -5,13 +5,6 @@ to upgrade to anything but a WebSocket, as Java's client does with h2c.
 """
 
 import asyncio
-import fcntl
-import logging
-import math
-import struct
-import termios
-from collections import Counter
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -19,7 +12,8 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from backends.metrics import Metrics
+from backends.transports import unsent
+from backends.unanswered import UnansweredSockets
 
 HEAD_BYTES = 2**15  # of a request's line and headers; a browser sends some hundreds
 HEAD_S = 10.0  # for the whole head, from the connection or the first byte of a further request on
@@ -28,58 +22,6 @@ LOOK_S = 5.0  # between looks at a connection whose peer has not taken all of it
 # Without any progress the connection is cut off. Counted and not timed, so that a busy moment of our own is not taken for one
 # of the peer's. 30 s are what a phone may need to find its network again.
 LOOKS = 6
-LOG_S = 60.0  # between lines about those who were cut off
-
-logger = logging.getLogger("threadcast")
-
-
-def unsent(transport: asyncio.Transport) -> int:
-    """Bytes that the peer has not taken yet: in the transport and in the kernel.
-
-    The kernel lets the transport go on only when a third of its own buffer is free: seconds, with a steady but slow peer.
-    """
-    left = int(transport.get_write_buffer_size())
-    with suppress(OSError, ValueError, AttributeError):  # the socket is closed
-        number = transport.get_extra_info("socket").fileno()
-        left += struct.unpack("i", fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)))[0]
-    return left
-
-
-class Unheard:
-    """The sockets that have no request which is being answered: nobody knows yet who they are. At most so many.
-
-    One more than that costs the one that has waited for longest its place: whoever has something to say, says it at once.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._sockets: dict[HttpProtocol, None] = {}  # the one that has waited for longest comes first
-        self._cut = Counter[str]()  # by reason, since the log was told
-        self._told_at = -math.inf
-        self._metrics: Metrics | None = None
-
-    def measured_by(self, metrics: Metrics) -> None:
-        """Count in these metrics."""
-        self._metrics = metrics
-        metrics.sockets_unheard.set_function(lambda: len(self._sockets))
-
-    def add(self, socket: "HttpProtocol") -> None:
-        self._sockets[socket] = None
-        if len(self._sockets) > self._most:
-            next(iter(self._sockets)).cut("room")
-
-    def discard(self, socket: "HttpProtocol") -> None:
-        self._sockets.pop(socket, None)
-
-    def has_cut(self, reason: str, now: float) -> None:
-        """Count it, and say in the log how many were cut off for which reason since it was last said: at most once in LOG_S."""
-        self._cut[reason] += 1
-        if self._metrics:
-            self._metrics.sockets_cut.labels(reason).inc()
-        if now - self._told_at >= LOG_S:
-            logger.warning("cut off sockets before they had sent a whole request", extra=dict(self._cut))
-            self._cut.clear()
-            self._told_at = now
 
 
 class TooLong(Exception):
@@ -93,7 +35,7 @@ class TooLong(Exception):
 class HttpProtocol(HttpToolsProtocol):
     """One socket, until it is upgraded. Those that send nothing, too much or too slowly, or do not read, are cut off."""
 
-    def __init__(self, config: Config, *arguments: Any, unheard: Unheard, **options: Any) -> None:
+    def __init__(self, config: Config, *arguments: Any, unheard: UnansweredSockets, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
         self._all = unheard
         self._expects = ""  # "head" or "body": what has to have come at the deadline

@@ -11,13 +11,13 @@ from schemas.events import ThreadEvent
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 
-ENDS = ("completed", "stopped", "full", "interrupted", "failed", "lost")
+RUN_ENDS = ("completed", "stopped", "full", "interrupted", "failed", "lost")
 OUTCOMES = ("started", "recovered", "lost")
 LIMITS = ("posts", "runs", "turns", "frames", "connections", "connections_per_user", "requests", "outboxes")
 CUTS = ("silent", "head", "body", "invalid", "room")
 CLOSE_CODES = (1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011, 1012, 4001, 4008, 4029, 4401, 4503)
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
 class Traffic:
@@ -59,13 +59,13 @@ class Metrics:
         self.resumes = Counter("threadcast_resumes", "Connections with since=, by outcome.", ["outcome"], registry=registry)
         self.refusals = Counter("threadcast_refusals", "What a limit has refused.", ["limit"], registry=registry)
         self.first_event_seconds = Histogram(
-            "threadcast_first_event_seconds", "From a post to its first event.", registry=registry, buckets=SECONDS
+            "threadcast_first_event_seconds", "From a post to its first event.", registry=registry, buckets=BUCKETS_S
         )
         self.complete_seconds = Histogram(
-            "threadcast_complete_seconds", "From a post to its complete.", registry=registry, buckets=SECONDS
+            "threadcast_complete_seconds", "From a post to its complete.", registry=registry, buckets=BUCKETS_S
         )
         self.commit_seconds = Histogram(
-            "threadcast_commit_seconds", "How long a commit takes.", registry=registry, buckets=SECONDS
+            "threadcast_commit_seconds", "How long a commit takes.", registry=registry, buckets=BUCKETS_S
         )
         self.commit_batch_size = Histogram(
             "threadcast_commit_batch_size", "Writes in one commit.", registry=registry, buckets=BATCH_SIZES
@@ -75,7 +75,7 @@ class Metrics:
             ThreadEvent.COMPLETED: self.complete_seconds,
         }
         for family, labels in (
-            (self.runs_ended, ENDS),
+            (self.runs_ended, RUN_ENDS),
             (self.resumes, OUTCOMES),
             (self.refusals, LIMITS),
             (self.sockets_cut, CUTS),

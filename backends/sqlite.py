@@ -23,8 +23,9 @@ import anyio.to_thread
 import databases
 from sqlalchemy import Select
 
+from backends.sqlite_file import told
 from backends.statements import SQLITE, prepared_for
-from backends.storage import Change, Committed, Conflict, DatabaseAway, DatabaseBusy, DatabaseGone, NothingStored, Row
+from backends.storage import Change, Committed, Conflict, DatabaseAway, DatabaseBusy, DatabaseGone, Row
 from backends.turns import Turns
 
 Bound = tuple[str, Mapping[str, Any]]
@@ -35,16 +36,6 @@ QUEUE = 1000  # units of work; beyond that writers wait for the disk, which is w
 BATCH = 200  # units of work in one transaction: bounds how long the first waits for the last
 BUSY_TIMEOUT_MS = 5_000  # for `load` and `token`, which write from another process
 WRITE_TIMEOUT_S = 30.0  # a disk that takes longer is an outage, and the client is told so
-# The primary result codes, sqlite.org/rescode.html, of what ends by itself or by somebody who makes room.
-OUTAGES = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_CANTOPEN,
-}
 
 
 class OpenedFile:
@@ -68,7 +59,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-class Work(NamedTuple):
+class WriteRequest(NamedTuple):
     """What one `write` is to do, and where it waits for it."""
 
     changes: Sequence[Bound]
@@ -87,7 +78,7 @@ class SQLiteStorage:
         self._readers = itertools.cycle(readers[TURNS:])
         self._turns, self._in_turn = Turns(TURNS), list(readers[:TURNS])
         self._committed = committed
-        self._send, self._receive = anyio.create_memory_object_stream[Work](QUEUE)
+        self._send, self._receive = anyio.create_memory_object_stream[WriteRequest](QUEUE)
 
     async def fetch_all(self, query: Select[Any], *, turn: UUID | None = None, **values: object) -> list[Row]:
         statement = prepared_for(SQLITE, query, values or None)
@@ -95,7 +86,7 @@ class SQLiteStorage:
         try:
             found = await (self._fetch_in_turn(turn, bound) if turn else next(self._readers).execute_fetchall(*bound))
         except sqlite3.OperationalError as error:
-            raise _told(error) from error
+            raise told(error) from error
         return [statement.row(row) for row in found]
 
     async def _fetch_in_turn(self, user_id: UUID, bound: Bound) -> Iterable[sqlite3.Row]:
@@ -115,7 +106,7 @@ class SQLiteStorage:
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         guard = None if only_if is None else _bound(only_if)
-        work = Work([_bound(change) for change in changes], guard, asyncio.get_running_loop().create_future())
+        work = WriteRequest([_bound(change) for change in changes], guard, asyncio.get_running_loop().create_future())
         try:
             with anyio.fail_after(WRITE_TIMEOUT_S):
                 await self._send.send(work)
@@ -141,7 +132,7 @@ class SQLiteStorage:
                         batch.append(self._receive.receive_nowait())
                 await self._commit(batch)
 
-    async def _commit(self, batch: list[Work]) -> None:
+    async def _commit(self, batch: list[WriteRequest]) -> None:
         started = time.monotonic()
         try:
             written = await anyio.to_thread.run_sync(self._transact, batch)
@@ -160,7 +151,7 @@ class SQLiteStorage:
                 if not work.written.done():  # its caller was cancelled
                     work.written.set_result(done)
 
-    def _transact(self, batch: Sequence[Work]) -> list[bool]:
+    def _transact(self, batch: Sequence[WriteRequest]) -> list[bool]:
         # In a thread, and all of it in one: a hop to a thread for each statement takes longer than the statement.
         if not self._file.is_there:
             raise DatabaseGone(
@@ -180,20 +171,16 @@ class SQLiteStorage:
             if isinstance(error, sqlite3.IntegrityError):
                 raise Conflict from error
             if isinstance(error, sqlite3.OperationalError):
-                raise _told(error) from error
+                raise told(error) from error
             raise
         return written
 
-    def _do(self, work: Work) -> bool:
+    def _do(self, work: WriteRequest) -> bool:
         if work.only_if and not self._writer.execute(*work.only_if).rowcount:
             return False
         for change in work.changes:
             self._writer.execute(*change)
         return True
-
-
-def _told(error: sqlite3.OperationalError) -> Exception:
-    return NothingStored() if error.sqlite_errorcode & 0xFF in OUTAGES else error
 
 
 def _bound(change: Change) -> Bound:

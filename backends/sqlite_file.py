@@ -1,4 +1,4 @@
-"""SQLite's database as a file: made for its owner only, and looked at first, so that what is wrong is told in words."""
+"""SQLite's database as a file: made for its owner only, and looked at first. What is wrong is told in words."""
 
 import fcntl
 import os
@@ -9,9 +9,25 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 
-from backends.storage import Unusable
+from backends.storage import NothingStored, Unusable
+
+# The primary result codes, sqlite.org/rescode.html, of what ends by itself or by somebody who makes room.
+OUTAGES = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
 
 OWNER_ONLY = 0o600  # its `-wal` and `-shm` get the same from SQLite
+
+
+def told(error: sqlite3.OperationalError) -> Exception:
+    """The error as all storages tell it."""
+    return NothingStored() if error.sqlite_errorcode & 0xFF in OUTAGES else error
 
 
 @contextmanager

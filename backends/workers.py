@@ -3,6 +3,9 @@
 Each has a listening socket of its own (SO_REUSEPORT), and the kernel spreads the connections over them; of one socket for all,
 one process would take a whole burst. The parent holds the sockets too: who connects to a process that has died waits for
 the next one, and is not refused.
+
+uvicorn's own supervisor would wait for its processes to drain, too. But it hands on no second SIGTERM, which ends the waiting;
+it gives all processes one socket; and its processes go on when it is killed.
 """
 
 import logging
@@ -25,12 +28,12 @@ from backends.logs import log_config
 RESTART_S = 1.0  # between a death and the next process, so that one that dies at once does not take the machine with it
 
 # Serves on the socket until it is told to stop by SIGTERM, and calls the function as soon as it does serve. It is pickled.
-Work = Callable[[socket.socket, Callable[[], None]], None]
+Serve = Callable[[socket.socket, Callable[[], None]], None]
 
 logger = logging.getLogger("threadcast")
 
 
-def serve_together(work: Work, sockets: list[socket.socket], log_level: str, ready: Callable[[], None]) -> int:
+def serve_together(work: Serve, sockets: list[socket.socket], log_level: str, ready: Callable[[], None]) -> int:
     """Have a process work on each of the sockets until SIGTERM or SIGINT, and return the exit code: 0 when all left well.
 
     `ready` is called once, when all of them serve.
@@ -42,7 +45,7 @@ def serve_together(work: Work, sockets: list[socket.socket], log_level: str, rea
 class Workers:
     """The processes, one for each of the sockets."""
 
-    def __init__(self, work: Work, sockets: list[socket.socket], ready: Callable[[], None]) -> None:
+    def __init__(self, work: Serve, sockets: list[socket.socket], ready: Callable[[], None]) -> None:
         self._work = work
         self._sockets = sockets
         self._ready = ready
@@ -131,7 +134,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(work: Work, listening: socket.socket, tell: Connection) -> None:
+def _serve(work: Serve, listening: socket.socket, tell: Connection) -> None:
     """What runs in a child."""
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_leave_after, args=(parent.join,), daemon=True).start()

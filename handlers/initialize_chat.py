@@ -13,7 +13,7 @@ from backends.storage import Conflict
 from handlers.cluster import ChatBusy, MessageTaken, Overtaken
 from handlers.context import KINDS, Context
 from handlers.orphans import is_orphan
-from handlers.read_chat import is_settled, load_chat
+from handlers.read_chat import is_settled, stored_chat
 from handlers.requests import Restarting
 from handlers.runs import Run
 from handlers.services import Services
@@ -66,7 +66,7 @@ async def _initialize(
 
 async def editable_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
     """The chat, and what it is about. Raises NotFound, or Unauthorized."""
-    context = await load_chat(services, user, chat_id)
+    context = await stored_chat(services, user, chat_id)
     if not context.roles & EDITING_ROLES:
         raise Unauthorized("you may view this chat, but not post in it")
     return context

@@ -19,9 +19,9 @@ async def read_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) 
     Reading needs no write, so a chat can be read while the database takes none. A message that nobody answers any more is shown
     as what it is about to be, interrupted; a task closes it.
     """
-    context = await load_chat(services, user, chat_id)
+    context = await stored_chat(services, user, chat_id)
     if is_orphan(services, context.running):
-        context = await load_chat(services, user, chat_id)  # its run may have stored its end, and left, between the two
+        context = await stored_chat(services, user, chat_id)  # its run may have stored its end, and left, between the two
     chat = chat_of(context)
     if context.running and is_orphan(services, context.running):
         message = chat.messages[context.running.id]
@@ -31,7 +31,7 @@ async def read_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) 
     return chat, context
 
 
-async def load_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
+async def stored_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
     """The chat as it is stored. Raises NotFound."""
     return await KINDS[CHAT].load(services.backends.storage, user.id, chat_id)
 

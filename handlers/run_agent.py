@@ -47,7 +47,7 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
     does without a title that fails.
     """
 
-    async def answer(clock: Clock) -> None:
+    async def answer(clock: AgentClock) -> None:
         async with aclosing(services.backends.agent.answer(task)) as events:
             async for event in events:
                 if clock.is_over:
@@ -80,7 +80,7 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
 async def _make_title(services: Services, run: Run, task: AgentTask, transcript: Transcript, checkpoints: Checkpoints) -> None:
     title = ""
 
-    async def make(clock: Clock) -> None:
+    async def make(clock: AgentClock) -> None:
         nonlocal title
         async with aclosing(services.backends.agent.title(task)) as chunks:
             async for chunk in chunks:
@@ -104,7 +104,7 @@ async def _make_title(services: Services, run: Run, task: AgentTask, transcript:
             checkpoints.grew()
 
 
-class Clock:
+class AgentClock:
     """The time that an agent has: for all that it says, and for each silence. What it waits for because nobody takes what it
     says does not count as silence.
     """
@@ -139,7 +139,7 @@ class Clock:
 
 
 async def supervised(
-    services: Services, read_agent: Callable[[Clock], Awaitable[None]], stopping: "asyncio.Future[None]"
+    services: Services, read_agent: Callable[[AgentClock], Awaitable[None]], stopping: "asyncio.Future[None]"
 ) -> bool:
     """Run `read_agent`, which runs foreign code, in a task of its own until it ends or is to stop. True when it has ended.
 
@@ -147,7 +147,7 @@ async def supervised(
     """
     if stopping.done():
         return False
-    clock = Clock(services.timeouts)
+    clock = AgentClock(services.timeouts)
     task: AgentsTask = asyncio.create_task(_contained(read_agent, clock))
     waited_for: list[asyncio.Future[Any]] = [task, stopping]
     try:
@@ -166,7 +166,7 @@ async def supervised(
     raise AgentFailed(f"the agent raised {type(outcome).__name__}") from outcome
 
 
-async def _contained(read: Callable[[Clock], Awaitable[None]], clock: Clock) -> BaseException | None:
+async def _contained(read: Callable[[AgentClock], Awaitable[None]], clock: AgentClock) -> BaseException | None:
     """Return whatever the agent raises: a SystemExit that a task raises ends the whole loop of asyncio."""
     try:
         await read(clock)

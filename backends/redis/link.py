@@ -157,7 +157,7 @@ async def linked(pool: ConnectionPool) -> AsyncIterator[Link]:
             await listening.disconnect(nowait=True)
 
 
-class Clock:
+class RedisClock:
     """That of Redis, by this process' monotonic one: late by the way of an answer, and never early."""
 
     def __init__(self) -> None:
@@ -172,7 +172,7 @@ class Clock:
         return "" if math.isinf(moment) else int((moment + self._ahead) * 10**6)
 
 
-def life_of(about: bytes) -> str:
+def run_id_of(about: bytes) -> str:
     """What no other process of Redis has, not even one with the same data. `about`: its answer to INFO."""
     return about.split(b"run_id:")[1][:16].decode()
 

@@ -18,7 +18,7 @@ READ_BACK = 16  # frames before the place of one that resumes: by default a user
 METHODS = {method.value.encode(): method for method in WsSendMethod}
 
 
-class Spoken(NamedTuple):
+class PublishedFrame(NamedTuple):
     """A frame as it came from Redis, with the node that spoke it and the number that it had there."""
 
     offset: int
@@ -30,7 +30,7 @@ class Spoken(NamedTuple):
     text: bytes
 
     @classmethod
-    def kept(cls, id: bytes, blob: bytes) -> "Spoken":
+    def kept(cls, id: bytes, blob: bytes) -> "PublishedFrame":
         """An entry of a log."""
         head, _, text = blob.partition(b"\n")
         node, number, user_id, method, sender_id = head.split(b" ")
@@ -39,12 +39,12 @@ class Spoken(NamedTuple):
         return cls(offset, node.decode(), int(number), user_id.decode(), METHODS[method], sender, text)
 
     @classmethod
-    def read(cls, entries: "list[Any]") -> "list[Spoken]":
+    def read(cls, entries: "list[Any]") -> "list[PublishedFrame]":
         """Entries of a log, as Redis answers them."""
         return [cls.kept(id, fields[1]) for id, fields in entries]
 
     @classmethod
-    def published(cls, data: bytes) -> "Spoken":
+    def published(cls, data: bytes) -> "PublishedFrame":
         """A message of the channel."""
         offset, _, blob = data.partition(b" ")
         return cls.kept(offset, blob)
@@ -65,7 +65,7 @@ class Place(NamedTuple):
     offset: int
     whole: bool
     fence: int
-    entries: list[Spoken]
+    entries: list[PublishedFrame]
     lost: int
 
     @classmethod
@@ -73,7 +73,7 @@ class Place(NamedTuple):
         """None: there is none."""
         match answer:
             case [bytes(epoch), bytes(offset), int(whole), bytes(fence), list(entries), bytes(lost)]:
-                return cls(epoch.decode(), int(offset), bool(whole), int(fence), Spoken.read(entries), int(lost))
+                return cls(epoch.decode(), int(offset), bool(whole), int(fence), PublishedFrame.read(entries), int(lost))
             case _:
                 return None
 
@@ -103,12 +103,12 @@ class Channels(NamedTuple):
 class Logs:
     """The commands of one node. `floor`: the highest offset that it has seen; a new place begins above it.
 
-    `life`: that of the Redis that they are for. What another one was told is not read, and expires.
+    `run_id`: that of the Redis that they are for. What another one was told is not read, and expires.
     """
 
     def __init__(self, node: str, channel: bytes, limits: ResumeLimits) -> None:
         self.floor = 0
-        self.life = ""
+        self.run_id = ""
         self._node = node
         self._channel = channel
         self._limits = limits
@@ -118,7 +118,7 @@ class Logs:
         """It is somebody's."""
         self.floor = max(self.floor, offset)
 
-    def speak(self, outgoing: Outgoing, until: int | str) -> Command:
+    def publish_command(self, outgoing: Outgoing, until: int | str) -> Command:
         """Number a frame, keep it unless it is for one connection only, and publish it. `until`: by Redis' clock."""
         user_id, method, number = outgoing.user_id, outgoing.method, outgoing.number
         head = f"{self._node} {number} {user_id} {method.value} {outgoing.sender_id or '-'}\n"
@@ -163,5 +163,5 @@ class Logs:
         return Order(("EVALSHA", TOUCH_SHA, 2, place, log, self._seconds))
 
     def _keys(self, user_id: str) -> tuple[str, str, str]:
-        user, life = f"threadcast:{{{user_id}}}", self.life
-        return f"{user}:place:{life}", f"{user}:log:{life}", f"threadcast:fence:{self._node}:{life}"
+        user, run_id = f"threadcast:{{{user_id}}}", self.run_id
+        return f"{user}:place:{run_id}", f"{user}:log:{run_id}", f"threadcast:fence:{self._node}:{run_id}"

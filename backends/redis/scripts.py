@@ -7,7 +7,7 @@
 - `threadcast:fence:<node>`: the number of the last frame that a node has spoken. A frame that is sent again, since its answer
   was lost, is so not spoken twice, even when the first one comes later than the second.
 
-After each name stands the life of the Redis. What comes back from a disk or a replica may be older than what was heard: it is
+After each name stands the run_id of the Redis. What comes back from a disk or a replica may be older than what was heard: it is
 not read any more, and expires.
 
 A place that begins takes its offsets from Redis' clock, in microseconds: they are above all that any earlier one had, and no

@@ -9,7 +9,7 @@ from backends.broker import Subscriber, audience
 from backends.frame import Frame
 from backends.redis.backlog import SHARE
 from backends.redis.link import Link
-from backends.redis.log import Logs, Place, Spoken
+from backends.redis.log import Logs, Place, PublishedFrame
 from backends.redis.outgoing import Outgoing
 from backends.streams import Streams
 from schemas.frames import WsSendMethod
@@ -19,7 +19,7 @@ USERS_A_READ = 16
 logger = logging.getLogger("threadcast")
 
 
-class Ear:
+class Subscription:
     """A connection. One that is numbered has been given everything up to offset `floor`, and so its own node's first `own`."""
 
     __slots__ = ("floor", "held", "numbered", "own", "subscriber")
@@ -44,39 +44,43 @@ class Ear:
         self.held = [frame for frame in self.held or () if frame.offset > floor]
 
 
-class Listeners:
+class Subscriptions:
     """One user's connections.
 
     `seen`: up to this offset, at least, each of them has heard all. `caught`: up to this one they were told from the log.
     """
 
-    __slots__ = ("caught", "ears", "seen")
+    __slots__ = ("caught", "seen", "subscriptions")
 
     def __init__(self) -> None:
-        self.ears: dict[str, Ear] = {}
+        self.subscriptions: dict[str, Subscription] = {}
         self.seen: int | None = None
         self.caught = 0
 
-    def audience(self, method: WsSendMethod, sender_id: str | None) -> Iterable[Ear]:
+    def audience(self, method: WsSendMethod, sender_id: str | None) -> Iterable[Subscription]:
         """Whom a frame is for."""
-        return audience(self.ears, method, sender_id)
+        return audience(self.subscriptions, method, sender_id)
 
     def tell_unnumbered(self, outgoing: Outgoing) -> bool:
         """A frame has no offset yet. Whether it should have had one for anybody."""
-        ears = [ear for ear in self.audience(outgoing.method, outgoing.sender_id) if ear.numbered and ear.own < outgoing.number]
-        for ear in ears:
-            ear.put(outgoing.frame)
-        return bool(ears) and outgoing.method is not WsSendMethod.SENDER_ONLY
+        subscriptions = [
+            subscription
+            for subscription in self.audience(outgoing.method, outgoing.sender_id)
+            if subscription.numbered and subscription.own < outgoing.number
+        ]
+        for subscription in subscriptions:
+            subscription.put(outgoing.frame)
+        return bool(subscriptions) and outgoing.method is not WsSendMethod.SENDER_ONLY
 
-    def tell(self, frame: Frame, it: Spoken, *, numbered_only: bool) -> None:
+    def tell(self, frame: Frame, it: PublishedFrame, *, numbered_only: bool) -> None:
         """A frame has come with its offset. With `numbered_only` the others have heard it already."""
         self.seen = max(self.seen or 0, it.offset)
-        for ear in self.audience(it.method, it.sender_id):
-            if it.offset > ear.floor if ear.numbered else not numbered_only:
-                ear.put(frame)
+        for subscription in self.audience(it.method, it.sender_id):
+            if it.offset > subscription.floor if subscription.numbered else not numbered_only:
+                subscription.put(frame)
 
 
-class Unheard:
+class Unechoed:
     """What was published here and has not come back, in order. Numbered connections wait for it. `size`: in bytes."""
 
     def __init__(self, bound: int) -> None:
@@ -131,44 +135,46 @@ class Unheard:
         return [outgoing for user_id in list(self._waiting) for outgoing in self.pop_user(user_id)]
 
 
-class Hearing:
+class Registry:
     """All users with connections here, and the number of the last frame that was heard of each other node.
 
     `late`: who came while there was no link. It is not known what they have heard elsewhere.
     """
 
     def __init__(self, node: str, streams: Streams) -> None:
-        self.users: dict[str, Listeners] = {}
-        self.late: set[Ear] = set()
+        self.users: dict[str, Subscriptions] = {}
+        self.late: set[Subscription] = set()
         self._node = node
         self._streams = streams
         self._numbers: dict[str, int] = {}
 
-    def enter(self, key: str, ear: Ear, *, is_late: bool) -> Listeners:
+    def enter(self, key: str, subscription: Subscription, *, is_late: bool) -> Subscriptions:
         """The user's connections, with this one."""
-        user = self.users.setdefault(key, Listeners())
-        user.ears[ear.subscriber.id] = ear
+        user = self.users.setdefault(key, Subscriptions())
+        user.subscriptions[subscription.subscriber.id] = subscription
         if is_late:
-            self.late.add(ear)
+            self.late.add(subscription)
         return user
 
-    def leave(self, key: str, ear: Ear) -> bool:
+    def leave(self, key: str, subscription: Subscription) -> bool:
         """Whether it was the user's last."""
         user = self.users[key]
-        del user.ears[ear.subscriber.id]
-        self.late.discard(ear)
-        if not user.ears:
+        del user.subscriptions[subscription.subscriber.id]
+        self.late.discard(subscription)
+        if not user.subscriptions:
             del self.users[key]
             self._streams.forget(key)
-        return not user.ears
+        return not user.subscriptions
 
     def kept(self) -> list[str]:
         """The users here whose log is somebody's: who is numbered may come back for what follows their place."""
         return [
-            key for key, user in self.users.items() if user.seen is not None or any(ear.numbered for ear in user.ears.values())
+            key
+            for key, user in self.users.items()
+            if user.seen is not None or any(subscription.numbered for subscription in user.subscriptions.values())
         ]
 
-    def hear(self, it: Spoken) -> None:
+    def hear(self, it: PublishedFrame) -> None:
         """Another node's frame was published. It is none if it was heard before, under whatever offset."""
         if it.number <= self._numbers.get(it.node, 0):
             return
@@ -177,35 +183,35 @@ class Hearing:
         if user and it.offset > user.caught:
             self._tell(user, it)
 
-    def _tell(self, user: Listeners, it: Spoken) -> None:
+    def _tell(self, user: Subscriptions, it: PublishedFrame) -> None:
         if it.method is not WsSendMethod.ALL or self._streams.hear(it.user_id, it.node, it.text, it.sender_id):
             user.tell(it.frame(), it, numbered_only=False)
         else:
             user.seen = max(user.seen or 0, it.offset)
 
-    async def read_missed(self, link: Link, logs: Logs, is_same_life: bool) -> None:
+    async def read_missed(self, link: Link, logs: Logs, is_same_run: bool) -> None:
         """Tell what others have said while there was no link. Who came meanwhile is cut, and who has lost frames.
 
         Another Redis knows nothing of before; but the nodes tell it again what they have told lately.
         """
-        self._streams.reconnect(is_same_life)
-        done: set[Listeners] = set()
+        self._streams.reconnect(is_same_run)
+        done: set[Subscriptions] = set()
         while batch := [(key, user) for key, user in self.users.items() if user not in done][:USERS_A_READ]:
             answers = await link.ask([logs.read_all(key, user.seen or 0) for key, user in batch])
             for (_, user), answer in zip(batch, answers, strict=True):
                 done.add(user)
                 if place := Place.of(answer):
                     logs.see(place.offset)
-                    self._catch_up(user, place, is_same_life)
+                    self._catch_up(user, place, is_same_run)
 
-    def _catch_up(self, user: Listeners, place: Place, is_same_life: bool) -> None:
+    def _catch_up(self, user: Subscriptions, place: Place, is_same_run: bool) -> None:
         news = [it for it in place.entries if it.node != self._node and it.number > self._numbers.get(it.node, 0)]
-        lacking = (is_same_life and user.seen is not None and not place.whole) or place.lost > (user.seen or 0)
-        cut = [ear for ear in user.ears.values() if lacking or (news and ear in self.late)]
+        lacking = (is_same_run and user.seen is not None and not place.whole) or place.lost > (user.seen or 0)
+        cut = [subscription for subscription in user.subscriptions.values() if lacking or (news and subscription in self.late)]
         if cut:
             logger.warning("frames were missed: connections are closed", extra={"connections": len(cut)})
-        for ear in cut:
-            ear.subscriber.cut()
+        for subscription in cut:
+            subscription.subscriber.cut()
         for it in news:
             self._tell(user, it)
         user.seen = user.caught = place.offset

@@ -9,15 +9,16 @@ import logging
 import math
 import random
 import time
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 from redis.asyncio import ConnectionPool
 
 from backends.redis.backlog import Backlog
-from backends.redis.link import REFUSALS, Clock, Command, Link, is_outage, kind_of, life_of, linked
+from backends.redis.link import REFUSALS, Command, Link, RedisClock, is_outage, kind_of, linked, run_id_of
 from backends.redis.log import Channels
 from backends.redis.outgoing import Order, Outgoing
+from backends.redis.publisher import Publisher
 from backends.redis.scripts import LOADS
 from backends.redis.sent import Sent
 
@@ -34,55 +35,21 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between tries to reconnect; a lost
 logger = logging.getLogger("threadcast")
 
 
-class Node(Protocol):
-    """Who speaks."""
-
-    def command(self, outgoing: Outgoing, until: int | str) -> Command:
-        """How a frame is told to Redis, before its clock says `until`."""
-
-    async def catch_up(self, link: Link, life: str, is_same: bool) -> None:
-        """Read what was missed. Redis has its data still, if its life `is_same` as before."""
-
-    def passed_over(self, outgoing: Outgoing) -> None:
-        """A frame is not sent for now, or for ever: its lease, or that of one before it to the same user, is not sure."""
-
-    def anew(self, outgoing: Outgoing) -> Outgoing:
-        """The same with the next number: later ones have been sent before it."""
-
-    def found(self) -> list[Order]:
-        """Redis is there. Returns what it has to be told before anything else."""
-
-    def lost(self) -> None:
-        """Redis is away."""
-
-    def dropped(self, user_ids: set[str]) -> None:
-        """Too much waits, or has waited: the other nodes will never be told all frames of these users."""
-
-    def left_out(self, user_ids: set[str]) -> None:
-        """Frames of these users are not sent again, since nobody is sure to have their lease."""
-
-    async def echoed(self, number: int) -> None:
-        """Wait, for a while at most, until this frame has come back."""
-
-    def hear(self, channel: bytes, data: bytes) -> None:
-        """Something was published."""
-
-
 class Wire:
     """`connected` while Redis hears and is heard. At most about `bound` bytes wait for it."""
 
-    def __init__(self, pool: ConnectionPool, channels: Channels, node: Node, bound: int) -> None:
+    def __init__(self, pool: ConnectionPool, channels: Channels, node: Publisher, bound: int) -> None:
         self.connected = False
         self.tried = anyio.Event()  # set when Redis has been found, or not, for the first time
         self.refused = False  # that time, and by its password
         self._pool = pool
         self._channels = channels
         self._node = node
-        self._life = ""
+        self._run_id = ""
         self._since = time.monotonic()  # when the link was lost
         self._backlog = Backlog(bound)
         self._sent = Sent(RECENT_BYTES)
-        self._clock = Clock()
+        self._clock = RedisClock()
         self._number = 0  # of the last frame that was sent
         self._wake = anyio.Event()
         self._too_slow = anyio.Event()
@@ -151,19 +118,19 @@ class Wire:
 
     async def _begin(self, link: Link) -> None:
         with anyio.move_on_after(SETTLE_S):
-            while self._sent.is_unsure:  # what may have been spoken cannot be held back while others speak  # noqa: ASYNC110
+            while self._sent.is_unsure:  # what may have been spoken cannot be held back while others publish  # noqa: ASYNC110
                 await anyio.sleep(LOOK_S)
         *_, now, about = await link.ask([*LOADS, PROBE, ("TIME",), ("INFO", "server")])
         self._clock.told(*now)
-        life = life_of(about)
+        run_id = run_id_of(about)
         await link.listen(self._channels)
-        await self._node.catch_up(link, life, life == self._life)
+        await self._node.catch_up(link, run_id, run_id == self._run_id)
         # From here on nothing is awaited: whatever is published, it is so before all of this or after it.
-        if self._life not in ("", life):
+        if self._run_id not in ("", run_id):
             self._node.dropped(self._sent.recall(self._since))
         if losers := self._sent.leave_out():
             self._node.left_out(losers)
-        self._life = life
+        self._run_id = run_id
         self._too_slow = anyio.Event()
         self._link = link
         self.connected = True

@@ -15,7 +15,7 @@ from backends.nodes import Membership
 from handlers.nodes.elsewhere import ElsewhereRun, is_elsewhere, turn
 from handlers.nodes.node import Node
 from handlers.nodes.notices import tell_crowded, tell_run_ended
-from handlers.nodes.watch import close_orphans, joined
+from handlers.nodes.watch import close_orphans, watching
 from handlers.outboxes import Outboxes
 from handlers.runs import Run, Runs
 from handlers.services import Timeouts
@@ -68,4 +68,4 @@ class Several:
         return tell_crowded(self.node, user_id)
 
     def joined(self, essential: TaskGroup) -> AbstractAsyncContextManager[None]:
-        return joined(self.node, essential)
+        return watching(self.node, essential)

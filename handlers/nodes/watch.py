@@ -27,7 +27,7 @@ logger = logging.getLogger("threadcast")
 
 
 @asynccontextmanager
-async def joined(node: Node, essential: TaskGroup) -> AsyncIterator[None]:
+async def watching(node: Node, essential: TaskGroup) -> AsyncIterator[None]:
     """Be one of the nodes until the block ends, hear the others' notices, and look after the dead."""
     await node.membership.enter()
     try:

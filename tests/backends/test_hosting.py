@@ -17,7 +17,8 @@ from websockets.frames import Opcode
 from backends import open_storage
 from backends.agent import ResponseChunk
 from backends.auth import PERSON, issue_token
-from backends.hosting import TRIFLES_PER_SECOND, USEFUL_FRAGMENT_BYTES, _leave
+from backends.hosting import _leave
+from backends.socket_protocol import TRIFLES_PER_SECOND, USEFUL_FRAGMENT_BYTES
 from handlers.load_file import load_file
 from server import create_app
 from settings import Settings
@@ -60,7 +61,7 @@ async def assert_freed(house: House) -> None:
 async def test_a_peer_that_does_not_answer_a_ping_is_closed_and_freed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backends.hosting.CLOSE_GRACE_S", 0.1)
+    monkeypatch.setattr("backends.socket_protocol.CLOSE_GRACE_S", 0.1)
     quick = replace(settings, ping_seconds=1, pong_seconds=1, outbox_bytes=2**30)
     async with open_house(quick, LONG) as house, house.connect() as dead, house.connect() as alive:
         dead.socket.transport.pause_reading()
@@ -75,7 +76,7 @@ async def test_a_peer_that_does_not_answer_a_ping_is_closed_and_freed(
 async def test_a_peer_that_does_not_read_and_ends_the_conversation_is_freed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, last: bytes
 ) -> None:
-    monkeypatch.setattr("backends.hosting.CLOSE_GRACE_S", 0.1)
+    monkeypatch.setattr("backends.socket_protocol.CLOSE_GRACE_S", 0.1)
     roomy = replace(settings, outbox_bytes=2**30)
     async with open_house(roomy, LONG) as house, house.connect() as alive, house.connect() as dead:
         dead.socket.transport.pause_reading()
@@ -150,7 +151,7 @@ async def test_a_ping_that_comes_while_there_is_no_room_is_answered_once_there_i
     ids=["ping", "pong", "fragment"],
 )
 async def test_a_peer_that_only_keeps_us_busy_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch, trifle: bytes) -> None:
-    monkeypatch.setattr("backends.hosting.TRIFLES_PER_SECOND", 10)
+    monkeypatch.setattr("backends.socket_protocol.TRIFLES_PER_SECOND", 10)
     is_fragment = not trifle[0]
     before = wire(Opcode.TEXT, b"x", fin=False) if is_fragment else b""
     after = wire(Opcode.CONT) if is_fragment else wire(Opcode.TEXT, b"x")
@@ -165,7 +166,7 @@ async def test_a_peer_that_only_keeps_us_busy_is_cut_off(house: House, monkeypat
 
 
 async def test_fragments_of_a_useful_length_are_no_trifles(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backends.hosting.TRIFLES_PER_SECOND", 10)
+    monkeypatch.setattr("backends.socket_protocol.TRIFLES_PER_SECOND", 10)
     fragment = wire(Opcode.CONT, b"x" * USEFUL_FRAGMENT_BYTES, fin=False)
     async with house.connect() as client:
         for _ in range(20):  # and neither is the last of a message

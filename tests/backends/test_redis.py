@@ -326,7 +326,7 @@ async def test_a_log_that_redis_has_evicted_is_not_recovered(redis: RedisServer)
         for text in "12":
             a.publish(ALICE, said(text), None)
         await until(lambda: len(ear.heard) == 2)
-        redis.command("DEL", f"threadcast:{{{ALICE}}}:log:{a._logs.life}")
+        redis.command("DEL", f"threadcast:{{{ALICE}}}:log:{a._logs.run_id}")
         for since in (f"{start.epoch}:{start.offset}", f"{start.epoch}:0"):
             async with a.subscribe(ALICE, Ear("b"), since) as lost:
                 assert lost

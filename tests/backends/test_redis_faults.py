@@ -89,7 +89,7 @@ async def test_a_redis_that_comes_back_with_what_it_had_some_time_ago(tmp_path: 
 async def test_a_redis_whose_clock_is_behind_that_of_the_one_before(server: RedisServer) -> None:
     ear, ahead = Ear("numbered"), "3000000000000000"
     async with node(server.url) as a:
-        place = f"threadcast:{{{ALICE}}}:place:{a._logs.life}"
+        place = f"threadcast:{{{ALICE}}}:place:{a._logs.run_id}"
         server.command("HSET", place, "epoch", "e" * 16, "base", ahead, "offset", ahead, "forgotten", ahead, "bytes", "0")
         async with a.subscribe(ALICE, ear, ""):
             server.kill()
@@ -260,7 +260,7 @@ async def test_who_connects_during_an_outage_in_which_nobody_else_speaks_is_serv
             there.publish(ALICE, said("x 4"), None)
             async with here.subscribe(BOB, Ear("bob"), None):
                 pass
-            assert not here._hearing.late
+            assert not here._registry.late
             await back(it)
             for ear in (plain, numbered):
                 await until(lambda ear=ear: "x 4" in ear.heard)  # type: ignore[misc]

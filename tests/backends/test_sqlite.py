@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from backends import open_storage
-from backends.sqlite import SQLiteStorage, Work
+from backends.sqlite import SQLiteStorage, WriteRequest
 from backends.sqlite_file import sole_server
 from backends.storage import DatabaseBusy, Storage
 from settings import Settings, load_settings
@@ -27,7 +27,7 @@ async def test_while_another_process_holds_the_lock_a_crowd_fails_together(
     assert isinstance(storage, SQLiteStorage)
     tries, transact = list[int](), storage._transact
 
-    def counted(batch: Sequence[Work]) -> list[bool]:
+    def counted(batch: Sequence[WriteRequest]) -> list[bool]:
         tries.append(len(batch))
         return transact(batch)
 

@@ -84,7 +84,7 @@ async def test_who_is_let_in_is_so_whatever_they_asked_for(house: House) -> None
 async def test_who_was_refused_by_a_close_and_does_not_answer_it_is_cut_off(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backends.hosting.CLOSE_GRACE_S", 0.1)
+    monkeypatch.setattr("backends.socket_protocol.CLOSE_GRACE_S", 0.1)
     reader, writer = await knock(house, "refuse=close")
     try:
         with anyio.fail_after(TIMEOUT_S):

@@ -16,7 +16,7 @@ from backends.agent import AgentEvent, AgentTask, ResponseChunk
 from backends.lease import Lease
 from backends.metrics import Traffic
 from handlers.channel import Channel
-from handlers.run_agent import Clock, run_agent, supervised
+from handlers.run_agent import AgentClock, run_agent, supervised
 from handlers.runs import Run
 from handlers.services import Services, Timeouts
 from tests.support.client import TIMEOUT_S
@@ -37,7 +37,7 @@ async def test_while_nobody_takes_what_it_says_its_time_stands_still() -> None:
     channel = Channel(1)
     said: list[Any] = ["one", "two"]
 
-    async def say(clock: Clock) -> None:
+    async def say(clock: AgentClock) -> None:
         await channel.send(said, clock.stopped)
 
     async with aclosing(channel.flushes(0, Traffic())) as flushes, anyio.create_task_group() as tasks:
@@ -47,16 +47,16 @@ async def test_while_nobody_takes_what_it_says_its_time_stands_still() -> None:
     channel.close()
 
 
-async def silence(clock: Clock) -> None:
+async def silence(clock: AgentClock) -> None:
     await anyio.sleep_forever()
 
 
-async def silence_after_a_token(clock: Clock) -> None:
+async def silence_after_a_token(clock: AgentClock) -> None:
     clock.came()
     await anyio.sleep_forever()
 
 
-async def silence_after_a_wait(clock: Clock) -> None:
+async def silence_after_a_wait(clock: AgentClock) -> None:
     with clock.stopped():
         await anyio.sleep(2 * HASTY.between_tokens)
     await anyio.sleep_forever()
@@ -71,7 +71,7 @@ async def test_its_silence_ends_it(agent: Any) -> None:
     raise AssertionError("it went on for ever")
 
 
-async def chatter(clock: Clock) -> None:
+async def chatter(clock: AgentClock) -> None:
     while True:
         clock.came()
         await anyio.sleep(0.01)

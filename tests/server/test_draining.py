@@ -157,7 +157,7 @@ async def test_a_run_that_was_stopped_by_its_user_is_not_said_to_have_been_inter
 
 async def test_a_connection_that_does_not_read_holds_nobody_up(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("handlers.draining.FLUSH_S", 0.2)
-    monkeypatch.setattr("backends.hosting.CLOSE_GRACE_S", 0.2)
+    monkeypatch.setattr("backends.socket_protocol.CLOSE_GRACE_S", 0.2)
     agent = ScriptedAgent(*(ResponseChunk("x" * 50_000) for _ in range(15)))
     roomy = replace(settings, outbox_bytes=2**30)
     async with open_house(roomy, agent) as house, house.connect() as good, house.connect() as slow:

@@ -25,7 +25,7 @@ DOORS = {
     "openai": {"backends/agents/openai.py"},
     "limits": {"backends/limits.py", "backends/redis/limits.py", "settings.py"},
     "redis": {"backends/redis/link.py", "backends/redis/wire.py", "backends/redis/broker.py", "backends/redis/limits.py"},
-    "uvicorn": {"backends/hosting.py", "backends/http_protocol.py"},
+    "uvicorn": {"backends/hosting.py", "backends/http_protocol.py", "backends/socket_protocol.py"},
     "click": {"cli.py"},
     # The environment is read by the settings; the others make private files.
     "os": {"settings.py", "handlers/dev.py", "backends/sqlite.py", "backends/sqlite_file.py"},

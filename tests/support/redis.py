@@ -12,8 +12,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from backends.redis.broker import QUEUE_BYTES, RedisBroker, open_redis_broker
-from backends.redis.link import life_of, open_pool
+from backends.redis.broker import QUEUE_BYTES, RedisBroker
+from backends.redis.link import open_pool, run_id_of
+from backends.redis.open import open_redis_broker
 from backends.resume import ResumeLimits
 from tests.support.missing import missing
 
@@ -99,8 +100,8 @@ def place_in(url: str, user_id: UUID) -> str:
     """Where a user's log stands, as a client says it in `since=`."""
     port = urlsplit(url).port
     assert port
-    life = life_of(ask(port, "INFO", "server"))
-    answer = ask(port, "HMGET", f"threadcast:{{{user_id}}}:place:{life}", "epoch", "offset").decode().split()
+    run_id = run_id_of(ask(port, "INFO", "server"))
+    answer = ask(port, "HMGET", f"threadcast:{{{user_id}}}:place:{run_id}", "epoch", "offset").decode().split()
     return f"{answer[2]}:{answer[4]}" if len(answer) == 5 else ""
 
 

@@ -59,7 +59,7 @@ class Town:
         for each in self.nodes:
             await each.flush()
             assert each.connected
-            assert each._unheard.size == 0
+            assert each._unechoed.size == 0
             assert each.wire.is_idle
 
 

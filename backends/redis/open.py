@@ -1,0 +1,37 @@
+"""A node's broker on Redis, from its start to its stop."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import anyio
+from redis.asyncio import ConnectionPool
+
+from backends.redis.broker import QUEUE_BYTES, RedisBroker
+from backends.redis.link import beside
+from backends.resume import ResumeLimits
+
+STARTING_S = 2.0  # for which a start waits for Redis: then it serves without
+USERS_A_TURN = 500
+
+
+@asynccontextmanager
+async def open_redis_broker(pool: ConnectionPool, limits: ResumeLimits, bound: int = QUEUE_BYTES) -> AsyncIterator[RedisBroker]:
+    """A node, until the block ends; then what waits is sent, if it can be. Raises PermissionError when Redis refuses us."""
+    broker = RedisBroker(pool, limits, bound)
+    async with beside(broker.wire.run, partial(_keep, broker, limits.seconds / 3)):
+        with anyio.move_on_after(STARTING_S):
+            await broker.wire.tried.wait()
+        if broker.wire.refused:
+            raise PermissionError
+        yield broker
+        await broker.flush()
+
+
+async def _keep(broker: RedisBroker, seconds: float) -> None:
+    """Let nothing expire of users who are there, for ever."""
+    while True:
+        await anyio.sleep(seconds)
+        for count, _ in enumerate(broker.keep_some(), 1):
+            if count % USERS_A_TURN == 0:
+                await anyio.sleep(0.05)

@@ -1,0 +1,40 @@
+"""What the wire needs of the broker whose frames it carries."""
+
+from typing import Protocol
+
+from backends.redis.link import Command, Link
+from backends.redis.outgoing import Order, Outgoing
+
+
+class Publisher(Protocol):
+    """Who speaks."""
+
+    def command(self, outgoing: Outgoing, until: int | str) -> Command:
+        """How a frame is told to Redis, before its clock says `until`."""
+
+    async def catch_up(self, link: Link, run_id: str, is_same: bool) -> None:
+        """Read what was missed. Redis has its data still, if its run_id `is_same` as before."""
+
+    def passed_over(self, outgoing: Outgoing) -> None:
+        """A frame is not sent for now, or for ever: its lease, or that of one before it to the same user, is not sure."""
+
+    def anew(self, outgoing: Outgoing) -> Outgoing:
+        """The same with the next number: later ones have been sent before it."""
+
+    def found(self) -> list[Order]:
+        """Redis is there. Returns what it has to be told before anything else."""
+
+    def lost(self) -> None:
+        """Redis is away."""
+
+    def dropped(self, user_ids: set[str]) -> None:
+        """Too much waits, or has waited: the other nodes will never be told all frames of these users."""
+
+    def left_out(self, user_ids: set[str]) -> None:
+        """Frames of these users are not sent again, since nobody is sure to have their lease."""
+
+    async def echoed(self, number: int) -> None:
+        """Wait, for a while at most, until this frame has come back."""
+
+    def hear(self, channel: bytes, data: bytes) -> None:
+        """Something was published."""
