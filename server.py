@@ -34,11 +34,10 @@ from handlers.line import PlainLine
 from handlers.orphans import close_orphans_first
 from handlers.outboxes import Outboxes
 from handlers.receive import receive
-from handlers.requests import Gate, Requests
 from handlers.revoked import keep_checking
 from handlers.runs import Runs
 from handlers.services import Services, Timeouts
-from handlers.tasks import Tasks, open_tasks
+from handlers.tasks import Gate, Requests, Tasks, open_tasks
 from handlers.timers import Timers
 from schemas.users import Sender
 from settings import VERSION, Settings

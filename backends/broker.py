@@ -6,11 +6,17 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from msgspec import UNSET
+
 from backends.frame import Frame
 from backends.lease import Lease
 from backends.resume import ResumeLimits, ResumeLog, Resumption
 from backends.streams import Streams
-from schemas.frames import WsResponseMessage, WsSendMethod
+from schemas.chats import ChatListItem
+from schemas.errors import WsError
+from schemas.events import Container, WsEvent
+from schemas.frames import SentBy, WsResponseMessage, WsRoutes, WsSendMethod
+from schemas.users import Sender
 
 T = TypeVar("T")
 
@@ -70,6 +76,41 @@ class Broker(Protocol):
 
     def cut_user(self, user_id: UUID) -> None:
         """Cut the user's connections here."""
+
+
+def send_ws_message(
+    broker: Broker,
+    sender: Sender,
+    route: WsRoutes,
+    event: WsEvent,
+    payload: Container | list[ChatListItem],
+    method: WsSendMethod = WsSendMethod.ALL,
+    lease: Lease | None = None,
+) -> None:
+    """Send an answer to the sender's user, by default to all of their connections."""
+    _send(broker, sender, WsResponseMessage(route, event, payload, sent_by(sender), None, method), lease)
+
+
+def send_error_message(
+    broker: Broker,
+    sender: Sender,
+    route: WsRoutes | str,
+    event: WsEvent | str,
+    error: WsError,
+    method: WsSendMethod = WsSendMethod.SENDER_ONLY,
+) -> None:
+    """Send a refusal or a failure, by default only to the connection that asked."""
+    _send(broker, sender, WsResponseMessage(route, event, None, sent_by(sender), error, method))
+
+
+def _send(broker: Broker, sender: Sender, message: WsResponseMessage, lease: Lease | None = None) -> None:
+    message.request_id = UNSET if sender.request_id is None else sender.request_id
+    broker.publish(sender.user.id, message, sender.connection_id, lease)
+
+
+def sent_by(sender: Sender) -> SentBy:
+    """Who asked, as others are told."""
+    return SentBy(sender.user.id, sender.user.name)
 
 
 def audience(connections: Mapping[str, T], method: WsSendMethod, sender_id: str | None) -> Iterable[T]:

@@ -11,7 +11,7 @@ from backends.limits import Quota
 from handlers.connection import GONE, Connection
 from handlers.crowding import end_silent
 from handlers.outboxes import Outboxes
-from handlers.requests import Gate
+from handlers.tasks import Gate
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
 PLACE_S = 3.0  # for a place to become free: for a dead connection to miss a ping, and for its end to be counted by Redis

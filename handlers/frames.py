@@ -1,31 +1,15 @@
 """How handlers send: an answer or an error becomes one encoded frame, whoever and however many receive it."""
 
-from msgspec import UNSET
-
-from backends.broker import Broker
+from backends.broker import send_error_message, send_ws_message, sent_by
 from backends.frame import Frame
-from backends.lease import Lease
 from backends.resume import Resumption
 from handlers.errors import describe
 from handlers.services import Services
-from schemas.chats import ChatListItem, ChatWithMessages
-from schemas.errors import ThreadcastError, WsError
-from schemas.events import Container, GoingAway, Heartbeat, Resumed, WsEvent
-from schemas.frames import SentBy, WsResponseMessage, WsRoutes, WsSendMethod
+from schemas.chats import ChatWithMessages
+from schemas.errors import ThreadcastError
+from schemas.events import GoingAway, Heartbeat, Resumed, WsEvent
+from schemas.frames import WsResponseMessage, WsRoutes, WsSendMethod
 from schemas.users import Sender
-
-
-def send_ws_message(
-    broker: Broker,
-    sender: Sender,
-    route: WsRoutes,
-    event: WsEvent,
-    payload: Container | list[ChatListItem],
-    method: WsSendMethod = WsSendMethod.ALL,
-    lease: Lease | None = None,
-) -> None:
-    """Send an answer to the sender's user, by default to all of their connections."""
-    _send(broker, sender, WsResponseMessage(route, event, payload, _sent_by(sender), None, method), lease)
 
 
 def send_chat(
@@ -43,18 +27,6 @@ def send_chat(
         send_error_message(broker, sender, route, asked, describe(error))
     else:
         send_ws_message(broker, sender, route, event, chat, WsSendMethod.SENDER_ONLY)
-
-
-def send_error_message(
-    broker: Broker,
-    sender: Sender,
-    route: WsRoutes | str,
-    event: WsEvent | str,
-    error: WsError,
-    method: WsSendMethod = WsSendMethod.SENDER_ONLY,
-) -> None:
-    """Send a refusal or a failure, by default only to the connection that asked."""
-    _send(broker, sender, WsResponseMessage(route, event, None, _sent_by(sender), error, method))
 
 
 def resumed_frames(sender: Sender, resumption: Resumption) -> list[Frame]:
@@ -76,13 +48,4 @@ def heartbeat_frame(sender: Sender, seconds: float) -> Frame:
 def _stream_frame(sender: Sender, event: WsEvent, payload: Resumed | GoingAway | Heartbeat) -> Frame:
     """Of the connection itself and of no request: it has no number and is in no log."""
     method = WsSendMethod.SENDER_ONLY
-    return Frame(WsResponseMessage(WsRoutes.STREAM, event, payload, _sent_by(sender), None, method))
-
-
-def _sent_by(sender: Sender) -> SentBy:
-    return SentBy(sender.user.id, sender.user.name)
-
-
-def _send(broker: Broker, sender: Sender, message: WsResponseMessage, lease: Lease | None = None) -> None:
-    message.request_id = UNSET if sender.request_id is None else sender.request_id
-    broker.publish(sender.user.id, message, sender.connection_id, lease)
+    return Frame(WsResponseMessage(WsRoutes.STREAM, event, payload, sent_by(sender), None, method))

@@ -4,7 +4,8 @@ from functools import partial
 
 import anyio
 
-from handlers.frames import send_chat, send_ws_message
+from backends.broker import send_ws_message
+from handlers.frames import send_chat
 from handlers.read_chat import is_settled, read_chat
 from handlers.services import Services
 from schemas.events import WsEvent

@@ -14,9 +14,9 @@ from handlers.cluster import ChatBusy, MessageTaken, Overtaken
 from handlers.context import KINDS, Context
 from handlers.orphans import is_orphan
 from handlers.read_chat import is_settled, stored_chat
-from handlers.requests import Restarting
 from handlers.runs import Run
 from handlers.services import Services
+from handlers.tasks import Restarting
 from handlers.transcript import Transcript
 from schemas.assets import CHAT, EDITING_ROLES
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages

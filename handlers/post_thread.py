@@ -6,10 +6,11 @@ from functools import partial
 
 import anyio
 
+from backends.broker import send_error_message, send_ws_message
 from backends.lease import Lease
 from handlers.channel import Channel
 from handlers.errors import describe
-from handlers.frames import send_chat, send_error_message, send_ws_message
+from handlers.frames import send_chat
 from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
 from handlers.read_chat import read_chat
 from handlers.services import Services

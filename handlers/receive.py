@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec.structs import replace
 
+from backends.broker import send_error_message
 from handlers.connection import Connection
 from handlers.errors import describe
-from handlers.frames import send_error_message
 from handlers.routes import ROUTES, Route
 from handlers.services import Services
 from schemas.errors import BadRequest, ThreadcastError, TooManyRequests

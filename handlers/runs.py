@@ -18,7 +18,7 @@ from backends.lease import Lease
 from backends.limits import Quota
 from backends.messages import Owner
 from handlers.channel import Channel
-from handlers.requests import Restarting
+from handlers.tasks import Restarting
 from handlers.transcript import Transcript
 from schemas.chats import ChatWithMessages
 from schemas.errors import ServiceUnavailable, ThreadcastError, TooManyRequests

@@ -6,9 +6,8 @@ from backends import Backends
 from backends.storage import Probe
 from handlers.cluster import Cluster
 from handlers.connections import Connections
-from handlers.requests import Gate, Requests
 from handlers.runs import Runs
-from handlers.tasks import Tasks
+from handlers.tasks import Gate, Requests, Tasks
 
 
 @dataclass(frozen=True)

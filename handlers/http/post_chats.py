@@ -13,9 +13,9 @@ from handlers.errors import describe
 from handlers.http.answer import Answer, NotAnswered
 from handlers.post_thread import post_thread
 from handlers.receive import read_payload
-from handlers.requests import Restarting
 from handlers.routes import ROUTES
 from handlers.services import Services
+from handlers.tasks import Restarting
 from schemas.chats import ChatWithMessages
 from schemas.errors import BadRequest, ThreadcastError, WsError
 from schemas.frames import WsRoutes, encode

@@ -16,8 +16,8 @@ from backends.storage import Conflict
 from handlers.cluster import ChatBusy, MessageTaken, Overtaken
 from handlers.nodes.node import Node
 from handlers.nodes.notices import tell_ask, tell_stop
-from handlers.requests import Restarting
 from handlers.runs import RETRY_S, Run
+from handlers.tasks import Restarting
 from schemas.errors import ServiceUnavailable, TooManyRequests
 from schemas.users import Sender
 

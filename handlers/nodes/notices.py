@@ -10,9 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from backends.broker import send_ws_message
 from backends.messages import Stored
 from handlers.crowding import end_silent
-from handlers.frames import send_ws_message
 from handlers.nodes.node import Node, Question
 from handlers.runs import Run
 from schemas.chats import ChatWithMessages

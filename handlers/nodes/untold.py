@@ -8,11 +8,11 @@ import logging
 from uuid import UUID
 
 from backends.accounts import find_user
+from backends.broker import send_ws_message
 from backends.chats import find_chat
 from backends.ends import End, Running, find_all_running, find_ends, take_over
 from backends.stream import Stream
 from backends.streams import STORED_END, Streams
-from handlers.frames import send_ws_message
 from handlers.nodes.node import Node
 from schemas.chats import ChatWithMessages
 from schemas.events import WsEvent
