@@ -1,6 +1,9 @@
 """The README is true: what the program knows by name stands in it."""
 
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import fields
 
 import pytest
@@ -55,8 +58,19 @@ def test_the_map_shows_the_house_as_it_is() -> None:
     assert set(rooms) >= python
 
 
-def test_the_walk_of_a_frame_names_files_that_are_there() -> None:
-    walk = README.split("To follow a frame")[1].split("in that order")[0]
-    files = re.findall(r"`([\w/]+\.py)`", walk)
-    assert len(files) == 12
-    assert [file for file in files if not (ROOT / file).exists()] == []
+def walked() -> Iterator[tuple[str, int]]:
+    """The modules that one post passes, and how often it comes into each from another one; then how many classes it passes."""
+    command = [sys.executable, "-m", "tests.programs.walk"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    yield from ((module, int(times)) for module, times in re.findall(r"^(\S+\.py) entered (\d+) times", said, re.MULTILINE))
+    yield "classes", int(re.findall(r"(\d+) classes", said)[0])
+
+
+def test_the_way_of_a_post_is_as_short_as_the_readme_has_it() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)`", README.split("To follow it in the code")[1].split("## ")[0]))
+    passed = dict(walked())
+    assert passed.pop("classes") <= 45
+    assert passed["handlers/post_chat.py"] <= 2
+    assert passed.keys() | {"handlers/routes.py"} == named  # which is a table, so nothing runs there
+    assert len(passed) <= 22
+    assert not [module for module in passed if re.search("nodes|redis|postgres", module)]

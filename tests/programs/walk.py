@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections import Counter
 from pathlib import Path
+from textwrap import fill
 from types import CodeType, FrameType
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.support.program import ROOT
 
 ROOMS = ("server.py", "schemas", "backends", "handlers")
 LEFT_OUT = ("backends/socket_protocol.py", "backends/http_protocol.py", "backends/logs.py")
+WIDTH = 120  # of a line
 HIDDEN = ("<listcomp>", "<genexpr>", "<lambda>", "<dictcomp>", "<setcomp>")  # parts of the function that they stand in
 
 
@@ -83,11 +85,11 @@ def walked() -> Walk:
 def main() -> None:
     walk = walked()
     for module, functions in walk.functions.items():
-        print(f"{module:32} entered {walk.entered[module]:3} times, {len(functions):2} functions: {', '.join(functions)}")
-    print(
-        f"{len(walk.functions)} modules, {sum(map(len, walk.functions.values()))} functions, {len(walk.classes)} classes: "
-        + ", ".join(walk.classes)
-    )
+        said = f"{module} entered {walk.entered[module]} times: {', '.join(functions)}"
+        print(fill(said, WIDTH, subsequent_indent="    ", break_on_hyphens=False))
+    print(fill(f"classes: {', '.join(walk.classes)}", WIDTH, subsequent_indent="    "))
+    functions = sum(map(len, walk.functions.values()))
+    print(f"{len(walk.functions)} modules, {functions} functions, {len(walk.classes)} classes")
 
 
 if __name__ == "__main__":
