@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
+from dis import opmap
 from pathlib import Path
 from textwrap import fill
 from types import CodeType, FrameType
@@ -20,7 +21,7 @@ from tests.support.house import open_house, settings_in
 from tests.support.program import ROOT
 
 ROOMS = ("server.py", "schemas", "backends", "handlers")
-LEFT_OUT = ("backends/socket_protocol.py", "backends/http_protocol.py", "backends/logs.py")
+LEFT_OUT = ("backends/hosting.py", "backends/socket_protocol.py", "backends/http_protocol.py", "backends/logs.py")
 WIDTH = 120  # of a line
 HIDDEN = ("<listcomp>", "<genexpr>", "<lambda>", "<dictcomp>", "<setcomp>")  # parts of the function that they stand in
 
@@ -35,7 +36,7 @@ class Walk:
 
     def see(self, frame: FrameType, event: str, argument: Any) -> None:
         """Take note of a call. A coroutine or a generator that goes on is none."""
-        if not self.is_on or event != "call" or frame.f_lasti > 4:  # behind the instructions that make a coroutine
+        if not self.is_on or event != "call" or not begins(frame):
             return
         if module := module_of(frame.f_code):
             functions = self.functions.setdefault(module, [])
@@ -47,7 +48,14 @@ class Walk:
     @property
     def classes(self) -> list[str]:
         """Those of which a method has run."""
-        return sorted({name.split(".")[0] for names in self.functions.values() for name in names if "." in name})
+        methods = [name.split(".") for names in self.functions.values() for name in names if "." in name]
+        return sorted({owner for owner, method, *_ in methods if method != "<locals>"})
+
+
+def begins(frame: FrameType) -> bool:
+    """Whether the frame is at its function's beginning: RESUME's argument says where else it may be, as `dis` has it."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    return code[at] == opmap["RESUME"] and code[at + 1] == 0
 
 
 def module_of(code: CodeType) -> str | None:
@@ -88,8 +96,8 @@ def main() -> None:
         said = f"{module} entered {walk.entered[module]} times: {', '.join(functions)}"
         print(fill(said, WIDTH, subsequent_indent="    ", break_on_hyphens=False))
     print(fill(f"classes: {', '.join(walk.classes)}", WIDTH, subsequent_indent="    "))
-    functions = sum(map(len, walk.functions.values()))
-    print(f"{len(walk.functions)} modules, {functions} functions, {len(walk.classes)} classes")
+    count = sum(map(len, walk.functions.values()))
+    print(f"{len(walk.functions)} modules, {count} functions, {len(walk.classes)} classes")
 
 
 if __name__ == "__main__":
