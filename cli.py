@@ -46,7 +46,7 @@ logger = logging.getLogger("threadcast")
 
 @contextmanager
 def _in_one_line() -> Iterator[None]:
-    """What is wrong with the settings, or with what they name, is said without a traceback."""
+    """Turn an error in the settings, or in what they name, into one line without a traceback."""
     try:
         yield
     except (SettingsError, NoSecret, CannotListen) as error:
@@ -56,7 +56,7 @@ def _in_one_line() -> Iterator[None]:
 def create_server(
     app: Starlette, settings: Settings, ready: Callable[[], None] | None = None, max_unheard: int = FEW_UNHEARD
 ) -> Server:
-    """What serves the application: it drains it before it stops."""
+    """The server of the application, which drains the application before it stops."""
 
     async def drained(state: Mapping[str, Any], hurry: anyio.Event) -> None:
         await drain(state["services"], settings.drain_seconds, hurry)

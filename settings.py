@@ -28,7 +28,7 @@ class SettingsError(Exception):
 
 
 class Parser(NamedTuple, Generic[T]):
-    """What a setting may be: how its text is read, which raises ValueError, and what is allowed, in words after "must be"."""
+    """A kind of value: `read` turns a text into one or raises ValueError, `allowed` says what is allowed, after "must be"."""
 
     read: Callable[[str], T]
     allowed: str
@@ -132,7 +132,7 @@ DAY = _whole(1, 86_400, "seconds")
 
 @dataclass(frozen=True)
 class Settings:
-    """How this process runs. Each field is a variable's name without `THREADCAST_`, in lower case."""
+    """All settings of a process. A field has its variable's name without `THREADCAST_`, in lower case."""
 
     broker_url: str = _setting(
         "memory://",
@@ -272,7 +272,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def unknown(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
-    """What is to be said of each `THREADCAST_*` variable that is no setting."""
+    """A warning for each `THREADCAST_*` variable that is no setting."""
     names = [PREFIX + name for name, _ in rows()]
     for name in sorted(environ.keys() - set(names)):
         if name.startswith(PREFIX):

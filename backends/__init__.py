@@ -1,7 +1,7 @@
-"""With what: everything that is replaced when going from embedded to scaled, or from one provider to another.
+"""Backends: everything that is replaced when a server grows from embedded to scaled, or changes a provider.
 
-Each file holds an interface and its embedded implementation. `open_backends` is the only place that chooses, and this file
-the only one in here that sees the settings.
+Each file holds an interface and its embedded implementation. `open_backends` is the only place that chooses between them,
+and this file is the only one of the room that sees the settings.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -27,7 +27,7 @@ from settings import Settings, SettingsError
 
 @dataclass(frozen=True)
 class Backends:
-    """What the handlers work with."""
+    """All backends of a running server."""
 
     storage: Storage
     broker: Broker
@@ -118,7 +118,7 @@ def open_agent(settings: Settings) -> Agent:
 
 @dataclass(frozen=True)
 class _Shared:
-    """What the nodes have in common besides the database."""
+    """The backends that nodes share, besides the database."""
 
     broker: Broker
     rate_limit: RateLimit

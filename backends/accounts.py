@@ -18,7 +18,7 @@ KEY_OWNER = (
 
 
 def hash_key(key: str) -> str:
-    """How an API key is stored. No salt or stretching: a key is a signed token, not a password that could be guessed."""
+    """The form in which an API key is stored. Without salt or stretching: a key is a signed token, which nobody can guess."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 

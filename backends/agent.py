@@ -1,4 +1,4 @@
-"""What answers a prompt: the agent's interface, and the offline agent, its embedded implementation."""
+"""Agents answer prompts: their interface, and the offline agent, the embedded implementation."""
 
 import asyncio
 import itertools
@@ -14,7 +14,7 @@ from schemas.chats import ChatMessage
 
 
 class AgentTask(msgspec.Struct, frozen=True):
-    """What an agent is given. `assets` begins with the one that the chat is about; all of them may be seen by the user."""
+    """A prompt and all that belongs to it. `assets` begins with the chat's own subject; the user may see all of them."""
 
     prompt: str
     assets: tuple[Asset, ...] = ()

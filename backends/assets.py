@@ -18,10 +18,10 @@ KEPT = 64  # queries, by how many assets they ask for: a dashboard has few
 
 
 async def visible_assets(storage: Storage, user_id: UUID, ids: Collection[UUID]) -> dict[UUID, Asset]:
-    """Those of the assets that exist and that the user may view, by id.
+    """The assets that exist and that the user may view, by id.
 
-    A user may view what was granted to them, their team or their organization, in any role, and what they made
-    themselves as long as they are in the organization that it belongs to.
+    A user may view an asset that was granted to them, to their team or to their organization, in any role. A user may also view
+    an asset that they made, for as long as they are in the organization that it belongs to.
     """
     found, all_ids = dict[UUID, Asset](), list(ids)
     for first in range(0, len(all_ids), AT_ONCE):

@@ -1,4 +1,4 @@
-"""Who hears what: the fan-out's interface, and the embedded implementation, a table in memory."""
+"""The fan-out: which connections get a message. The interface, and the embedded implementation, a table in memory."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -45,7 +45,7 @@ class Broker(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether other nodes, if there are any, hear us and are heard."""
+        """Whether this node is connected to the other nodes. True if there can be none."""
 
     def subscribe(
         self, user_id: UUID, subscriber: Subscriber, since: str | None
@@ -109,12 +109,12 @@ def _send(broker: Broker, sender: Sender, message: WsResponseMessage, lease: Lea
 
 
 def sent_by(sender: Sender) -> SentBy:
-    """Who asked, as others are told."""
+    """The sender as it stands in a frame."""
     return SentBy(sender.user.id, sender.user.name)
 
 
 def audience(connections: Mapping[str, T], method: WsSendMethod, sender_id: str | None) -> Iterable[T]:
-    """Whom a frame is for, of a user's connections by their ids."""
+    """The connections that a frame is for, out of a user's connections by their ids."""
     if method is WsSendMethod.ALL:
         return connections.values()
     return [each for id, each in connections.items() if (id == sender_id) is (method is WsSendMethod.SENDER_ONLY)]

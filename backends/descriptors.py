@@ -7,7 +7,7 @@ MOST = 2**20  # what counts where there is no limit
 
 
 def all_descriptors() -> int:
-    """How many the process may have, once it has taken all that it is allowed: shells give 1,024 or 256 and allow more."""
+    """Raise the soft limit to the hard one, and return it: shells give a process 1,024 or 256 descriptors and allow it more."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS says that there is no limit, and has one
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

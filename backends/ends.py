@@ -26,14 +26,14 @@ TAKE_OVER = update(messages).where(messages.c.id == bindparam("message"), ~unfin
 
 
 class Running(NamedTuple):
-    """What is being answered now, by all nodes: message ids, and each chat with the user whose message it is."""
+    """The messages that any node is answering now, and their chats, each with the user who asked."""
 
     messages: set[UUID]
     chats: set[tuple[UUID, UUID]]
 
 
 class End(NamedTuple):
-    """Whose message it is, whether that is a node that lives, and whether the message is finished."""
+    """A message's owner, whether the owner's node lives, and whether the message is finished."""
 
     owner: Owner
     is_alive: bool
@@ -47,7 +47,7 @@ async def find_all_running(storage: Storage) -> Running:
 
 
 async def find_ends(storage: Storage, message_ids: Sequence[UUID]) -> dict[UUID, End]:
-    """Of those messages that there still are."""
+    """The ends of these messages, by message id. A message that was deleted has none."""
     ends: dict[UUID, End] = {}
     for start in range(0, len(message_ids), AT_ONCE):
         some = message_ids[start : start + AT_ONCE]

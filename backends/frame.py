@@ -82,7 +82,7 @@ def frame_key(frame: Frame) -> Hashable | None:
 
 
 def joined_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The same frames in as few as they can be told in."""
+    """Join adjacent deltas of one text, and leave all other frames as they are."""
     for key, group in groupby(frames, frame_key):
         if key is None:
             yield from group
@@ -102,7 +102,7 @@ def join_frames(frames: list[Frame]) -> Frame:
 
 
 def delta_key(payload: object) -> Hashable | None:
-    """What a delta is of, equal for deltas that can be joined when they are adjacent; None for what is not a delta."""
+    """A key that is equal for deltas which can be joined when they are adjacent. None if the payload is no delta."""
     match payload:
         case GeneratingTitle(message_id=message, title=None):
             return "title", message

@@ -22,16 +22,16 @@ class Lease:
 
     @property
     def is_sure(self) -> bool:
-        """Whether nobody else can have taken it by now."""
+        """Whether no other node can have taken the lease by now."""
         return time.monotonic() < self.until
 
     def renew(self, until: float) -> None:
-        """It is sure until then."""
+        """Note that no other node can take the lease until then."""
         self.until = until
         self._tell()
 
     def lose(self) -> None:
-        """It is somebody else's."""
+        """Note that another node has taken the lease."""
         self.lost, self.until = True, -math.inf
         self._tell()
 

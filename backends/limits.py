@@ -1,4 +1,4 @@
-"""How often and how many: posts of a user, what a user has at once, each with its embedded implementation; and frames."""
+"""Limits: how often a user may post, how many things a user may have at once, and how fast a connection may send."""
 
 import math
 import time
@@ -37,7 +37,7 @@ class MemoryRateLimit:
 
 
 class Quota(Protocol):
-    """How many of one thing a user has at once, such as connections. Each has an id."""
+    """Counts how many of one thing, such as connections, a user has at once. Each has an id."""
 
     async def enter(self, user_id: UUID, id: str, most: int) -> bool:
         """Have one more, if that makes no more than `most`. Whether it was let in; if so, it has to leave."""
@@ -47,7 +47,7 @@ class Quota(Protocol):
 
 
 class MemoryQuota:
-    """What there is in this process."""
+    """A quota for one process."""
 
     def __init__(self) -> None:
         self.members: dict[UUID, set[str]] = {}

@@ -48,7 +48,7 @@ class KnownPaths(logging.Filter):
 
 
 def log_config(level: str, paths: Collection[str] = ()) -> dict[str, Any]:
-    """For `logging.config`: our own lines from `level` on, uvicorn's from INFO on at most, others' warnings; all to stderr.
+    """The dict for `logging.config`: our lines from `level` on, uvicorn's from INFO on at most, others' warnings, to stderr.
 
     Never the DEBUG of uvicorn, and of a connection only what fails: the rest are handshakes, tokens included, and frames. JSON
     unless stderr is a terminal. `paths`: those of requests that may be told.

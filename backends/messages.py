@@ -64,7 +64,7 @@ class Owner(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """Whose message it is, and the living node that answers it: None when it is finished, or nobody answers it any more."""
+    """A message, its user and owner, and the living node that answers it: None if it is finished, or orphaned."""
 
     id: UUID
     chat_id: UUID

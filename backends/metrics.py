@@ -1,4 +1,4 @@
-"""What can be measured of this process, as Prometheus reads it at `/metrics`. Counts and times only: no id, no text."""
+"""The metrics of this process, as Prometheus reads them at `/metrics`. They are counts and times only: no id, no text."""
 
 from collections.abc import Iterator
 
@@ -21,7 +21,7 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
 
 
 class Traffic:
-    """What is counted with every frame: plain numbers, since a counter of the library costs as much as the frame itself."""
+    """Counts that change with every frame. They are plain numbers, since the library's counter costs as much as a frame."""
 
     def __init__(self) -> None:
         self.frames = 0
@@ -29,7 +29,7 @@ class Traffic:
         self.joined = 0
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """For the registry."""
+        """Give the counts to the registry."""
         yield CounterMetricFamily("threadcast_frames_sent", "Frames sent, over all connections.", self.frames)
         yield CounterMetricFamily("threadcast_sent_bytes", "Bytes of the frames sent.", self.bytes)
         yield CounterMetricFamily("threadcast_deltas_joined", "Deltas that were joined to one before them.", self.joined)

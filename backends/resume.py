@@ -1,4 +1,4 @@
-"""What a user was told lately, so that a connection that was cut can be told the rest. Protocol section 6."""
+"""A log of a user's latest frames, so that a connection that was cut can get the rest. Protocol section 6."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from backends.frame import Frame, joined_frames
 
 @dataclass(frozen=True)
 class ResumeLimits:
-    """How much is kept for a user: frames, bytes, and seconds after their last connection has gone."""
+    """Bounds of a user's log: frames, bytes, and seconds after their last connection has gone."""
 
     entries: int
     size: int
@@ -58,7 +58,7 @@ class ResumeLog:
             self._forgotten = oldest.offset
 
     def resume(self, since: str) -> Resumption:
-        """What `since` (`<epoch>:<offset>`, or empty for from now) gets."""
+        """The answer to `since`, which is `<epoch>:<offset>`, or empty for from now on."""
         if not since:
             return Resumption(self.epoch, self.offset, True, [])
         frames = self._after(since)

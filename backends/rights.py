@@ -1,4 +1,4 @@
-"""Who may see what: the one place where permissions become SQL."""
+"""Permissions as SQL, in this one place."""
 
 from uuid import UUID
 

@@ -194,7 +194,7 @@ class Protocol(WebSocketsSansIOProtocol):
 
 
 def _head(size: int) -> bytes:
-    """Of an unmasked text frame, RFC 6455 section 5.2."""
+    """The head of an unmasked text frame, RFC 6455 section 5.2."""
     if size < 126:
         return bytes((0x81, size))
     return struct.pack("!BBH", 0x81, 126, size) if size < 2**16 else struct.pack("!BBQ", 0x81, 127, size)

@@ -47,7 +47,7 @@ class OpenedFile:
 
     @property
     def is_there(self) -> bool:
-        """Whether it still is. Else it was deleted, or another one stands in its place: what is written is lost at the end."""
+        """Whether the file is still there. If it was deleted or replaced, what is written to it is lost when it is closed."""
         return _identity(self._path) == self._identity
 
 
@@ -60,7 +60,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 class WriteRequest(NamedTuple):
-    """What one `write` is to do, and where it waits for it."""
+    """The changes of one `write`, and the future that its caller waits for."""
 
     changes: Sequence[Bound]
     only_if: Bound | None

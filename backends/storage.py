@@ -40,7 +40,7 @@ class Storage(Protocol):
 
     @property
     def apart(self) -> "Storage":
-        """The same rows for writes that wait behind none of all others: a node that has much to write is not dead."""
+        """The same rows, for writes that do not wait behind others: a node with much to write must still renew its lease."""
 
 
 class Committed(NamedTuple):
@@ -59,7 +59,7 @@ class DatabaseAway(Exception):
 
 
 class NothingStored(DatabaseAway):
-    """The same, where it is certain that nothing of the write was stored. Else a write may have come through."""
+    """The database cannot do this now, and has stored nothing of it. Any other error may come after a write was stored."""
 
 
 class Unusable(Exception):

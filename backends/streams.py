@@ -45,7 +45,7 @@ _WHOLE = msgspec.json.Decoder(_Whole)
 
 
 class Streams:
-    """Those of all users here. Costs about half a microsecond for a delta; beginnings and ends are decoded in part."""
+    """The open streams of all users here. A delta costs about half a microsecond; beginnings and ends are decoded in part."""
 
     def __init__(self) -> None:
         self._open: dict[str, dict[bytes, Stream]] = {}  # by user and message
@@ -56,7 +56,7 @@ class Streams:
         return (stream for streams in self._open.values() for stream in streams.values())
 
     def __contains__(self, stream: object) -> bool:
-        """Whether the stream has not ended yet."""
+        """Whether the stream is open."""
         return isinstance(stream, Stream) and _key(stream.message_id) in self._open.get(stream.user_id, ())
 
     def hear(self, user_id: str, node: str, text: bytes, sender_id: str | None = None) -> bool:
@@ -122,7 +122,7 @@ class Streams:
         self._remember_end(key)
 
     def has_ended(self, message_id: UUID) -> bool:
-        """Whether an end of this stream was told here lately, and no beginning after it."""
+        """Whether an end of this stream was sent here lately, and no beginning after it."""
         return _key(str(message_id)) in self._ended
 
     def runs_again(self, message_id: UUID) -> None:

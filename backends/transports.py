@@ -1,4 +1,4 @@
-"""What a transport of asyncio does not say of itself."""
+"""Figures of a transport that asyncio does not give."""
 
 import asyncio
 import fcntl

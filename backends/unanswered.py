@@ -1,4 +1,4 @@
-"""How many sockets there may be of which nobody knows who they are, and what becomes of one too many."""
+"""A bound for sockets of unknown peers, which have not sent a whole request yet."""
 
 import logging
 import math

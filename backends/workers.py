@@ -135,7 +135,7 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
 
 
 def _serve(work: Serve, listening: socket.socket, tell: Connection) -> None:
-    """What runs in a child."""
+    """Serve in a child process."""
     if parent := multiprocessing.parent_process():
         threading.Thread(target=_leave_after, args=(parent.join,), daemon=True).start()
     work(listening, lambda: tell.send_bytes(b"serving"))

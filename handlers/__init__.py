@@ -1,1 +1,1 @@
-"""What happens: one file per handler, named as its event, and in `routes.py` the one table that routes to them."""
+"""Handlers: a file for each route, named as its event, and the one table that routes to them in `routes.py`."""

@@ -1,4 +1,4 @@
-"""What HTTP and the WebSocket's handshake have in common: who is asking, and how a refusal is worded as a response."""
+"""Authentication, and the wording of refusals, for HTTP and for the WebSocket's handshake."""
 
 import math
 

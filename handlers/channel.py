@@ -122,7 +122,7 @@ class Channel:
 
 
 def joined(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """The same stream in as few entries as it can be told in."""
+    """Join adjacent deltas of one text, and leave all other entries as they are."""
     for key, group in groupby(entries, _key):
         if key is None:
             yield from group

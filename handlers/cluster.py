@@ -1,4 +1,4 @@
-"""What only several nodes need, behind one seam: runs that another node answers, and what the others are told of ours.
+"""One seam for all that only several nodes need: runs that another node answers, and what this node tells the others.
 
 `Alone` is the implementation for one node. `handlers/nodes/` has the one for several nodes; it is imported only for these.
 """
@@ -74,7 +74,7 @@ class Cluster(Protocol):
         """
 
     def answering(self, run: Run) -> AbstractContextManager[None]:
-        """For while the run's stream goes on: the others hear of its end. To be left before the end is told here."""
+        """Tell the other nodes that the run has begun, and at the block's end that it has ended, before its end is sent."""
 
     async def close_orphans(self, chat_id: UUID | None = None) -> None:
         """Close as they stand the messages that nobody answers any more, in one chat or in all."""

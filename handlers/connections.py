@@ -27,7 +27,7 @@ class ServerFull(ServiceUnavailable):
 
 
 class TooManyConnections(TooManyRequests):
-    """Of this user."""
+    """This user has as many connections as they may have."""
 
     def __init__(self) -> None:
         super().__init__("connections_per_user", "too many connections", RETRY_S)

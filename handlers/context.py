@@ -1,4 +1,4 @@
-"""What an agent is told besides the prompt: the kinds of things that a chat can be about, and how each is loaded.
+"""Context of a prompt: the kinds of assets that a chat can be about, and how each is loaded.
 
 `KINDS` is the one table: a new asset type is one entry in it. The entry's wire names make the type valid in a request, its
 content struct makes `load` accept it, its loader makes both flows of a post work.
@@ -23,7 +23,7 @@ QUOTED = 64  # characters of an unknown type that an error repeats
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What was loaded: the asset first, then what belongs to it; or a chat, with the assets that it has been about."""
+    """An asset and the assets that belong to it, in this order; or a chat, with the assets that it has been about."""
 
     assets: tuple[Asset, ...] = ()
     chat: ChatWithMessages | None = None
@@ -91,7 +91,7 @@ def known_type_hook(expected: type, value: Any) -> Any:
 
 
 def posted_types() -> dict[str, AssetType]:
-    """What a post may name, by all of its names on the wire."""
+    """The asset types that a post may name, by all of their names on the wire."""
     return {name: asset_type for asset_type, kind in KINDS.items() for name in kind.wire_names}
 
 

@@ -1,4 +1,4 @@
-"""What `--dev` brings, so that a newcomer has something to talk to: a secret that is kept, demo data, a first token."""
+"""The parts of `--dev`, by which a newcomer has something to talk to: a secret that is kept, demo data, a first token."""
 
 import base64
 import hmac

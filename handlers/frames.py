@@ -1,4 +1,4 @@
-"""How handlers send: an answer or an error becomes one encoded frame, whoever and however many receive it."""
+"""Frames that are not part of a stream: a chat for one connection, and what the server says of the connection itself."""
 
 from backends.broker import send_error_message, send_ws_message, sent_by
 from backends.frame import Frame
@@ -30,13 +30,13 @@ def send_chat(
 
 
 def resumed_frames(sender: Sender, resumption: Resumption) -> list[Frame]:
-    """What a connection that can resume is told first: how it stands, then what it has missed."""
+    """The first frames of a connection that can resume: where it stands, then the frames that it has missed."""
     payload = Resumed(resumption.epoch, resumption.offset, resumption.recovered)
     return [_stream_frame(sender, WsEvent.RESUMED, payload), *resumption.frames]
 
 
 def going_away_frame(sender: Sender, seconds: float) -> Frame:
-    """What a connection is told before the server closes it, in `seconds` at the latest."""
+    """The frame that announces that the server closes the connection, in `seconds` at the latest."""
     return _stream_frame(sender, WsEvent.GOING_AWAY, GoingAway(seconds))
 
 
@@ -46,6 +46,6 @@ def heartbeat_frame(sender: Sender, seconds: float) -> Frame:
 
 
 def _stream_frame(sender: Sender, event: WsEvent, payload: Resumed | GoingAway | Heartbeat) -> Frame:
-    """Of the connection itself and of no request: it has no number and is in no log."""
+    """A frame about the connection and about no request: it has no number and is in no log."""
     method = WsSendMethod.SENDER_ONLY
     return Frame(WsResponseMessage(WsRoutes.STREAM, event, payload, sent_by(sender), None, method))

@@ -85,7 +85,7 @@ async def _load_context(services: Services, request: ChatCreateNewChat, user: Au
 
 
 def _room(services: Services, context: Context, message_id: UUID, prompt: str | None) -> int:
-    """How many bytes the answer may have. Raises BadRequest when there is no room: what is replaced makes some."""
+    """The bytes that the answer may have. Messages that are replaced make room. Raises BadRequest when there is none."""
     kept = takewhile(lambda each: each[0] != message_id, context.sizes.items())
     room = services.chat_bytes - sum(size for _, size in kept) - size_of_message(prompt)
     if room <= 0:

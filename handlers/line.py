@@ -1,4 +1,4 @@
-"""What a connection needs of its socket's transport, and the same under an ASGI server that is not ours."""
+"""A socket's transport as a connection needs it, and a simple one for ASGI servers that are not ours."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -35,7 +35,7 @@ class Line(Protocol):
 
 
 class PlainLine:
-    """The same under any other ASGI server, which says nothing of its transport: each frame is sent before the next."""
+    """A line under any other ASGI server, which says nothing of its transport: each frame is sent before the next."""
 
     heard_at = 0.0
     unsent = 0

@@ -35,7 +35,7 @@ async def load_file(storage: Storage, data: bytes) -> LoadFile:
 
 
 def _defects(file: LoadFile, emails: dict[UUID, str], types: dict[UUID, AssetType]) -> Iterator[str]:
-    """What decoding cannot see: references to nothing, addresses taken, content that does not fit its type."""
+    """Defects that decoding cannot see: references to nothing, addresses taken, content that does not fit its type."""
     loaded = {user.id for user in file.users}
     owners = {email: id for id, email in emails.items() if id not in loaded}
     emails = emails | {user.id: user.email for user in file.users}

@@ -1,4 +1,4 @@
-"""How much may wait for readers, in bytes, and whose connection is closed when it is too much.
+"""Bounds for what waits for readers, in bytes, and the choice of the connection that is closed when it is too much.
 
 A connection is judged by its progress and never by the size of a frame: one that takes what it is given is not too slow. Past
 `each` behind the frame that is being sent, a connection is closed once its peer has taken nothing for LOOKS looks. That alone
@@ -28,7 +28,7 @@ RETRY_S = 5  # a guess: what a client should wait then for others to read, or to
 
 
 class Outbox(Protocol):
-    """What waits for one connection."""
+    """The frames that wait for one connection."""
 
     @property
     def waiting(self) -> int:
@@ -36,11 +36,11 @@ class Outbox(Protocol):
 
     @property
     def behind(self) -> int:
-        """The same without the frame that is being sent."""
+        """Bytes that wait behind the frame that is being sent."""
 
     @property
     def is_stalled(self) -> bool:
-        """Whether its peer had taken nothing at the last look."""
+        """Whether the peer had taken nothing at the last look."""
 
     def look(self) -> None:
         """See whether the peer has taken anything since the last look, and close when it is too slow."""
@@ -64,7 +64,7 @@ class ServerBehind(ServiceUnavailable):
 
 
 class Share:
-    """What waits for one user's connections, and which these are.
+    """The bytes that wait for one user's connections, and these connections.
 
     `leaving`: bytes in the transports of connections that have been closed, and are not gone yet.
     """
@@ -142,7 +142,7 @@ class Outboxes:
         return share
 
     def is_over(self, share: Share) -> bool:
-        """Whether more waits than may, for this user or for all."""
+        """Whether more bytes wait than may, for this user or for all."""
         return share.bytes > self._per_user or self.bytes > self._in_all
 
     def is_full(self, share: Share) -> bool:

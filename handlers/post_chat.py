@@ -48,7 +48,7 @@ class Joined(NamedTuple):
 
 
 class JoinedElsewhere(NamedTuple):
-    """The same, of a run of another node."""
+    """The post is a retry of one that another node is answering."""
 
     run: RunElsewhere
 

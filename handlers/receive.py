@@ -93,7 +93,7 @@ def _refuse(services: Services, sender: Sender, route: str | None, event: str | 
 
 
 def _salvage(data: str | bytes) -> dict[str, Any]:
-    """What a more forgiving reader makes of a frame that did not decode: it passes wrong types and lone surrogates."""
+    """Read a frame that did not decode with a more forgiving reader, which passes wrong types and lone surrogates."""
     if len(data) > LONGEST_SALVAGED:
         return {}
     try:

@@ -18,9 +18,11 @@ from schemas.users import Sender
 
 
 class Route(NamedTuple):
-    """What a route answers to, by which events it is answered or, with its own event, by an error, and who receives these.
+    """A route: its event, its payload, its handler, the events that answer it, and who receives these.
 
-    One that `is_read` changes nothing, so it is cancelled when the connection goes that asked.
+    An error on the route has the route's own event.
+
+    A route that `is_read` changes nothing, so its handler is cancelled when the connection that asked goes.
     """
 
     event: WsEvent

@@ -36,7 +36,7 @@ class AgentFailed(Exception):
 
 
 def is_stuck(services: Services) -> bool:
-    """Whether the agent has not let go of so many runs that it gets no more."""
+    """Whether the agent has not let go of so many runs that it gets no more posts."""
     return len(services.runs.left_behind) >= MOST_LEFT_BEHIND
 
 
@@ -130,7 +130,7 @@ class AgentClock:
             self.came()
 
     def left(self) -> float:
-        """For how many seconds nothing can run out, whatever comes. Raises TimeoutError when something has."""
+        """Seconds until a time limit can run out, whatever the agent does. Raises TimeoutError when one has."""
         now = time.monotonic()
         if min(self._run_ends, self._silence_ends) <= now:
             raise TimeoutError("the agent has taken too long")

@@ -1,4 +1,4 @@
-"""What is being answered right now: who runs, who waits for whom, and how to stop one or to join it.
+"""The runs of this process: which go on, which wait for their turn, and how to stop or join one.
 
 All of it is this process' memory; what other nodes run stands in the database. A run is entered here before anything of it is
 awaited, so that of any number of equal posts at once exactly one becomes a run and the others find it.
@@ -67,7 +67,7 @@ class Run:
         return Owner(self.lease.id, self.id)
 
     def begin(self, transcript: Transcript) -> None:
-        """To be called when the beginning of the stream has been put into the channel, without awaiting in between."""
+        """Let others find the run. Call this when the stream's beginning is in the channel, without awaiting in between."""
         self.transcript, self._began = transcript, time.monotonic()
         self.begun.set()
 
@@ -133,12 +133,12 @@ class Runs:
 
     @property
     def running(self) -> int:
-        """How many of them have their chat for themselves; the others wait."""
+        """How many runs have their chat for themselves; the others wait."""
         return len(self._in_chat)
 
     @property
     def interrupted(self) -> bool:
-        """Whether nothing is to begin any more."""
+        """Whether no run may begin any more."""
         return self._interrupted.is_set()
 
     async def are_interrupted_within(self, seconds: float) -> bool:

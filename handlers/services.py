@@ -1,4 +1,4 @@
-"""What the lifespan hands to every handler."""
+"""The services that the lifespan hands to every handler."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from handlers.tasks import Gate, Requests, Tasks
 
 @dataclass(frozen=True)
 class Timeouts:
-    """How long an agent may take, in seconds."""
+    """Time limits of an agent, in seconds."""
 
     first_token: float
     between_tokens: float

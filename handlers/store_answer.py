@@ -36,7 +36,7 @@ logger = logging.getLogger("threadcast")
 
 
 class Checkpoints:
-    """Those of one run. Each stores the whole message so far, if it is still unfinished and this run's."""
+    """The checkpoints of one run. Each stores the message so far, if it is still unfinished and this run's."""
 
     def __init__(self, services: Services, run: Run, transcript: Transcript) -> None:
         self._services = services

@@ -1,4 +1,4 @@
-"""What this server is doing: tasks that outlive whoever starts them, and requests, which are inside until they are done."""
+"""Work in progress: tasks that outlive whoever starts them, and requests, which are inside a gate until they are done."""
 
 import asyncio
 import logging
@@ -83,7 +83,7 @@ class Restarting(ServiceUnavailable):
 
 
 class Gate:
-    """What has been let in is inside until its block ends."""
+    """A gate. Whoever was let in is inside until their block ends."""
 
     def __init__(self) -> None:
         self._inside = 0
@@ -96,7 +96,7 @@ class Gate:
 
     @property
     def is_shut(self) -> bool:
-        """Whether nobody is let in any more."""
+        """Whether the gate lets nobody in any more."""
         return self._shut
 
     def shut(self) -> None:
@@ -126,14 +126,14 @@ class Gate:
 
 
 class TooManyOpen(TooManyRequests):
-    """Of this user."""
+    """This user has as many open requests as they may have."""
 
     def __init__(self, most: int) -> None:
         super().__init__("requests", f"{most} of your requests are open, retry in {RETRY_S} seconds", RETRY_S)
 
 
 class Requests(Gate):
-    """Of one user at most `most_per_user` in this process. Each is inside until it has been answered."""
+    """The open requests of this process, at most `most_per_user` of one user. Each is inside until it has been answered."""
 
     def __init__(self, most_per_user: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a connection is told or done to when its time comes: a heartbeat after a silence, and the close when its token ends."""
+"""Timers of a connection: a heartbeat after a silence, and the close when its token ends."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ LONGEST_SLEEP_S = 86_400.0  # event loops do not take any number of seconds; a t
 
 
 class Timers:
-    """Those of one connection. Timers of the loop and not tasks: most connections end before they have anything to do."""
+    """The timers of one connection. They are no tasks, since most connections end before a timer has anything to do."""
 
     def __init__(self, connection: Connection, sender: Sender, heartbeat_seconds: float) -> None:
         self.expiry: asyncio.TimerHandle | None = None

@@ -90,9 +90,9 @@ class Transcript:
         )
 
     def apply(self, event: AgentEvent) -> Iterator[Item]:
-        """What clients are to be told of the event. Each item is kept when it is taken and not before.
+        """Yield what clients are told of the event. Each item is kept in the message when it is taken, and not before.
 
-        So, whoever takes a snapshot while one of several items waits to be sent, it holds those that were sent and no other.
+        So a snapshot that is taken while one of several items waits to be sent holds the items that were sent, and no other.
         """
         match event:
             case ResponseChunk(text):

@@ -1,1 +1,1 @@
-"""What is said: the wire's structs. No behaviour beyond encode and decode; imports msgspec and the standard library only."""
+"""The wire's structs. They have no behaviour beyond encode and decode, and import msgspec and the standard library only."""

@@ -1,4 +1,4 @@
-"""What a chat can be about, and who may do what with it."""
+"""Assets, which chats can be about, and the permissions on them."""
 
 import enum
 from datetime import datetime
@@ -24,7 +24,7 @@ CHAT = AssetType("chat")
 
 
 class IdentityType(enum.Enum):
-    """To whom a permission is given."""
+    """The kind of identity that has a permission."""
 
     USER = "user"
     TEAM = "team"

@@ -1,4 +1,4 @@
-"""What a stream is made of: the events of `/chats/post` and their payloads. Protocol section 5."""
+"""The events of `/chats/post` and their payloads. Protocol section 5."""
 
 import enum
 from typing import Any, Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""What those who run the server are told of it, over HTTP."""
+"""Answers of the server about itself, over HTTP."""
 
 from typing import Literal
 
@@ -12,13 +12,13 @@ class Alive(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """It wants traffic. Without its broker it serves its own connections on."""
+    """The server wants traffic. Without its broker it still serves its own connections."""
 
     status: Literal["ready"]
     broker: Literal["connected", "disconnected"]
 
 
 class NotReady(msgspec.Struct, frozen=True):
-    """It wants no traffic now."""
+    """The server wants no traffic now."""
 
     status: Literal["draining", "the database does not answer", "the database is gone", "the agent does not stop"]

@@ -1,4 +1,4 @@
-"""What a client asks: the payloads of the routes. Protocol sections 2 and 4."""
+"""Requests of clients: the payloads of the routes. Protocol sections 2 and 4."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Who is speaking."""
+"""Users and senders."""
 
 from dataclasses import dataclass
 from uuid import UUID

@@ -93,7 +93,7 @@ def clean(text: str) -> str:
 
 
 def messages_for(task: AgentTask, budget: int) -> list[ChatCompletionMessageParam]:
-    """What the model is sent. Past `budget` characters the oldest turns are left out; never the assets, never the prompt."""
+    """The messages for the model. Past `budget` characters the oldest turns are left out, never the assets or the prompt."""
     system = ROLE
     if task.assets:
         definitions = [

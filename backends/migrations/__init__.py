@@ -29,7 +29,7 @@ def upgrade(connection: Connection) -> None:
 
 
 def is_behind(revision: str | None) -> bool:
-    """Whether a database with this revision lacks a step. One that is unknown is of a newer program."""
+    """Whether a database with this revision lacks a step. An unknown revision was made by a newer program, so it lacks none."""
     _, *older = (script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())  # the newest first
     return revision is None or revision in older
 

@@ -98,7 +98,7 @@ class Servers:
         return connection, lambda: False
 
     async def to_read(self, held: AsyncExitStack) -> tuple[Connection, Callable[[], bool]]:
-        """The same. Nothing tells a reader that its server is not the primary any more, so it hears it from the writers."""
+        """A connection for reads. Nothing tells a reader that its server is the primary no more, so the writers tell it."""
         demoted, found = self.demoted, self.found
         with suppress(Exception):
             connection = (await held.enter_async_context(self._writable.connection())).raw_connection
@@ -193,7 +193,7 @@ def _cut(connection: Connection) -> None:
 
 
 async def _is_alive(connection: Connection) -> bool:
-    """Whether the connection can be used on; what is left of a transaction is rolled back."""
+    """Roll back what is left of a transaction. Returns whether the connection can still be used."""
     try:
         if connection.is_in_transaction():
             await connection.execute("ROLLBACK")

@@ -1,7 +1,7 @@
-"""What waits to be sent to the other nodes: bounded, shared fairly, and through an outage with as little lost as can be.
+"""The backlog: frames that wait to be sent to other nodes. It is bounded, fair to users, and loses as little as it can.
 
-The frames of one user keep their order. Between users there is none: whoever has little to say does not wait behind what
-somebody else has, and whoever has too much loses their own.
+The frames of one user keep their order. Between users there is no order: a user with few frames does not wait behind the
+many of another user, and a user with too many loses only their own.
 """
 
 from collections import Counter, deque
@@ -31,7 +31,7 @@ class Backlog:
 
     @property
     def is_over(self) -> bool:
-        """Whether more waits than may."""
+        """Whether more bytes wait than may."""
         return self._size > self._bound
 
     def append(self, item: Outgoing | Order) -> None:
@@ -106,7 +106,7 @@ class Backlog:
         return {each.user_id for each in gone}
 
     def shrink_user(self, user_id: str) -> bool:
-        """The same for one user alone, down to half their share. Whether they lose any."""
+        """Drop frames of one user, down to half of their share. Returns whether any were dropped."""
         waiting = [each for each in _frames(self._waiting) if each.user_id == user_id]
         left = _joined(each for each in waiting if each.frame is not MARK)
         gone = _drop(left, self._over_share(left, 2))
@@ -117,7 +117,7 @@ class Backlog:
         return bool(gone)
 
     def _over_share(self, waiting: list[Outgoing], part: int = 1) -> int:
-        """How much a user has besides their largest frame, which may be of any size, and a share, or a part of one."""
+        """The bytes of a user above their share, or a part of it. Their largest frame does not count: it may have any size."""
         sizes = [each.size for each in waiting]
         return sum(sizes) - max(sizes, default=0) - self._bound // SHARE // part
 
@@ -127,7 +127,7 @@ class Backlog:
 
 
 def _take_late(held: list[Outgoing], late: set[str], most: int, size: int) -> list[Outgoing]:
-    """Of what had to let others go first, as much as fits, and one in any case: a large frame might wait for ever."""
+    """Take frames that had to let others go first, as many as fit, and at least one: a large frame might wait for ever."""
     taken: list[Outgoing] = []
     for each in held:
         if each.user_id in late and each.is_sure and (not taken or (len(taken) < most and size > 0)):

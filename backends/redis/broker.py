@@ -59,7 +59,7 @@ class RedisBroker:
 
     @property
     def connected(self) -> bool:
-        """Whether the other nodes hear us."""
+        """Whether this node is connected to the other nodes."""
         return self.wire.connected
 
     @asynccontextmanager
@@ -141,7 +141,7 @@ class RedisBroker:
         self.wire.shrink(user_id)
 
     def _tell_here(self, outgoing: Outgoing) -> None:
-        """To numbered connections, without an offset: they are not to wait for an outage, nor for a lease."""
+        """Send to numbered connections here without an offset, since they are not to wait for an outage or for a lease."""
         if (user := self._users.get(outgoing.user_id)) and user.tell_unnumbered(outgoing):
             self._losses.renew({outgoing.user_id})
 

@@ -56,7 +56,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 
 
 class _Line:
-    """Whether Redis is worth asking: not soon after it has not answered."""
+    """Remembers when Redis last failed to answer: for a while after that it is not asked."""
 
     def __init__(self) -> None:
         self._failed = -math.inf
@@ -67,7 +67,7 @@ class _Line:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """For what asks Redis. An outage ends the block, and no more."""
+        """Ask Redis within the block. An outage ends the block and raises nothing."""
         try:
             with anyio.fail_after(ANSWER_S):
                 yield

@@ -72,7 +72,7 @@ async def beside(*forever: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIter
 
 
 class Link:
-    """To be used by one task that asks, one that listens and one that watches."""
+    """Two connections to Redis. One task asks, one listens, and one watches that Redis answers."""
 
     def __init__(self, asking: AbstractConnection, listening: AbstractConnection) -> None:
         self._asking = asking
@@ -97,7 +97,7 @@ class Link:
                 await self._listening.read_response(timeout=math.inf)
 
     async def messages(self) -> AsyncIterator[tuple[bytes, bytes]]:
-        """What is published, with its channel."""
+        """Each published message with its channel."""
         count = 0
         with _as_lost(self._listening):
             while True:
@@ -158,7 +158,7 @@ async def linked(pool: ConnectionPool) -> AsyncIterator[Link]:
 
 
 class RedisClock:
-    """That of Redis, by this process' monotonic one: late by the way of an answer, and never early."""
+    """Redis' clock, by this process' monotonic one. It is late by the way of an answer, and never early."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -168,22 +168,22 @@ class RedisClock:
         self._ahead = int(seconds) + int(micros) / 10**6 - time.monotonic()
 
     def at(self, moment: float) -> int | str:
-        """What it says then, in microseconds. '' for never."""
+        """Redis' time at that moment, in microseconds, or '' for never."""
         return "" if math.isinf(moment) else int((moment + self._ahead) * 10**6)
 
 
 def run_id_of(about: bytes) -> str:
-    """What no other process of Redis has, not even one with the same data. `about`: its answer to INFO."""
+    """The id that no other process of Redis has, not even one with the same data. `about`: Redis' answer to INFO."""
     return about.split(b"run_id:")[1][:16].decode()
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether Redis is away, and not we are wrong. Of a task group, whether all that failed in it says so."""
+    """Whether the error says that Redis is away, and not that our code is wrong. Of a group, whether all of its errors do."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_outage(each) for each in error.exceptions)
     return isinstance(error, OUTAGES)
 
 
 def kind_of(error: BaseException) -> str:
-    """What it is, without its words: they may hold what is nobody's business."""
+    """The error's type, without its words, which may quote a secret."""
     return kind_of(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else type(error).__name__

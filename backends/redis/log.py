@@ -1,4 +1,4 @@
-"""What is kept of a user in Redis, as a node writes and reads it. `redis_scripts.py` says what there is."""
+"""A user's log in Redis, as a node writes and reads it. `scripts.py` describes its keys."""
 
 import math
 from typing import Any, NamedTuple
@@ -50,14 +50,14 @@ class PublishedFrame(NamedTuple):
         return cls.kept(offset, blob)
 
     def frame(self) -> Frame:
-        """To be put, numbered."""
+        """The frame with its number."""
         return Frame.of_data(self.text, self.offset)
 
 
 class Place(NamedTuple):
-    """What READ answers: where a user's frames are, and those after the asked offset: all of them, if `whole`.
+    """The answer to READ: a user's place, and the frames after the asked offset. `whole`: all of them are still there.
 
-    `fence`: up to this number the asking node's own frames were spoken before. `lost`: at this offset, or before it, frames
+    `fence`: the asking node's own frames up to this number were published before. `lost`: frames at this offset, or before it,
     were lost on their way to other nodes.
     """
 
@@ -78,7 +78,7 @@ class Place(NamedTuple):
                 return None
 
     def resumption(self, since: str, held: list[Frame]) -> Resumption:
-        """What `since` gets, when the frames that are `held` came after this was read."""
+        """The answer to `since`. `held`: the frames that came after this place was read."""
         if not since:
             return Resumption(self.epoch, self.offset, True, held)
         if not self.whole:
@@ -88,7 +88,7 @@ class Place(NamedTuple):
 
 
 class Channels(NamedTuple):
-    """What all nodes listen to. A channel is heard in all of a Redis' databases, so its name says which is meant."""
+    """The channels that all nodes listen to. Redis' channels are those of all its databases, so a name says which is meant."""
 
     frames: bytes
     notices: bytes
@@ -96,7 +96,7 @@ class Channels(NamedTuple):
 
     @classmethod
     def of(cls, database: int) -> "Channels":
-        """Those of the nodes that share it."""
+        """The channels of the nodes that share this database."""
         return cls(*(b"threadcast:%d:%s" % (database, name) for name in (b"frames", b"notices", b"losses")))
 
 
@@ -115,7 +115,7 @@ class Logs:
         self._seconds = math.ceil(limits.seconds)
 
     def see(self, offset: int) -> None:
-        """It is somebody's."""
+        """Note an offset that is in use."""
         self.floor = max(self.floor, offset)
 
     def publish_command(self, outgoing: Outgoing, until: int | str) -> Command:
@@ -128,7 +128,7 @@ class Logs:
         return ("EVALSHA", SPEAK_SHA, 3, *self._keys(user_id), *told, *kept)
 
     def read(self, user_id: str, since: str) -> Command:
-        """What came after `since`, a client's own word. Answered with a Place."""
+        """The command that reads what came after `since`, a client's own word. Its answer is a Place."""
         epoch, _, offset = since.rpartition(":")
         if since and not (len(epoch) == EPOCH and offset.isascii() and offset.isdigit() and len(offset) <= OFFSET):
             epoch, offset = NO_EPOCH, "0"
@@ -142,7 +142,7 @@ class Logs:
         return ("XREVRANGE", self._keys(user_id)[1], f"{int(offset)}-0", "-", "COUNT", READ_BACK)
 
     def read_all(self, user_id: str, after: int) -> Command:
-        """What came after this offset, of any epoch, and as much as is known. Answered with a Place, if there is one."""
+        """The command that reads all that is known after this offset, of any epoch. Its answer is a Place, if there is one."""
         return self._read(user_id, "*", str(after))
 
     def _read(self, user_id: str, epoch: str, offset: str) -> Command:

@@ -15,7 +15,7 @@ logger = logging.getLogger("threadcast")
 
 
 class Losses:
-    """Of one node."""
+    """The losses of one node."""
 
     def __init__(self, channel: bytes, logs: Logs, wire: Wire) -> None:
         self._channel = channel

@@ -31,12 +31,12 @@ class Outgoing:
 
     @property
     def is_sure(self) -> bool:
-        """Whether it may be told now."""
+        """Whether the frame may be sent now."""
         return self.lease is None or self.lease.is_sure
 
     @property
     def is_void(self) -> bool:
-        """Whether it may never be told."""
+        """Whether the frame may never be sent."""
         return self.lease is not None and self.lease.lost
 
     @property

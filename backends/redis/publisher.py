@@ -1,4 +1,4 @@
-"""What the wire needs of the broker whose frames it carries."""
+"""The broker as the wire sees it, which carries the broker's frames."""
 
 from typing import Protocol
 
@@ -7,10 +7,10 @@ from backends.redis.outgoing import Order, Outgoing
 
 
 class Publisher(Protocol):
-    """Who speaks."""
+    """A broker that publishes frames."""
 
     def command(self, outgoing: Outgoing, until: int | str) -> Command:
-        """How a frame is told to Redis, before its clock says `until`."""
+        """The command that publishes a frame, if Redis' clock is before `until`."""
 
     async def catch_up(self, link: Link, run_id: str, is_same: bool) -> None:
         """Read what was missed. Redis has its data still, if its run_id `is_same` as before."""
@@ -19,7 +19,7 @@ class Publisher(Protocol):
         """A frame is not sent for now, or for ever: its lease, or that of one before it to the same user, is not sure."""
 
     def anew(self, outgoing: Outgoing) -> Outgoing:
-        """The same with the next number: later ones have been sent before it."""
+        """The frame with the next number, since later frames have been sent before it."""
 
     def found(self) -> list[Order]:
         """Redis is there. Returns what it has to be told before anything else."""

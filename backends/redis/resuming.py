@@ -16,7 +16,7 @@ READ_BYTES = 2**16  # that a batch counts for the answer to a READ: so it has a 
 
 
 class Resuming:
-    """For one node."""
+    """The resuming of connections to one node."""
 
     def __init__(self, node: str, logs: Logs, wire: Wire, streams: Streams) -> None:
         self._node = node

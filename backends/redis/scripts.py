@@ -1,11 +1,11 @@
-"""What Redis does with a user's frames, in one step each, so that nodes cannot get between each other.
+"""Scripts that Redis runs on a user's log, each in one step, so that nodes cannot get between each other.
 
 - `threadcast:{user}:place`: the epoch, the offset at which it began (`base`), that of the newest frame (`offset`), that of the
   newest frame that is gone (`forgotten`), how many bytes are kept, and that of the newest frame when a node last could not tell
   others everything (`lost`), if one ever could not.
 - `threadcast:{user}:log`: a stream. An entry's id is its offset, its one field what was published: a head line and the frame.
-- `threadcast:fence:<node>`: the number of the last frame that a node has spoken. A frame that is sent again, since its answer
-  was lost, is so not spoken twice, even when the first one comes later than the second.
+- `threadcast:fence:<node>`: the number of the last frame that a node has published. So a frame that is sent again, since its
+  answer was lost, is not published twice, even if the first one arrives after the second.
 
 After each name stands the run_id of the Redis. What comes back from a disk or a replica may be older than what was heard: it is
 not read any more, and expires.

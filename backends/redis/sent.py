@@ -1,4 +1,4 @@
-"""What was sent to Redis, and is not answered, or lately was. Some of it is sent again over the next link, before all else."""
+"""Frames and commands that were sent to Redis. Those without an answer are sent again first over the next link."""
 
 import time
 from collections import deque
@@ -25,11 +25,11 @@ class Sent:
 
     @property
     def is_unsure(self) -> bool:
-        """Whether it is not known of all that is to be sent again whether it may be."""
+        """Whether a frame that is to be sent again has a lease of which it is not known whether it is still held."""
         return any(not (each.is_sure or each.is_void) for each in _frames(self._first))
 
     def next(self, most: int, size: int) -> list[Outgoing | Order]:
-        """What is to be sent before all else, up to a number and about a size."""
+        """The frames and commands to send before all others, up to a number and about a size."""
         taken: list[Outgoing | Order] = []
         while self._first and len(taken) < most and size > 0:
             taken.append(self._first.popleft())
@@ -64,9 +64,9 @@ class Sent:
         return [each for each in before if isinstance(each, Order)]
 
     def recall(self, lost: float) -> set[str]:
-        """To another Redis what was answered shortly before the last one was `lost` is sent again, too.
+        """Send again what the last Redis had answered shortly before it was `lost`, since another Redis may not have it.
 
-        Returns the users of whom that is not all.
+        Returns the users whose frames are not all kept for that.
         """
         self._first.extendleft(outgoing for answered, outgoing in reversed(self._recent) if answered > lost - RECENT_S)
         return {user_id for user_id, answered in self._forgotten.items() if answered > lost - RECENT_S}

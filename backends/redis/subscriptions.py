@@ -1,4 +1,4 @@
-"""Who listens at this node, and how far each has heard: what comes from Redis reaches each once and in order."""
+"""The registry of this node's subscriptions, and how far each has come. Each gets what Redis publishes once and in order."""
 
 import logging
 from collections import Counter
@@ -39,7 +39,7 @@ class Subscription:
             self.held.append(frame)
 
     def begin(self, floor: int, own: int) -> None:
-        """It is given what came up to here in another way."""
+        """Begin after this offset: what came before is sent in another way."""
         self.floor, self.own = floor, own
         self.held = [frame for frame in self.held or () if frame.offset > floor]
 
@@ -58,7 +58,7 @@ class Subscriptions:
         self.caught = 0
 
     def audience(self, method: WsSendMethod, sender_id: str | None) -> Iterable[Subscription]:
-        """Whom a frame is for."""
+        """The subscriptions that a frame is for."""
         return audience(self.subscriptions, method, sender_id)
 
     def tell_unnumbered(self, outgoing: Outgoing) -> bool:
@@ -81,7 +81,7 @@ class Subscriptions:
 
 
 class Unechoed:
-    """What was published here and has not come back, in order. Numbered connections wait for it. `size`: in bytes."""
+    """Frames that this node has published and Redis has not echoed yet, in order. Numbered connections wait for the echo."""
 
     def __init__(self, bound: int) -> None:
         self.size = 0
@@ -91,7 +91,7 @@ class Unechoed:
 
     @property
     def is_over(self) -> bool:
-        """Whether more waits than may."""
+        """Whether more bytes wait than may."""
         return self.size > self._bound
 
     def add(self, outgoing: Outgoing) -> None:
@@ -101,7 +101,7 @@ class Unechoed:
         self.size += outgoing.size
 
     def is_too_much(self, user_id: str) -> bool:
-        """Whether more waits of this user than a share. Their first frame may be of any size."""
+        """Whether more bytes of this user wait than a share. Their first frame may have any size."""
         if self._sizes[user_id] <= self._bound // SHARE:
             return False
         first = next(iter(self._waiting[user_id].values()))
@@ -119,7 +119,7 @@ class Unechoed:
         return outgoing
 
     def renumber(self, outgoing: Outgoing, number: int) -> Outgoing:
-        """The same as the last of all. It is waited for if it was."""
+        """The frame as the last of all. If connections waited for it, they still do."""
         if waited := self.pop(outgoing.user_id, outgoing.number):
             self.add(replace(waited, number=number))
         return replace(outgoing, number=number)
@@ -157,7 +157,7 @@ class Registry:
         return user
 
     def leave(self, key: str, subscription: Subscription) -> bool:
-        """Whether it was the user's last."""
+        """Remove a subscription. Returns whether it was the user's last."""
         user = self.users[key]
         del user.subscriptions[subscription.subscriber.id]
         self.late.discard(subscription)

@@ -1,8 +1,8 @@
-"""How a node speaks to Redis: one task that keeps a link up, and sends what has gathered since the last answer.
+"""The wire to Redis: one task keeps a link up, and sends what has gathered since the last answer.
 
-What was sent and not answered is sent again over the next link, exactly as it was: the fence in Redis drops what has been
-there. What was answered lately is kept for a while, too: another Redis, such as one that was restarted, is told it again. What
-nobody is sure to have a lease to waits, and others go before it.
+A frame that was sent and not answered is sent again over the next link, exactly as it was: the fence in Redis drops a frame
+that has been there. Frames that were answered lately are kept for a while, too, since another Redis, such as one that was
+restarted, has to get them again. A frame whose lease is in doubt waits, and the frames of other users go before it.
 """
 
 import logging
@@ -82,7 +82,7 @@ class Wire:
         self._wake.set()
 
     def give_up(self) -> None:
-        """It does not keep up with us: as bad as none."""
+        """End a link that does not keep up: that is as bad as none."""
         self._too_slow.set()
         self._lose("too slow")
 

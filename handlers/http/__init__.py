@@ -1,1 +1,1 @@
-"""What answers over HTTP: posts without a socket, the page, health, and the documents that describe the server."""
+"""HTTP: posts without a socket, the page, health, and the documents that describe the server."""

@@ -43,7 +43,7 @@ class Message(NamedTuple):
 
 
 def requests() -> dict[str, Message]:
-    """What clients send, by name: one for each route."""
+    """The messages that clients send, by name: one for each route."""
     made = {}
     for path, route in ROUTES.items():
         event, payload = LITERAL[route.event.value] | None, route.payload.type
@@ -53,7 +53,7 @@ def requests() -> dict[str, Message]:
 
 
 def answers() -> dict[str, Message]:
-    """What the server sends, by name: one for each event, an error for each route, and one for what has no route."""
+    """The messages that the server sends, by name: one for each event, an error for each route, and one for unknown routes."""
     made = {}
     for path, route in ROUTES.items():
         for event in route.answers:

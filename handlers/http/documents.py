@@ -1,4 +1,4 @@
-"""What the two descriptions of the protocol are made with: the structs as JSON Schema, and examples from a real run."""
+"""Parts of the two descriptions of the protocol: the structs as JSON Schema, and examples from a real run."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ def components(types: Iterable[Any]) -> tuple[list[Json], Json]:
 
 
 def changed(node: Any, change: Callable[[Json], Json]) -> Any:
-    """The same, with `change` made to every object in it, the inner ones first."""
+    """A copy with `change` made to every object in it, the inner ones first."""
     if isinstance(node, dict):
         return change({key: changed(value, change) for key, value in node.items()})
     return [changed(value, change) for value in node] if isinstance(node, list | tuple) else node
@@ -46,7 +46,7 @@ def _own_types(each: type) -> Json:
 
 
 def told_by(thing: Any) -> str:
-    """What a docstring says."""
+    """A docstring as a description."""
     return cleandoc(thing.__doc__)
 
 
@@ -63,6 +63,6 @@ def table(*rows: Iterable[object]) -> str:
 
 @cache
 def examples() -> Json:
-    """What was recorded: `messages` by name, and over HTTP `requests` by path and `responses` by path and status."""
+    """The recorded examples: `messages` by name, and over HTTP `requests` by path and `responses` by path and status."""
     found: Json = json.loads(EXAMPLES_FILE.read_text())
     return found

@@ -20,9 +20,9 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Whether to send it traffic: 503 while it drains, or when its database does not answer or takes no writes.
+    """Say whether this server wants traffic: 503 while it drains, or when its database does not answer or takes no writes.
 
-    Without its broker it serves on, so it is ready then, too: else all nodes would be taken away at once.
+    A server without its broker serves on, so it is ready: else a balancer would take all nodes away at once.
     """
     services: Services = request.state.services
     if services.posts.is_shut:

@@ -1,4 +1,4 @@
-"""What there is over HTTP as OpenAPI 3.1, made of the table of paths and the structs. `/openapi.json` serves it."""
+"""The HTTP interface as OpenAPI 3.1, made of the table of paths and the structs. `/openapi.json` serves it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
@@ -26,7 +26,7 @@ HEADERS: dict[int, Json] = {
 
 
 class Path(NamedTuple):
-    """What a path has: who answers, with what by status, and to what. A `str` is plain text, all else is JSON."""
+    """A path: its endpoint, its answers by status, and its body. A `str` is plain text, all else is JSON."""
 
     method: str
     endpoint: Callable[[Request], Awaitable[Response]]

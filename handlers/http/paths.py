@@ -27,7 +27,7 @@ async def asyncapi(request: Request) -> Response:
 
 
 async def openapi(request: Request) -> Response:
-    """What there is over HTTP as OpenAPI 3.1."""
+    """The HTTP interface as OpenAPI 3.1."""
     services: Services = request.state.services
     return Response(_openapi(services.version, services.max_frame_bytes), media_type="application/json")
 
@@ -50,7 +50,7 @@ PAGE = {
 
 
 def http_routes(dev: bool) -> list[Route]:
-    """What is served over HTTP: the table, the page, and in development the page's demo assets."""
+    """The routes over HTTP: the table, the page, and in development the page's demo assets."""
     unlisted = {**PAGE, "/demo.json": demo_assets} if dev else PAGE
     return [
         *(Route(path, each.endpoint, methods=[each.method]) for path, each in PATHS.items()),

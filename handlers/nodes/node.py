@@ -26,7 +26,7 @@ class Question:
 
 
 class Awaited:
-    """What somebody here waits to hear: that a run in some chat has ended, or the answer to a question. Holds nothing else."""
+    """The notices that somebody here waits for: that a run in some chat has ended, or the answer to a question."""
 
     def __init__(self) -> None:
         self._ends: WeakValueDictionary[UUID, anyio.Event] = WeakValueDictionary()
@@ -37,7 +37,7 @@ class Awaited:
         return self._ends.setdefault(chat_id, anyio.Event())
 
     def ended(self, chat_id: UUID) -> None:
-        """It was heard."""
+        """Note that a run in this chat has ended."""
         if event := self._ends.pop(chat_id, None):
             event.set()
 
@@ -52,7 +52,7 @@ class Awaited:
             del self._questions[question.id]
 
     def answered(self, question_id: UUID, told: bool) -> None:
-        """It was heard."""
+        """Note the answer to a question."""
         if question := self._questions.get(question_id):
             question.told = question.told or told
             question.answered.set()

@@ -1,6 +1,6 @@
-"""What nodes tell each other about the runs of one of them, and what each does when it hears it.
+"""Notices that nodes send each other about their runs, and what a node does with a notice that it gets.
 
-All of it is best effort: what is true stands in the database, and who waits for a notice looks there, too.
+Notices are best effort: the truth stands in the database, and whoever waits for a notice looks there, too.
 """
 
 import logging
@@ -24,7 +24,7 @@ logger = logging.getLogger("threadcast")
 
 
 class Stop(msgspec.Struct, tag="stop", frozen=True):
-    """To the node that answers this user's message: stop."""
+    """Asks the node that answers this user's message to stop."""
 
     node: UUID
     message_id: UUID
@@ -32,7 +32,7 @@ class Stop(msgspec.Struct, tag="stop", frozen=True):
 
 
 class Ask(msgspec.Struct, tag="ask", frozen=True):
-    """To the node that answers the sender's own message: tell the sender how far it is, in the stream's order."""
+    """Asks the node that answers the sender's own message to tell the sender how far it is, in the stream's order."""
 
     node: UUID
     message_id: UUID
@@ -42,14 +42,14 @@ class Ask(msgspec.Struct, tag="ask", frozen=True):
 
 
 class Answered(msgspec.Struct, tag="answered", frozen=True):
-    """To whoever asked: the sender was told; or there is nothing to tell any more."""
+    """Tells the asking node that the sender was told, or that there is nothing to tell any more."""
 
     question_id: UUID
     told: bool
 
 
 class Ended(msgspec.Struct, tag="ended", frozen=True):
-    """To whoever waits for it: what was being answered in this chat has ended.
+    """Tells all nodes that a run in this chat has ended.
 
     With `failed`, the error that this node tells the user next, on all connections, is the end of this message's stream.
     """
@@ -61,7 +61,7 @@ class Ended(msgspec.Struct, tag="ended", frozen=True):
 
 
 class Crowded(msgspec.Struct, tag="crowded", frozen=True):
-    """To all: this user has a connection too many, so a dead one has to go."""
+    """Tells all nodes that this user has a connection too many, so a dead one has to go."""
 
     user_id: UUID
 
@@ -89,7 +89,7 @@ def tell_end(node: Node, chat_id: UUID) -> None:
 
 
 def tell_run_ended(node: Node, run: Run, lost: bool) -> None:
-    """The same of a run of this node, before its end is told. It is told here, unless the run was lost to another node."""
+    """Tell the others that a run of this node has ended, before its end is sent. `lost`: another node has closed it."""
     streams = node.backends.broker.streams
     if lost:
         streams.remember(run.user_id, run.chat_id, run.message_id)

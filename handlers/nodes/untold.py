@@ -52,7 +52,7 @@ def _goes_on(stream: Stream, running: Running) -> bool:
 
 
 def _is_overdue(streams: Streams, stream: Stream, end: End | None, running: Running) -> bool:
-    """Whether the stream has an end, and whoever is to tell it does not."""
+    """Whether the stream has a stored end, and the node that has to send it does not."""
     user_id = UUID(stream.user_id)
     if end is None:  # discarded: whoever did so has told the chat as it is without the message
         streams.end(user_id, UUID(stream.message_id))

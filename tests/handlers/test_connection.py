@@ -88,7 +88,10 @@ async def test_a_close_in_the_middle_of_a_flood_frees_the_connection(settings: S
         await until(lambda: connections(house) == 1 and server_tasks(house) == 1)
 
 
-async def test_a_reader_too_slow_is_closed_and_the_others_lose_nothing(settings: Settings) -> None:
+async def test_a_reader_too_slow_is_closed_and_the_others_lose_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.socket_protocol.CLOSE_GRACE_S", TIMEOUT_S)  # for the reader to come to the close frame
     agent = ScriptedAgent(*(ResponseChunk("x" * 50_000) for _ in range(400)))
     roomy = replace(settings, chat_bytes=2**25)
     async with open_house(roomy, agent) as house, house.connect() as good:
