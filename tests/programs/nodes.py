@@ -31,7 +31,7 @@ async def moving(folder: Path, users: int, cuts: int, seed: int) -> Figures:
             async with anyio.create_task_group() as tasks:
                 for follower in followers:
                     longest = 2 * words * 0.010 / (cuts + 1) * 0.7
-                    tasks.start_soon(follower.follow, random.Random(luck.random()), cuts, longest, True)
+                    tasks.start_soon(follower.follow, random.Random(luck.random()), cuts, longest, True, True)
         for follower in followers:
             follower.check()
         assert (a.stop(), b.stop()) == (0, 0)

@@ -7,6 +7,7 @@ import json
 import random
 import time
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from pathlib import Path
 from uuid import UUID
 
@@ -41,16 +42,19 @@ class Follower:
         self.recoveries = 0
         self.ready = anyio.Event()
 
-    async def follow(self, luck: random.Random, cuts: int, longest: float, posts: bool) -> None:
-        """Read one stream to its end, cut so many times, each after at most `longest` seconds."""
-        while not (self.frames and is_end(self.frames[-1])):
+    async def follow(self, luck: random.Random, cuts: int, longest: float, posts: bool, again: bool = False) -> None:
+        """Read one stream to its end, cut so many times, each after at most `longest` seconds.
+
+        With `again` another post follows where a stream has ended before it was cut so many times.
+        """
+        while not self.has_ended or (again and self.recoveries <= cuts):
             program = luck.choice(self.programs)
             async with opened(program, self.user, self.place) as connection:
                 resumed = json.loads(await connection.recv())["payload"]
                 assert resumed["recovered"], f"{self.place} was not recovered"
                 self.place = self.place or f"{resumed['epoch']}:{resumed['offset']}"
                 self.ready.set()
-                if posts and not self.frames:
+                if posts and (not self.frames or self.has_ended):
                     await post(connection, prompt="Go")
                     await self._read_frame(connection, resumed["epoch"])  # from here on it is known to have arrived
                 with anyio.move_on_after(luck.uniform(0, longest) if self.recoveries < cuts else None):
@@ -58,8 +62,13 @@ class Follower:
                 self.recoveries += 1
                 connection.transport.abort()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last frame was the end of a stream."""
+        return bool(self.frames) and is_end(self.frames[-1])
+
     async def _read(self, connection: ClientConnection, epoch: str) -> None:
-        while not (self.frames and is_end(self.frames[-1])):
+        while not self.has_ended:
             await self._read_frame(connection, epoch)
 
     async def _read_frame(self, connection: ClientConnection, epoch: str) -> None:
@@ -72,7 +81,10 @@ class Follower:
         """No gap, nothing twice, the order exact."""
         offsets = [frame["offset"] for frame in self.frames]
         assert offsets == sorted(set(offsets)), "doubled or out of order"
-        assert unsettled(fold(self.frames)) == unsettled(self.frames[-1]["payload"]), "a gap"
+        ends = [number for number, frame in enumerate(self.frames, 1) if is_end(frame)]
+        for begin, end in pairwise([0, *ends]):
+            stream = self.frames[begin:end]
+            assert unsettled(fold(stream)) == unsettled(stream[-1]["payload"]), "a gap"
 
 
 async def recovery(folder: Path, users: int, clients: int, cuts: int, words: int, delay_ms: int, seed: int) -> Figures:
