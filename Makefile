@@ -41,8 +41,8 @@ test: $(BIN)/.installed-dev ## run all checks, and the tests of each room in abo
 	$(BIN)/mypy
 	$(BIN)/pytest -n auto
 
-test-nodes: $(BIN)/.installed-dev ## test what needs several whole processes: nodes, workers, storms, attacks
-	$(BIN)/pytest -n auto tests/nodes
+test-nodes: $(BIN)/.installed-dev ## test what starts whole processes: the program, workers, nodes, faults, storms, attacks
+	$(BIN)/pytest -n auto tests/program tests/faults tests/nodes
 
 test-docs: $(BIN)/.installed-dev ## hold the README and the pages to what the program does, and run their blocks
 	$(BIN)/pytest -n auto tests/docs
