@@ -363,7 +363,7 @@ async def test_a_url_that_redis_does_not_understand_stops_the_start_and_is_not_q
 
 
 async def test_without_the_extra_the_start_says_what_to_install(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [name for name in sys.modules if name.startswith("backends.redis.broker")]:
+    for module in [name for name in sys.modules if name.startswith("backends.redis.")]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     with pytest.raises(SettingsError, match=r"threadcast\[redis\]"):

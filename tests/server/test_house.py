@@ -24,7 +24,13 @@ DOORS = {
     "jwt": {"backends/auth.py"},
     "openai": {"backends/agents/openai.py"},
     "limits": {"backends/limits.py", "backends/redis/limits.py", "settings.py"},
-    "redis": {"backends/redis/link.py", "backends/redis/wire.py", "backends/redis/broker.py", "backends/redis/limits.py"},
+    "redis": {
+        "backends/redis/link.py",
+        "backends/redis/wire.py",
+        "backends/redis/broker.py",
+        "backends/redis/limits.py",
+        "backends/redis/open.py",
+    },
     "uvicorn": {"backends/hosting.py", "backends/http_protocol.py", "backends/socket_protocol.py"},
     "click": {"cli.py"},
     # The environment is read by the settings; the others make private files.
