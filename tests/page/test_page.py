@@ -573,6 +573,7 @@ def test_an_address_with_another_accounts_token_is_taken_only_when_the_person_sa
         assert "authentication=one&" in fake.socket.url
         page.fill("#prompt", "a secret draft")
         page.evaluate("location.hash = '#token=two'")
+        expect(page.locator("#switch-dialog")).to_be_visible()
         page.keyboard.press("Escape")
         expect(page.locator("#switch-dialog")).to_be_hidden()
         page.evaluate("location.hash = '#token=two'")
@@ -581,6 +582,21 @@ def test_an_address_with_another_accounts_token_is_taken_only_when_the_person_sa
         is_live(page)
         expect(page.locator("#prompt")).to_have_value("")
         assert "two" not in page.url
+
+
+def test_an_address_that_comes_in_the_moment_when_another_is_refused_is_asked_about(browser: Browser) -> None:
+    again = """
+        document.getElementById("switch-dialog").close();
+        history.replaceState(null, "", "#token=three");
+        dispatchEvent(new HashChangeEvent("hashchange"));
+    """
+    with faked(browser) as (page, fake):
+        page.evaluate("location.hash = '#token=two'")
+        expect(page.locator("#switch-dialog")).to_be_visible()
+        page.evaluate(f"() => {{ {again} }}")
+        page.get_by_role("button", name="Switch").click()
+        fake.until(lambda: "authentication=three&" in fake.socket.url)
+        is_live(page)
 
 
 def test_an_address_with_another_token_of_the_same_account_is_taken_at_once(browser: Browser) -> None:

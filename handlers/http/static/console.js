@@ -868,7 +868,9 @@ function askToSwitch(brought) {
   offered = brought;
   const whose = $("who").textContent ? `${$("who").textContent}’s` : "somebody’s already";
   $("switch-why").textContent = `This page is ${whose}. The address that was opened brings the token of another account: what you write after a switch is that account’s.`;
-  if (!$("switch-dialog").open) $("switch-dialog").showModal();
+  const dialog = $("switch-dialog");
+  dialog.returnValue = "";
+  if (!dialog.open) dialog.showModal();
 }
 
 /** Begin anew as another user, who is to find nothing of the first one's. */
@@ -881,8 +883,9 @@ async function switchTo(brought) {
   location.reload();
 }
 
-$("switch-dialog").addEventListener("close", () => {
-  if (offered && $("switch-dialog").returnValue === "switch") switchTo(offered);
+$("switch-dialog").addEventListener("close", ({ target: dialog }) => {
+  if (dialog.open) return; // the event comes late: another address has asked meanwhile
+  if (offered && dialog.returnValue === "switch") switchTo(offered);
   offered = null;
 });
 addEventListener("hashchange", () => location.hash && arrive()); // the same page is given another address
