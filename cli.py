@@ -38,7 +38,6 @@ NEEDS_SHARED = (
     "process hears what another one answers, and SQLite has one that writes"
 )
 GARBAGE = (20_000, 20, 50)  # objects and turns: Python's 700 search what is alive for cycles at every second post
-
 FEW_UNHEARD = 1_000  # sockets of which nobody knows who they are, where few connections are allowed
 
 logger = logging.getLogger("threadcast")

@@ -20,11 +20,8 @@ from backends import Backends, open_backends
 from backends.hosting import METRICS
 from backends.logs import bind_contextvars
 from backends.socket_protocol import LINE
-from backends.storage import Probe
 from handlers.authenticate import authenticate, no_such_path, refuse, token_of
-from handlers.cluster import Alone, Cluster
 from handlers.connection import Connection
-from handlers.connections import Connections
 from handlers.dev import demo_token, short_token
 from handlers.errors import describe
 from handlers.frames import resumed_frames
@@ -32,15 +29,13 @@ from handlers.http.asyncapi import WS_PATH
 from handlers.http.paths import http_routes
 from handlers.line import PlainLine
 from handlers.orphans import close_orphans_first
-from handlers.outboxes import Outboxes
 from handlers.receive import receive
 from handlers.revoked import keep_checking
-from handlers.runs import Runs
-from handlers.services import Services, Timeouts
-from handlers.tasks import Gate, Requests, Tasks, open_tasks
+from handlers.services import Services, services_of
+from handlers.tasks import open_tasks
 from handlers.timers import Timers
 from schemas.users import Sender
-from settings import VERSION, Settings
+from settings import Settings
 
 logger = logging.getLogger("threadcast")
 
@@ -136,7 +131,7 @@ def create_app(
             open_tasks() as tasks,
             anyio.create_task_group() as essential,  # where one of these ends, the server must not go on
         ):
-            services = _services(settings, backends, tasks)
+            services = services_of(settings, backends, tasks)
             await stack.enter_async_context(services.cluster.joined(essential))
             await close_orphans_first(services, essential)
             essential.start_soon(keep_checking, services)
@@ -152,36 +147,6 @@ def create_app(
     app = Starlette(routes=routes, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would repeat the query, and so a token, to whoever is asked next
     return app
-
-
-def _services(settings: Settings, backends: Backends, tasks: Tasks) -> Services:
-    outboxes = Outboxes(settings.outbox_bytes, settings.outbox_bytes_per_user, settings.outbox_bytes_in_all)
-    runs = Runs(settings.max_runs_per_user, backends.run_quota)
-    timeouts = Timeouts(settings.first_token_seconds, settings.between_tokens_seconds, settings.run_seconds)
-    cluster: Cluster = Alone(backends.storage, runs)
-    if backends.shared:
-        from handlers.nodes.cluster import Several
-
-        cluster = Several(backends, tasks, timeouts, runs, outboxes)
-    return Services(
-        backends,
-        tasks,
-        timeouts,
-        version=VERSION,
-        flush_seconds=settings.flush_ms / 1000,
-        max_frame_bytes=settings.max_frame_bytes,
-        chat_bytes=settings.chat_bytes,
-        frames_per_second=settings.frames_per_second,
-        ping_seconds=settings.ping_seconds,
-        connections=Connections(
-            settings.max_connections, settings.max_connections_per_user, backends.connection_quota, outboxes
-        ),
-        requests=Requests(settings.max_requests_per_user + settings.max_runs_per_user),
-        posts=Gate(),
-        runs=runs,
-        cluster=cluster,
-        probe=Probe(backends.storage),
-    )
 
 
 if __name__ == "__main__":

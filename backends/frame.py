@@ -5,9 +5,9 @@ so nothing is reordered and nothing is joined across another frame of its messag
 have under the same id, which is what makes joining invisible (protocol, section 5).
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import cast
+from typing import TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -18,6 +18,8 @@ from schemas.frames import WsResponseMessage, decode, encode
 # From this size on a frame keeps its bytes only, since what they were made of takes as much again, and is joined with no
 # other: joining copies all of the text so far with every delta.
 LARGE_BYTES = 2**16
+
+T = TypeVar("T")
 
 
 class Frame:
@@ -83,11 +85,16 @@ def frame_key(frame: Frame) -> Hashable | None:
 
 def joined_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
     """Join adjacent deltas of one text, and leave all other frames as they are."""
-    for key, group in groupby(frames, frame_key):
+    return joined_by(frames, frame_key, join_frames)
+
+
+def joined_by(things: Iterable[T], key_of: Callable[[T], Hashable | None], join_all: Callable[[list[T]], T]) -> Iterator[T]:
+    """Join adjacent things of one key with `join_all`, and leave those as they are that have none."""
+    for key, group in groupby(things, key_of):
         if key is None:
             yield from group
         else:
-            yield join_frames(list(group))
+            yield join_all(list(group))
 
 
 def join_frames(frames: list[Frame]) -> Frame:

@@ -22,7 +22,7 @@ class Lease:
 
     @property
     def is_sure(self) -> bool:
-        """Whether no other node can have taken the lease by now."""
+        """Whether it is certain that no other node has taken the lease."""
         return time.monotonic() < self.until
 
     def renew(self, until: float) -> None:

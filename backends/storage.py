@@ -59,7 +59,7 @@ class DatabaseAway(Exception):
 
 
 class NothingStored(DatabaseAway):
-    """The database cannot do this now, and has stored nothing of it. Any other error may come after a write was stored."""
+    """The database cannot do this now, and has stored nothing of it. After another error nobody knows what was stored."""
 
 
 class Unusable(Exception):

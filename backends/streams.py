@@ -122,7 +122,7 @@ class Streams:
         self._remember_end(key)
 
     def has_ended(self, message_id: UUID) -> bool:
-        """Whether an end of this stream was sent here lately, and no beginning after it."""
+        """Whether this stream's end was sent here lately, and it did not begin again since."""
         return _key(str(message_id)) in self._ended
 
     def runs_again(self, message_id: UUID) -> None:

@@ -8,12 +8,11 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from itertools import groupby
 from typing import cast
 
 import anyio
 
-from backends.frame import delta_key, join
+from backends.frame import delta_key, join, joined_by
 from backends.metrics import Traffic
 from schemas.errors import WsError
 from schemas.events import Item
@@ -123,16 +122,16 @@ class Channel:
 
 def joined(entries: Iterable[Entry]) -> Iterator[Entry]:
     """Join adjacent deltas of one text, and leave all other entries as they are."""
-    for key, group in groupby(entries, _key):
-        if key is None:
-            yield from group
-        else:
-            items = cast(list[Item], list(group))
-            yield (join([container for container, _ in items]), items[0][1])
+    return joined_by(entries, _key, _join)
 
 
 def _key(entry: Entry) -> Hashable | None:
     return delta_key(entry[0]) if isinstance(entry, tuple) else None
+
+
+def _join(entries: list[Entry]) -> Entry:
+    items = cast(list[Item], entries)
+    return join([container for container, _ in items]), items[0][1]
 
 
 def _nothing() -> None:

@@ -142,7 +142,7 @@ class Outboxes:
         return share
 
     def is_over(self, share: Share) -> bool:
-        """Whether more bytes wait than may, for this user or for all."""
+        """Whether more bytes wait than this user may have, or than all users may have together."""
         return share.bytes > self._per_user or self.bytes > self._in_all
 
     def is_full(self, share: Share) -> bool:

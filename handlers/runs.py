@@ -138,7 +138,7 @@ class Runs:
 
     @property
     def interrupted(self) -> bool:
-        """Whether no run may begin any more."""
+        """Whether this server stops: no run begins any more."""
         return self._interrupted.is_set()
 
     async def are_interrupted_within(self, seconds: float) -> bool:

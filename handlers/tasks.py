@@ -11,7 +11,7 @@ import anyio
 
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
-LAST_WORDS_S = 5.5  # for what cancelled tasks still store: `run_agent.LET_GO_S` and `post_chat.SAVE_TIMEOUT_S`, and a little
+LAST_WORDS_S = 5.5  # for what cancelled tasks still store: `run_agent.LET_GO_S` and `answer_post.SAVE_TIMEOUT_S`, and a little
 RETRY_S = 2  # a guess: by then some of them have been answered, unless their answers are not read
 RESTART_S = 1  # another server takes the request at once, and one that restarts alone needs about this long to be back
 

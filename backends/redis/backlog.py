@@ -31,7 +31,7 @@ class Backlog:
 
     @property
     def is_over(self) -> bool:
-        """Whether more bytes wait than may."""
+        """Whether more than `bound` bytes wait."""
         return self._size > self._bound
 
     def append(self, item: Outgoing | Order) -> None:

@@ -4,8 +4,8 @@ Connections that are not numbered hear what their own node publishes at once. Nu
 again, in the order of the offsets that it gave. While Redis is away both hear their own node at once, without offsets, and
 what the others should hear waits; users to whom frames were told that way then begin a new epoch, in which nobody resumes from
 before. What is for one connection of this node stays here: a mark of it goes to Redis for its number. A user who has too much
-for Redis to keep up with is served as in an outage, and nobody else is. `redis_link.py` has the connections, `redis_wire.py`
-speaks, `redis_log.py` is what Redis does, `redis_losses.py` has what others have not been told.
+for Redis to keep up with is served as in an outage, and nobody else is. `link.py` has the connections, `wire.py` sends and
+hears, `log.py` is what Redis does, and `losses.py` has what other nodes have not been told.
 """
 
 import logging
@@ -31,7 +31,6 @@ from backends.resume import ResumeLimits, Resumption
 from backends.streams import Streams
 from schemas.frames import WsResponseMessage, WsSendMethod
 
-QUEUE_BYTES = 64 * 2**20  # that wait for Redis: two minutes of some hundred streams, once their deltas are joined
 LARGEST_BYTES = 16 * 2**20  # of a frame: Redis cuts off whoever has yet to read 32 MB, and all nodes would be
 ECHO_S = 1.0  # for which a large frame holds up what follows it, at most
 FLUSH_S = 3.0  # for what waits when the server stops
@@ -42,7 +41,7 @@ logger = logging.getLogger("threadcast")
 class RedisBroker:
     """One of several nodes. Of a user it holds nothing but the connections; all else is in Redis, and expires there."""
 
-    def __init__(self, pool: ConnectionPool, limits: ResumeLimits, bound: int = QUEUE_BYTES) -> None:
+    def __init__(self, pool: ConnectionPool, limits: ResumeLimits, bound: int) -> None:
         self.id = uuid4().hex[:16]
         self._listeners: list[Callable[[bytes], None]] = []
         self._channels = Channels.of(pool.connection_kwargs.get("db") or 0)
@@ -71,7 +70,7 @@ class RedisBroker:
             yield None if since is None else await self._resuming.resume(key, user, subscription, since)
         finally:
             if self._registry.leave(key, subscription):
-                self.wire.order(self._logs.touch(key))
+                self.touch(key)
 
     def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
         frame, method = Frame(message), message.send_method
@@ -213,8 +212,10 @@ class RedisBroker:
         self._logs.run_id = run_id
         await self._registry.read_missed(link, self._logs, is_same)
 
-    def keep_some(self) -> Iterator[None]:
-        """Let nothing expire of users who are there. Takes a step for each of them."""
-        for key in self._registry.kept():
-            self.wire.order(self._logs.touch(key))
-            yield
+    def kept(self) -> list[str]:
+        """The users here whose log is not to expire."""
+        return self._registry.kept()
+
+    def touch(self, key: str) -> None:
+        """Let this user's log expire as if it had been used now."""
+        self.wire.order(self._logs.touch(key))

@@ -19,7 +19,7 @@ METHODS = {method.value.encode(): method for method in WsSendMethod}
 
 
 class PublishedFrame(NamedTuple):
-    """A frame as it came from Redis, with the node that spoke it and the number that it had there."""
+    """A frame as it came from Redis, with the node that published it and the number that it had there."""
 
     offset: int
     node: str

@@ -7,10 +7,11 @@ from functools import partial
 import anyio
 from redis.asyncio import ConnectionPool
 
-from backends.redis.broker import QUEUE_BYTES, RedisBroker
+from backends.redis.broker import RedisBroker
 from backends.redis.link import beside
 from backends.resume import ResumeLimits
 
+QUEUE_BYTES = 64 * 2**20  # that wait for Redis: two minutes of some hundred streams, once their deltas are joined
 STARTING_S = 2.0  # for which a start waits for Redis: then it serves without
 USERS_A_TURN = 500
 
@@ -32,6 +33,7 @@ async def _keep(broker: RedisBroker, seconds: float) -> None:
     """Let nothing expire of users who are there, for ever."""
     while True:
         await anyio.sleep(seconds)
-        for count, _ in enumerate(broker.keep_some(), 1):
+        for count, key in enumerate(broker.kept(), 1):
+            broker.touch(key)
             if count % USERS_A_TURN == 0:
                 await anyio.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Frames and commands that were sent to Redis. Those without an answer are sent again first over the next link."""
+"""Frames and orders that were sent to Redis. After an outage, frames without an answer are the first to be sent again."""
 
 import time
 from collections import deque
@@ -25,7 +25,7 @@ class Sent:
 
     @property
     def is_unsure(self) -> bool:
-        """Whether a frame that is to be sent again has a lease of which it is not known whether it is still held."""
+        """Whether a frame is to be sent again whose lease may have been lost: nobody knows yet."""
         return any(not (each.is_sure or each.is_void) for each in _frames(self._first))
 
     def next(self, most: int, size: int) -> list[Outgoing | Order]:
@@ -41,11 +41,11 @@ class Sent:
         self._asked = batch
 
     def answered(self, late: list[Outgoing]) -> None:
-        """All of that has been answered. What was `late` has not been spoken."""
+        """All of that has been answered. What was `late` was not published."""
         asked, self._asked = self._asked, []
         now = time.monotonic()
-        unspoken = set(late)
-        for outgoing in (each for each in _frames(asked) if each not in unspoken):
+        unpublished = set(late)
+        for outgoing in (each for each in _frames(asked) if each not in unpublished):
             self._recent.append((now, outgoing))
             self._recent_size += outgoing.size
         while self._recent and (self._recent[0][0] < now - RECENT_S or self._recent_size > self._bound):

@@ -84,14 +84,14 @@ class Unechoed:
     """Frames that this node has published and Redis has not echoed yet, in order. Numbered connections wait for the echo."""
 
     def __init__(self, bound: int) -> None:
-        self.size = 0
+        self.size = 0  # bytes
         self._bound = bound
         self._waiting: dict[str, dict[int, Outgoing]] = {}
         self._sizes = Counter[str]()
 
     @property
     def is_over(self) -> bool:
-        """Whether more bytes wait than may."""
+        """Whether more than `bound` bytes wait."""
         return self.size > self._bound
 
     def add(self, outgoing: Outgoing) -> None:
@@ -101,7 +101,7 @@ class Unechoed:
         self.size += outgoing.size
 
     def is_too_much(self, user_id: str) -> bool:
-        """Whether more bytes of this user wait than a share. Their first frame may have any size."""
+        """Whether this user has more than their share of `bound`. Their first frame is not counted: it may have any size."""
         if self._sizes[user_id] <= self._bound // SHARE:
             return False
         first = next(iter(self._waiting[user_id].values()))

@@ -44,7 +44,7 @@ class Wire:
         self.refused = False  # that time, and by its password
         self._pool = pool
         self._channels = channels
-        self._node = node
+        self._publisher = node
         self._run_id = ""
         self._since = time.monotonic()  # when the link was lost
         self._backlog = Backlog(bound)
@@ -67,12 +67,12 @@ class Wire:
         if self._backlog.is_over:
             self.give_up()
             if losers := self._backlog.shrink():
-                self._node.dropped(losers)
+                self._publisher.dropped(losers)
 
     def shrink(self, user_id: str) -> None:
         """Make room where this user has more waiting than their share."""
         if self._backlog.shrink_user(user_id):
-            self._node.dropped({user_id})
+            self._publisher.dropped({user_id})
 
     def order(self, order: Order) -> None:
         """Send a command, in order, if Redis can be reached now."""
@@ -124,17 +124,17 @@ class Wire:
         self._clock.told(*now)
         run_id = run_id_of(about)
         await link.listen(self._channels)
-        await self._node.catch_up(link, run_id, run_id == self._run_id)
+        await self._publisher.catch_up(link, run_id, run_id == self._run_id)
         # From here on nothing is awaited: whatever is published, it is so before all of this or after it.
         if self._run_id not in ("", run_id):
-            self._node.dropped(self._sent.recall(self._since))
+            self._publisher.dropped(self._sent.recall(self._since))
         if losers := self._sent.leave_out():
-            self._node.left_out(losers)
+            self._publisher.left_out(losers)
         self._run_id = run_id
         self._too_slow = anyio.Event()
         self._link = link
         self.connected = True
-        self._sent.begin_with(self._node.found())
+        self._sent.begin_with(self._publisher.found())
         self._wake.set()
         self.tried.set()
         logger.info("redis is there", extra={"after_seconds": round(time.monotonic() - self._since, 3)})
@@ -149,7 +149,7 @@ class Wire:
 
     async def _listen(self, link: Link) -> None:
         async for channel, data in link.messages():
-            self._node.hear(channel, data)
+            self._publisher.hear(channel, data)
 
     async def _speak(self, link: Link) -> None:
         while True:
@@ -160,10 +160,10 @@ class Wire:
                 self._sent.ask(batch)
                 self._hear_answers(batch, await link.ask([self._command(each) for each in batch]))
                 if sum(each.size for each in batch if isinstance(each, Outgoing)) > BATCH_BYTES:
-                    await self._node.echoed(self._number)  # Redis cuts off whoever has too much yet to read
+                    await self._publisher.echoed(self._number)  # Redis cuts off whoever has too much yet to read
 
     def _command(self, each: Outgoing | Order) -> Command:
-        return each.command if isinstance(each, Order) else self._node.command(each, self._clock.at(each.until))
+        return each.command if isinstance(each, Order) else self._publisher.command(each, self._clock.at(each.until))
 
     def _hear_answers(self, batch: list[Outgoing | Order], answers: list[Any]) -> None:
         late: list[Outgoing] = []
@@ -180,12 +180,12 @@ class Wire:
     def _next(self) -> list[Outgoing | Order]:
         waiting = self._backlog
         return self._sent.next(BATCH, BATCH_BYTES) or [
-            self._last(each) for each in waiting.take(BATCH, BATCH_BYTES, self._node.passed_over)
+            self._last(each) for each in waiting.take(BATCH, BATCH_BYTES, self._publisher.passed_over)
         ]
 
     def _last(self, each: Outgoing | Order) -> Outgoing | Order:
         if isinstance(each, Outgoing):
-            each = self._node.anew(each) if each.number < self._number else each
+            each = self._publisher.anew(each) if each.number < self._number else each
             self._number = each.number
         return each
 
@@ -199,4 +199,4 @@ class Wire:
             order.answered(None)
         self.tried.set()
         if was_connected:
-            self._node.lost()
+            self._publisher.lost()

@@ -41,17 +41,18 @@ PATHS = {
     "/openapi.json": Path("GET", openapi, {200: dict[str, Any]}),
 }
 
-
 PAGE = {
-    "/": page("index.html", "text/html"),
-    "/console.css": page("console.css", "text/css"),
-    "/console.js": page("console.js", "text/javascript"),
+    "/": ("index.html", "text/html"),
+    "/console.css": ("console.css", "text/css"),
+    "/console.js": ("console.js", "text/javascript"),
 }
 
 
 def http_routes(dev: bool) -> list[Route]:
     """The routes over HTTP: the table, the page, and in development the page's demo assets."""
-    unlisted = {**PAGE, "/demo.json": demo_assets} if dev else PAGE
+    unlisted = {path: page(*file) for path, file in PAGE.items()}
+    if dev:
+        unlisted["/demo.json"] = demo_assets
     return [
         *(Route(path, each.endpoint, methods=[each.method]) for path, each in PATHS.items()),
         *(Route(path, endpoint, include_in_schema=False) for path, endpoint in unlisted.items()),

@@ -26,7 +26,7 @@ class Question:
 
 
 class Awaited:
-    """The notices that somebody here waits for: that a run in some chat has ended, or the answer to a question."""
+    """Who waits here for a notice, and for as long as they do: that a run of some chat has ended, or a question's answer."""
 
     def __init__(self) -> None:
         self._ends: WeakValueDictionary[UUID, anyio.Event] = WeakValueDictionary()

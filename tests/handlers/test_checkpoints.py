@@ -18,9 +18,9 @@ from tests.support.agents import HeldAgent
 from tests.support.database import rows
 from tests.support.house import BOTH, open_house
 from tests.support.life import until as frame_of
-from tests.support.linked import begun, open_nodes
+from tests.support.linked import open_nodes
 from tests.support.stored import ME, Between, message_of, storage, unfinished, unsure
-from tests.support.waiting import until
+from tests.support.waiting import begun, until
 from tests.support.world import uuid
 
 __all__ = ["storage"]  # the fixture

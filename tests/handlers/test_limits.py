@@ -272,7 +272,7 @@ async def test_a_user_has_so_many_runs_and_the_next_post_is_refused(settings: Se
     agent = HeldAgent()
     limited = replace(settings, max_runs_per_user=2)
     async with open_house(limited, agent) as house, house.connect() as client, house.connect(BOB) as bob:
-        chat = (await begun(client, prompt="one", message_id=str(uuid(70))))[0]["payload"]["id"]
+        chat = (await begun(client, "one", message_id=str(uuid(70))))[0]["payload"]["id"]
         await client.send({"prompt": "two", "chat_id": chat})  # waits for its turn, and counts
         runs = cast(MemoryQuota, house.backends.run_quota).members
         await until(lambda: len(runs[ALICE]) == 2)
@@ -284,7 +284,7 @@ async def test_a_user_has_so_many_runs_and_the_next_post_is_refused(settings: Se
         await client.send({"prompt": "one", "message_id": str(uuid(70))}, id="retry")  # joins, and runs nothing
         (*_, joined) = await client.until("initializeChat")
         assert joined["request_id"] == "retry"
-        await begun(bob, prompt="one")
+        await begun(bob, "one")
         agent.let_go("one")
         await client.until("complete")
         agent.let_go("four")

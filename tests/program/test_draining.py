@@ -42,7 +42,7 @@ async def test_a_drain_tells_everybody_takes_nothing_new_and_lets_runs_finish(se
         house.connect() as client,
         house.connect(BOB) as bystander,
     ):
-        frames = await begun(client, prompt="Go")
+        frames = await begun(client, "Go")
         house.server.should_exit = True
         for each, id in ((client, ALICE), (bystander, BOB)):
             *before, going = await each.until("goingAway")
@@ -74,7 +74,7 @@ async def test_a_drain_tells_everybody_takes_nothing_new_and_lets_runs_finish(se
 async def test_who_comes_during_a_drain_is_not_told_that_there_are_too_many(settings: Settings) -> None:
     agent, full = HeldAgent(), replace(settings, drain_seconds=20, max_connections_per_user=1, max_connections=1)
     async with open_house(full, agent) as house, house.connect() as client:
-        await begun(client, prompt="Go")
+        await begun(client, "Go")
         house.server.should_exit = True
         await client.until("goingAway")
         status, body = await asyncio.to_thread(refusal_of_upgrade, house)
@@ -102,7 +102,7 @@ async def test_a_request_that_is_being_answered_is_answered_before_the_close(
 
 async def test_what_has_not_finished_in_time_ends_like_a_stop_also_what_waits_for_its_turn(settings: Settings) -> None:
     async with open_house(settings, HeldAgent()) as house, house.connect() as client:
-        frames = await begun(client, prompt="Go")
+        frames = await begun(client, "Go")
         await client.send({"prompt": "And then?", "chat_id": frames[0]["payload"]["id"]})
         await until(lambda: len(house.services.runs) == 2)
         house.server.should_exit = True
@@ -146,7 +146,7 @@ async def test_a_post_that_is_still_being_looked_at_when_the_time_is_over_is_kep
 
 async def test_a_run_that_was_stopped_by_its_user_is_not_said_to_have_been_interrupted(settings: Settings) -> None:
     async with open_house(settings, HeldAgent()) as house, house.connect() as client:
-        chat = (await begun(client, prompt="Go"))[0]["payload"]
+        chat = (await begun(client, "Go"))[0]["payload"]
         run = house.services.runs.get(UUID(chat["message_ids"][0]))
         assert run
         run.stop()

@@ -14,10 +14,10 @@ from tests.support.client import Client, is_end
 from tests.support.database import as_stored, count, opened, rows, stored_chat
 from tests.support.life import answer_of, first_delta, share
 from tests.support.life import until as frame_of
-from tests.support.linked import Node, begun, good, open_nodes
+from tests.support.linked import Node, good, open_nodes
 from tests.support.over_http import request
 from tests.support.pairs import Pair, pair
-from tests.support.waiting import until
+from tests.support.waiting import begun, until
 from tests.support.world import BOB, MISSING, REVENUE
 
 __all__ = ["pair"]  # the fixture

@@ -15,9 +15,9 @@ from tests.support.database import as_stored, rows, stored_chat
 from tests.support.house import House
 from tests.support.life import answer_of, first_delta
 from tests.support.life import until as frame_of
-from tests.support.linked import begun, good, open_nodes
+from tests.support.linked import good, open_nodes
 from tests.support.pairs import Pair, is_waiting, pair
-from tests.support.waiting import until
+from tests.support.waiting import begun, until
 
 __all__ = ["pair"]
 

@@ -21,10 +21,10 @@ from tests.support.failures import break_database, mend_database
 from tests.support.house import House
 from tests.support.life import answer_of, first_delta
 from tests.support.life import until as frame_of
-from tests.support.linked import Node, begun, good, open_nodes
+from tests.support.linked import Node, good, open_nodes
 from tests.support.over_http import request
 from tests.support.pairs import is_waiting
-from tests.support.waiting import until
+from tests.support.waiting import begun, until
 
 OWNERS = "SELECT owner, is_completed, final_reasoning_message FROM messages ORDER BY created_at"
 

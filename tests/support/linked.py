@@ -22,7 +22,7 @@ from backends.resume import ResumeLimits
 from backends.storage import Change, Row, Storage
 from schemas.frames import WsResponseMessage, WsSendMethod, encode
 from settings import Settings
-from tests.support.client import Client, Frame, fold, is_end, unsettled
+from tests.support.client import Frame, fold, is_end, unsettled
 from tests.support.house import House, open_house
 
 LIMITS = ResumeLimits(entries=1000, size=2**20, seconds=60)
@@ -178,12 +178,6 @@ async def open_nodes(settings: Settings, agent: Agent, count: int = 2) -> AsyncI
 
 def _linked(peers: list[LinkedBroker], own: Backends) -> Backends:
     return replace(own, storage=Cable(own.storage), broker=LinkedBroker(peers), shared=True)
-
-
-async def begun(client: Client, prompt: str, **rest: object) -> list[Frame]:
-    """Post, and return the frames up to the answer's first words."""
-    await client.send({"prompt": prompt, **rest})
-    return await client.until("generatingResponseMessage")
 
 
 def good(frames: list[Frame]) -> dict[str, Any]:

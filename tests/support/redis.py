@@ -12,9 +12,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from backends.redis.broker import QUEUE_BYTES, RedisBroker
+from backends.redis.broker import RedisBroker
 from backends.redis.link import open_pool, run_id_of
-from backends.redis.open import open_redis_broker
+from backends.redis.open import QUEUE_BYTES, open_redis_broker
 from backends.resume import ResumeLimits
 from tests.support.missing import missing
 

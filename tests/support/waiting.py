@@ -1,13 +1,12 @@
 """Waiting for what happens on the server's side of a socket."""
 
 from collections.abc import Callable
-from typing import Any
 
 import anyio
 import anyio.lowlevel
 
 from backends.broker import MemoryBroker
-from tests.support.client import TIMEOUT_S, Client
+from tests.support.client import TIMEOUT_S, Client, Frame
 from tests.support.house import House
 
 
@@ -34,9 +33,9 @@ async def vanish(client: Client) -> None:
     client.socket.transport.abort()
 
 
-async def begun(client: Client, **payload: object) -> list[dict[str, Any]]:
+async def begun(client: Client, prompt: str, **rest: object) -> list[Frame]:
     """Post, and return the frames up to the answer's first words."""
-    await client.send(payload)
+    await client.send({"prompt": prompt, **rest})
     return await client.until("generatingResponseMessage")
 
 
