@@ -48,7 +48,7 @@ test-docs: $(BIN)/.installed-dev ## hold the README and the pages to what the pr
 	$(BIN)/pytest -n auto tests/docs
 
 test-page: $(BIN)/.installed-dev ## test the page at / in a browser, about 1.5 minutes; needs Debian's chromium
-	$(BIN)/pytest tests/page
+	$(BIN)/pytest -n logical tests/page
 
 screenshot: $(BIN)/.installed-dev ## the README's picture of the page
 	$(BIN)/python -m tests.programs.screenshot

@@ -4,6 +4,7 @@ A module that has `ENGINES = BOTH` has each of its tests run on SQLite and on Po
 """
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,12 +19,22 @@ from settings import Settings
 from tests.support.house import House, open_house, settings_in
 from tests.support.postgres import Postgres, running
 from tests.support.redis import RedisServer, redis_server
+from tests.support.settling import load_world
 
 # A shell that starts the tests in its background has them ignore Ctrl-C, and so all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Hypothesis makes up the same cases on a busy machine as on a quiet one: no example has a time limit.
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Processes for the tests: one a core with `-n logical`, and two with `-n auto`, since most tests wait most of the time."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # as xdist has it
+    cores = os.cpu_count() or 1
+    return cores if config.option.numprocesses == "logical" else 2 * cores
 
 
 @pytest.fixture(scope="session")
@@ -56,12 +67,17 @@ def engine() -> str:
     return "sqlite"
 
 
+async def _settle(url: str) -> None:
+    await migrate_postgres(url)
+    await load_world(settings_in(Path(), url))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A server, whose database `migrated` is there to be copied."""
+    """A server, whose database `settled` has the world in it, and is there to be copied."""
     with running() as server, server.database() as url, ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, migrate_postgres(url)).result()
-        server.migrated = url.rpartition("/")[2]
+        thread.submit(asyncio.run, _settle(url)).result()
+        server.settled = url.rpartition("/")[2]
         yield server
 
 
@@ -71,7 +87,7 @@ def settings(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> Ite
         yield settings_in(tmp_path)
     else:
         postgres: Postgres = request.getfixturevalue("postgres")
-        with postgres.database(postgres.migrated) as url:
+        with postgres.database(postgres.settled) as url:
             yield settings_in(tmp_path, url)
 
 

@@ -11,13 +11,13 @@ from backends.ends import AT_ONCE, End, find_all_running, find_ends, take_over
 from backends.messages import Owner, create_chat, finish_message
 from backends.nodes import Membership
 from backends.storage import Storage
-from handlers.load_file import load_file
 from schemas.chats import ChatMessage, ChatWithMessages
 from schemas.users import AuthenticatedUser
 from settings import Settings
 from tests.support.containers import NOW
 from tests.support.house import BOTH
-from tests.support.world import ALICE, MISSING, WORLD, uuid
+from tests.support.settling import settle
+from tests.support.world import ALICE, MISSING, uuid
 
 ENGINES = BOTH
 USER = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, expires_at=0)
@@ -26,8 +26,8 @@ DEAD = Owner(uuid(900), None)
 
 @pytest.fixture
 async def storage(settings: Settings) -> AsyncIterator[Storage]:
+    await settle(settings)
     async with open_storage(settings) as opened:
-        await load_file(opened, WORLD)
         yield opened
 
 

@@ -14,19 +14,18 @@ from websockets.asyncio.client import connect
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
-from backends import open_storage
 from backends.agent import ResponseChunk
 from backends.auth import PERSON, issue_token
 from backends.hosting import _leave
 from backends.socket_protocol import TRIFLES_PER_SECOND, USEFUL_FRAGMENT_BYTES
-from handlers.load_file import load_file
 from server import create_app
 from settings import Settings
 from tests.support.agents import ScriptedAgent
 from tests.support.client import TIMEOUT_S, Client, fold, unsettled
 from tests.support.house import SECRET, House, open_house
+from tests.support.settling import settle
 from tests.support.waiting import connections, server_tasks, until
-from tests.support.world import ALICE, WORLD
+from tests.support.world import ALICE
 
 LONG = ScriptedAgent(*(ResponseChunk("x" * 50_000) for _ in range(15)))
 
@@ -194,8 +193,7 @@ def test_one_signal_more_does_not_change_the_exit_code(handlers: None) -> None:
 
 @pytest.mark.parametrize("numbered", [False, True])
 async def test_the_application_serves_under_any_asgi_server(settings: Settings, numbered: bool) -> None:
-    async with open_storage(settings) as storage:
-        await load_file(storage, WORLD)
+    await settle(settings)
     started = anyio.Event()
 
     class Plain(uvicorn.Server):

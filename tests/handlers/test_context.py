@@ -17,6 +17,7 @@ from schemas.load import LoadAsset, LoadFile
 from settings import Settings
 from tests.support.client import fold, unsettled
 from tests.support.house import House
+from tests.support.settling import settle
 from tests.support.world import (
     ACME,
     ALICE,
@@ -30,7 +31,6 @@ from tests.support.world import (
     REVENUE,
     SECRET_METRIC,
     TEAM_METRIC,
-    WORLD,
     dashboard,
     grant,
     uuid,
@@ -41,8 +41,8 @@ REPORT = AssetType("report")
 
 @pytest.fixture
 async def storage(settings: Settings) -> AsyncIterator[Storage]:
+    await settle(settings)
     async with open_storage(settings) as opened:
-        await load_file(opened, WORLD)
         yield opened
 
 

@@ -14,14 +14,12 @@ from socket import socket
 
 import anyio
 
-from backends import open_storage
 from backends.listening import sockets_on
 from backends.workers import serve_together
 from cli import work
-from handlers.load_file import load_file
-from settings import Settings, load_settings
+from settings import load_settings
 from tests.support.house import SECRET
-from tests.support.world import WORLD
+from tests.support.settling import load_world
 
 COUNT = 2
 
@@ -31,14 +29,8 @@ def work_alone(folder: Path, listening: socket, ready: Callable[[], None]) -> No
     if (folder / "broken").exists():
         sys.exit(3)
     settings = replace(load_settings(), database_url=f"sqlite+aiosqlite:///{folder}/{os.getpid()}.db")
-    anyio.run(populate, settings)
+    anyio.run(load_world, settings)
     work(settings, SECRET, listening, ready)
-
-
-async def populate(settings: Settings) -> None:
-    """Load the tests' world."""
-    async with open_storage(settings) as storage:
-        await load_file(storage, WORLD)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tests.support.program import ROOT
 ROUND_S = 3600  # far beyond the whole suite: each test has a time limit of its own
 STOP_S = 60  # for pytest to stop what its fixtures have started
 LOOP = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(10**6): pass"
-PYTEST = (sys.executable, "-m", "pytest", "-c", str(ROOT / "setup.cfg"), "-n", "auto")
+PYTEST = (sys.executable, "-m", "pytest", "-c", str(ROOT / "setup.cfg"))
 PAGE = "tests/page"  # apart: the browser's driver runs an event loop where the other tests start theirs
 
 
@@ -51,7 +51,8 @@ def rooms() -> Iterator[str]:
 def play(files: Sequence[str], report: Path) -> None:
     """Run these tests once. Where pytest does not end by itself, it is ended with all that it has started."""
     environ = os.environ | {"CI": "true"}  # a test whose program is missing has failed
-    command = [*PYTEST, f"--junitxml={report}", *files]
+    processes = "logical" if files[0].startswith(PAGE) else "auto"
+    command = [*PYTEST, "-n", processes, f"--junitxml={report}", *files]
     process = subprocess.Popen(command, cwd=ROOT, env=environ, start_new_session=True)
     try:
         process.wait(ROUND_S)

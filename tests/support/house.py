@@ -13,20 +13,20 @@ import pytest
 from starlette.datastructures import Secret
 from websockets.asyncio.client import connect
 
-from backends import Backends, open_backends, open_storage
+from backends import Backends, open_backends
 from backends.agent import Agent
 from backends.auth import PERSON, issue_token
 from backends.hosting import Server
 from backends.storage import Row
 from cli import FEW_UNHEARD, create_server
-from handlers.load_file import load_file
 from handlers.services import Services
 from server import create_app
 from settings import Settings, load_settings
 from tests.support.client import TIMEOUT_S, Client
 from tests.support.database import Where, where
 from tests.support.fitting import FittingClient
-from tests.support.world import ALICE, WORLD
+from tests.support.settling import settle
+from tests.support.world import ALICE
 
 BOTH = ("sqlite", "postgres")
 
@@ -111,8 +111,7 @@ async def open_house(
             opened.append(change(replace(embedded, agent=agent or embedded.agent)))
             yield opened[0]
 
-    async with open_storage(settings) as storage:
-        await load_file(storage, WORLD)
+    await settle(settings)
     app = create_app(settings, SECRET, backends())
     server, ready = create_server(app, settings, max_unheard=max_unheard), anyio.Event()
     start = server.startup

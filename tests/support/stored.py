@@ -12,11 +12,11 @@ from backends import open_storage
 from backends.chats import find_chat
 from backends.messages import Owner, Stored, create_chat
 from backends.storage import Change, Row, Storage
-from handlers.load_file import load_file
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages
 from schemas.users import AuthenticatedUser
 from settings import Settings
-from tests.support.world import ALICE, WORLD, uuid
+from tests.support.settling import settle
+from tests.support.world import ALICE, uuid
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -29,8 +29,8 @@ USER = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, 0)
 
 @pytest.fixture
 async def storage(settings: Settings) -> AsyncIterator[Storage]:
+    await settle(settings)
     async with open_storage(settings) as opened:
-        await load_file(opened, WORLD)
         yield opened
 
 
