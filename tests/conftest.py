@@ -67,27 +67,30 @@ def engine() -> str:
     return "sqlite"
 
 
-async def _settle(url: str) -> None:
-    await migrate_postgres(url)
-    await load_world(settings_in(Path(), url))
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A server, whose database `settled` has the world in it, and is there to be copied."""
-    with running() as server, server.database() as url, ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, _settle(url)).result()
-        server.settled = url.rpartition("/")[2]
+    """A server with two databases to be copied: `migrated` is empty, and `settled` has the world in it."""
+    with running() as server, ThreadPoolExecutor(1) as thread:
+        server.execute("CREATE DATABASE migrated")
+        thread.submit(asyncio.run, migrate_postgres(server.url("migrated"))).result()
+        server.execute("CREATE DATABASE settled TEMPLATE migrated")
+        thread.submit(asyncio.run, load_world(settings_in(Path(), server.url("settled")))).result()
         yield server
 
 
 @pytest.fixture
-def settings(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> Iterator[Settings]:
+def template() -> str:
+    """The database of PostgreSQL that the tests of a module get a copy of."""
+    return "settled"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, engine: str, template: str, request: pytest.FixtureRequest) -> Iterator[Settings]:
     if engine == "sqlite":
         yield settings_in(tmp_path)
     else:
         postgres: Postgres = request.getfixturevalue("postgres")
-        with postgres.database(postgres.settled) as url:
+        with postgres.database(template) as url:
             yield settings_in(tmp_path, url)
 
 

@@ -24,6 +24,11 @@ __all__ = ["storage"]  # the fixture
 ENGINES = BOTH
 
 
+@pytest.fixture
+def template() -> str:
+    return "migrated"
+
+
 async def test_what_was_written_is_read_at_once(storage: Storage) -> None:
     await storage.write(user(1))
     (row,) = await storage.fetch_all(select(users))

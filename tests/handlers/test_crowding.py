@@ -103,7 +103,7 @@ async def test_another_users_connections_are_let_be(settings: Settings) -> None:
 async def test_a_dead_connection_to_another_server_makes_room_too(
     tmp_path: Path, postgres: Postgres, redis: RedisServer
 ) -> None:
-    with postgres.database(postgres.settled) as url:
+    with postgres.database("settled") as url:
         on_both = replace(settings_in(tmp_path, url), broker_url=redis.url)
         crowded = replace(on_both, max_connections_per_user=2, ping_seconds=NEVER_S)
         async with open_house(crowded) as here, open_house(crowded) as there, AsyncExitStack() as stack:

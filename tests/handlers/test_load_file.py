@@ -22,6 +22,11 @@ TABLES = ("users", "organization_members", "team_members", "api_keys", "assets",
 
 
 @pytest.fixture
+def template() -> str:
+    return "migrated"
+
+
+@pytest.fixture
 async def storage(settings: Settings) -> AsyncIterator[Storage]:
     async with open_storage(settings) as opened_storage:
         yield opened_storage

@@ -52,8 +52,6 @@ def _version(folder: Path) -> list[int]:
 class Postgres:
     """A server that can be stopped in every way; `port` stays the same."""
 
-    settled = "template0"  # what a test's database is a copy of
-
     def __init__(self, folder: Path) -> None:
         found = programs()
         if found is None:
