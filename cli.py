@@ -32,13 +32,13 @@ from server import create_app
 from settings import MIN_SECRET_CHARACTERS, Settings, SettingsError, load_settings, unknown
 
 DAY_S = 86_400
-THREAD_SWITCH_S = 0.0005  # Python's 5 ms are long for the database's thread, and so for whoever waits for a commit
+THREAD_SWITCH_S = 0.0005  # Python's default of 5 ms lets the database's thread wait, and with it every commit
 NEEDS_SHARED = (
     "--workers needs THREADCAST_BROKER_URL=redis://... and THREADCAST_DATABASE_URL=postgresql+asyncpg://...: without Redis no "
     "process hears what another one answers, and SQLite has one that writes"
 )
-GARBAGE = (20_000, 20, 50)  # objects and turns: Python's 700 search what is alive for cycles at every second post
-FEW_UNHEARD = 1_000  # sockets of which nobody knows who they are, where few connections are allowed
+GARBAGE = (20_000, 20, 50)  # gc.set_threshold(): with Python's default of 700 the collector runs at every second post
+FEW_UNHEARD = 1_000  # sockets that may wait unauthenticated, even where fewer connections are allowed
 
 logger = logging.getLogger("threadcast")
 
@@ -80,7 +80,7 @@ def work(settings: Settings, secret: Secret, listening: socket, ready: Callable[
     sys.setswitchinterval(THREAD_SWITCH_S)
     gc.freeze()
     gc.set_threshold(*GARBAGE)
-    descriptors = all_descriptors()  # half of them for connections, a third for sockets that may become some, the rest for us
+    descriptors = all_descriptors()  # half for connections, a third for sockets before they are some, the rest for files
     settings = replace(settings, max_connections=min(settings.max_connections, descriptors // 2))
     max_unheard = min(max(settings.max_connections, FEW_UNHEARD), descriptors // 3)
     create_server(create_app(settings, secret, dev=dev), settings, ready, max_unheard).run([listening])
@@ -113,7 +113,7 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None, wor
         raise click.ClickException(f"THREADCAST_JWT_SECRET must be set, to at least {MIN_SECRET_CHARACTERS} characters")
 
     async def prepare() -> None:
-        async with open_backends(settings, secret) as backends:  # what cannot be had is said here, in one line
+        async with open_backends(settings, secret) as backends:  # what is missing is said here, in one line
             if dev:
                 await load_file(backends.storage, DEMO_FILE.read_bytes())
 

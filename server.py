@@ -43,7 +43,7 @@ logger = logging.getLogger("threadcast")
 class Socket(WebSocketEndpoint):
     """`/api/v1/ws`: authenticates before the upgrade, then hands each frame on and never waits for what it starts."""
 
-    encoding = None  # Starlette's "json" closes the socket on the first bad frame
+    encoding = None  # with "json" Starlette would close the socket at the first bad frame
 
     connection: Connection
     connected_at = 0.0  # by the loop's clock
@@ -97,7 +97,7 @@ class Socket(WebSocketEndpoint):
 
     async def on_connect(self, websocket: WebSocket) -> None:
         self.connected_at = asyncio.get_running_loop().time()
-        with suppress(OSError):  # it has gone already, as will be heard at once
+        with suppress(OSError):  # the client has gone; the next receive() says so
             await websocket.accept()
         line = self.scope.get("extensions", {}).get(LINE, {}).get(LINE) or PlainLine(websocket)
         self.tasks.start_soon(self.connection.write, websocket, line)
@@ -105,7 +105,7 @@ class Socket(WebSocketEndpoint):
 
     async def on_receive(self, websocket: WebSocket, data: Any) -> None:
         receive(self.services, self.connection, data)
-        await anyio.lowlevel.checkpoint()  # of many frames that came at once, each lets others have a turn
+        await anyio.lowlevel.checkpoint()  # many frames may have come at once: let other tasks run between them
 
     async def on_disconnect(self, websocket: WebSocket, close_code: int) -> None:
         self.timers.stop()
@@ -129,7 +129,7 @@ def create_app(
             opened or open_backends(settings, secret, short_tokens) as backends,
             AsyncExitStack() as stack,
             open_tasks() as tasks,
-            anyio.create_task_group() as essential,  # where one of these ends, the server must not go on
+            anyio.create_task_group() as essential,  # if one of these ends, the server must end
         ):
             services = services_of(settings, backends, tasks)
             await stack.enter_async_context(services.cluster.joined(essential))
@@ -145,11 +145,11 @@ def create_app(
         WebSocketRoute("/{path:path}", no_such_path),
     ]
     app = Starlette(routes=routes, lifespan=lifespan)
-    app.router.redirect_slashes = False  # a redirect would repeat the query, and so a token, to whoever is asked next
+    app.router.redirect_slashes = False  # a redirect would repeat the query, which may have a token
     return app
 
 
 if __name__ == "__main__":
-    import cli  # it imports this module, so it is imported only where this file is the program
+    import cli  # here, since cli imports this module
 
     cli.main()  # type: ignore[has-type]  # mypy reads this module first

@@ -19,7 +19,7 @@ T = TypeVar("T")
 VERSION = "0.1.0"
 
 PREFIX = "THREADCAST_"
-MIN_SECRET_CHARACTERS = 32  # 256 bits of key for HS256, RFC 7518 section 3.2
+MIN_SECRET_CHARACTERS = 32  # HS256 needs a key of 256 bits, RFC 7518 section 3.2
 MIB = 2**20
 
 
@@ -76,7 +76,7 @@ def _database_url(raw: str) -> str:
     if parts.scheme in ("postgresql", "postgresql+asyncpg"):
         hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
         named = all(host.hostname for host in hosts) or "host" in parse_qs(parts.query)
-        at_a_host = named and all(host.port != 0 for host in hosts)  # a bad port is a ValueError
+        at_a_host = named and all(host.port != 0 for host in hosts)  # `port` raises ValueError for a bad one
         if not at_a_host or parts.path in ("", "/") or parts.fragment:
             raise ValueError(raw)
         return raw
@@ -265,7 +265,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     values: dict[str, Any] = {}
     for name, row in rows():
         try:
-            values[name.lower()] = row.parser.read(config(name, default="") or row.default)  # empty is as good as not set
+            values[name.lower()] = row.parser.read(config(name, default="") or row.default)  # an empty variable counts as unset
         except ValueError:
             raise SettingsError(f"{PREFIX}{name} must be {row.parser.allowed}") from None
     return Settings(**values)

@@ -78,7 +78,7 @@ NO_MODEL = (
     "(`THREADCAST_AGENT=offline`). To get real answers, set `THREADCAST_AGENT=openai` and `THREADCAST_MODEL`; "
     "the section “Connect a model” of the README says how."
 )
-SHOWN_CHARACTERS = 200  # of one field of a definition: enough to recognise it, short enough to read past
+SHOWN_CHARACTERS = 200  # of one field of a definition: enough to recognise it
 
 
 class OfflineAgent:
@@ -93,7 +93,7 @@ class OfflineAgent:
 
     async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
         for event in self._script(task):
-            await asyncio.sleep(self._delay)  # with no delay, still lets others run
+            await asyncio.sleep(self._delay)  # even a delay of 0 lets other tasks run
             yield event
 
     async def title(self, task: AgentTask) -> AsyncGenerator[str, None]:
@@ -111,7 +111,7 @@ class OfflineAgent:
         answer = _answer(task)
         if self._words is None:
             yield from map(ResponseChunk, _words(answer))
-        else:  # over and over; with an end to its last word, or that and the first would be one
+        else:  # again and again; a space after the last word keeps it apart from the first
             yield from map(ResponseChunk, itertools.islice(itertools.cycle(_words(f"{answer}\n\n")), self._words))
 
 

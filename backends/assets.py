@@ -13,8 +13,8 @@ from backends.storage import Row, Storage
 from backends.tables import asset_permissions, assets
 from schemas.assets import Asset, AssetType
 
-AT_ONCE = 100  # assets that one query asks for: SQLite takes an expression of a depth of 1,000 at most
-KEPT = 64  # queries, by how many assets they ask for: a dashboard has few
+AT_ONCE = 100  # assets in one query: SQLite takes expressions up to a depth of 1,000
+KEPT = 64  # queries that are kept, one for each number of assets: a dashboard has few
 
 
 async def visible_assets(storage: Storage, user_id: UUID, ids: Collection[UUID]) -> dict[UUID, Asset]:

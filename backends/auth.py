@@ -13,15 +13,15 @@ from schemas.users import AuthenticatedUser
 
 ALGORITHM = "HS256"
 PERSON, API = "authenticated", "api"
-# By which the clock of whoever issues tokens may be ahead of ours, for `iat` and `nbf`. Machines that keep their clocks by NTP
-# are within a second of each other. `exp` gets nothing: a token ends when it says so.
+# Seconds by which the issuer's clock may be ahead of ours, for `iat` and `nbf`. Clocks that are set by NTP are within a second
+# of each other. `exp` has no such allowance: a token ends when it says so.
 LEEWAY_S = 10
 
 
 def issue_token(secret: Secret, user_id: UUID, ttl: int, audience: str) -> str:
     """A token for the user, valid for `ttl` seconds from now."""
     now = int(time.time())
-    # `jti` makes two keys of one second different.
+    # Without `jti`, two keys made in one second would be equal.
     claims = {"sub": str(user_id), "aud": audience, "iat": now, "exp": now + ttl, "jti": uuid4().hex}
     return jwt.encode(claims, str(secret), ALGORITHM)
 
@@ -49,13 +49,13 @@ class Authenticator:
             subject, expires_at = UUID(claims["sub"]), float(claims["exp"])
         except (jwt.PyJWTError, ValueError, OverflowError):
             return None
-        if expires_at <= time.time():  # PyJWT's leeway is for `exp`, too
+        if expires_at <= time.time():  # PyJWT would apply its leeway to `exp`, too
             return None
         if claims["aud"] == PERSON:
             row = await find_user(self._storage, subject)
         elif claims["aud"] == API:
             row = await find_key_owner(self._storage, token)
-        else:  # a list of audiences: PyJWT takes it, the protocol does not
+        else:  # PyJWT allows a list of audiences, the protocol does not
             return None
         if row is None:
             return None

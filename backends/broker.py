@@ -41,7 +41,7 @@ class Subscriber(Protocol):
 class Broker(Protocol):
     """Carries messages to the connections of a user, each encoded once, and notices from node to node."""
 
-    streams: Streams  # that connections here have heard begin
+    streams: Streams  # streams whose beginning connections here have heard
 
     @property
     def connected(self) -> bool:
@@ -125,7 +125,7 @@ class _User:
 
     def __init__(self) -> None:
         self.subscribers: dict[str, Subscriber] = {}
-        self.log: ResumeLog | None = None  # from the first connection on that can resume
+        self.log: ResumeLog | None = None  # from the first connection that can resume
 
 
 class MemoryBroker:
@@ -134,7 +134,7 @@ class MemoryBroker:
     def __init__(self, limits: ResumeLimits) -> None:
         self._limits = limits
         self._users: dict[UUID, _User] = {}
-        self._gone: dict[UUID, float] = {}  # since when, the longest first
+        self._gone: dict[UUID, float] = {}  # when each left, the earliest first
         self.streams = Streams()
 
     @property
@@ -178,17 +178,17 @@ class MemoryBroker:
         frame, method = Frame(message), message.send_method
         if user.log:
             user.log.number(frame)
-            if method is not WsSendMethod.SENDER_ONLY:  # an answer to one connection means nothing to another
+            if method is not WsSendMethod.SENDER_ONLY:  # an answer to one connection is of no use to another
                 user.log.keep(frame)
         # put() neither awaits nor calls back, so the table cannot change under this loop.
         for subscriber in audience(user.subscribers, method, sender_id):
             subscriber.put(frame)
 
     def listen(self, heard: Callable[[bytes], None]) -> AbstractContextManager[None]:
-        return nullcontext()  # there are no others
+        return nullcontext()  # there are no other nodes
 
     def tell(self, notice: bytes) -> bool:
-        return True  # to all of none
+        return True  # there are no other nodes
 
     def _forget(self) -> None:
         """Drop the logs of those who have been gone for too long: whenever something happens, so that nothing can pile up."""

@@ -24,10 +24,10 @@ from schemas.chats import (
 RESPONSES = msgspec.json.Decoder(list[ResponseMessage])
 REASONING = msgspec.json.Decoder(list[ReasoningMessage])
 
-# Of a message as JSON, without its texts: ids, times, the sender. So a chat of empty messages is bounded, too.
+# Bytes of a message as JSON without its texts: ids, times, the sender. They bound a chat of empty messages, too.
 
 sender = users.alias()
-COMMA: Any = literal_column("','")  # given as a str it would be a parameter that is only known when the statement is run
+COMMA: Any = literal_column("','")  # a str would become a parameter, known only when the statement runs
 GRANTED = (
     select(func.aggregate_strings(asset_permissions.c.role, COMMA))
     .where(
@@ -37,7 +37,7 @@ GRANTED = (
     )
     .scalar_subquery()
 )
-# A chat, what the user may do with it, and who answers in it, in one statement, and so as all of it stood at one moment.
+# A chat, what the user may do with it, and who answers in it: in one statement, so that all of it is of one moment.
 CHAT_TURNS = (
     select(
         chats.c.title,
@@ -50,7 +50,7 @@ CHAT_TURNS = (
         GRANTED.label("roles"),
         *(column.label(f"message_{column.key}") for column in (messages.c.id, messages.c.created_by, messages.c.created_at)),
         messages.c.request,
-        type_coerce(messages.c.response_messages, Text).label("response_messages"),  # decoded once, into structs
+        type_coerce(messages.c.response_messages, Text).label("response_messages"),  # decoded only once, into structs
         type_coerce(messages.c.reasoning_messages, Text).label("reasoning_messages"),
         messages.c.final_reasoning_message,
         messages.c.is_completed,
@@ -94,7 +94,7 @@ async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> Found | N
     roles = {AssetPermissionRole(role) for role in granted.split(",")} if granted else set()
     if found[0]["created_by"] == user_id:
         roles.add(AssetPermissionRole.OWNER)
-    turns = [row for row in found if row["message_id"]]  # a chat without any is a row without a message
+    turns = [row for row in found if row["message_id"]]  # a chat without messages is one row without a message
     running = next((_running(chat_id, turn) for turn in turns if not turn["is_completed"]), None)
     sizes = {turn["message_id"]: _size(turn) for turn in turns}
     return Found(_chat(chat_id, found[0], turns), frozenset(roles), running, sizes)

@@ -14,7 +14,7 @@ from backends.messages import Owner, owned, unfinished
 from backends.storage import Storage
 from backends.tables import messages, nodes
 
-AT_ONCE = 64  # messages that one query is about: ends that are overdue are few
+AT_ONCE = 64  # messages in one query; overdue ends are few
 
 RUNNING = select(messages.c.id, messages.c.chat_id, messages.c.created_by).where(unfinished)
 ENDS = (
@@ -59,6 +59,6 @@ async def find_ends(storage: Storage, message_ids: Sequence[UUID]) -> dict[UUID,
 
 async def take_over(storage: Storage, message_id: UUID, owner: Owner) -> bool:
     """Become who tells the end of this message. False when its owner is another one by now."""
-    taken = uuid4()  # and no node's id, nor a run's: a run that comes back sees that its end is not its own any more
+    taken = uuid4()  # neither a node's id nor a run's: so a run that comes back sees that somebody else has ended it
     values = {"message": message_id, "of_node": owner.node, "of_run": owner.run, "owner": taken, "run": taken}
     return await storage.write(only_if=(TAKE_OVER, values))

@@ -15,8 +15,8 @@ from schemas.chats import FilesReasoning, TextReasoning, TextResponse
 from schemas.events import Container, GeneratingReasoningMessage, GeneratingResponseMessage, GeneratingTitle
 from schemas.frames import WsResponseMessage, decode, encode
 
-# From this size on a frame keeps its bytes only, since what they were made of takes as much again, and is joined with no
-# other: joining copies all of the text so far with every delta.
+# From this size on a frame keeps only its bytes, since its message would take as much memory again. And it is not joined with
+# others, since joining would copy the whole text with every delta.
 LARGE_BYTES = 2**16
 
 T = TypeVar("T")

@@ -17,13 +17,13 @@ from backends.logs import log_config
 from backends.socket_protocol import Protocol
 from backends.unanswered import UnansweredSockets
 
-METRICS = "metrics"  # the key of the lifespan's state that has the application's `Metrics`, where it has any
-# For open requests at a shutdown, after which they are cancelled. Runs are not requests: they have been drained before.
+METRICS = "metrics"  # the key of the application's `Metrics` in the lifespan's state, if it has any
+# Seconds for open requests at a shutdown; then they are cancelled. Runs are not requests: they have been drained before.
 SHUTDOWN_GRACE_S = 5
 
 logger = logging.getLogger("threadcast")
 
-# Called with the lifespan's state when the server is to stop, before any connection is closed. The event: no more patience.
+# Called with the lifespan's state at a stop, before any connection is closed. The event ends all waiting.
 Drain = Callable[[Mapping[str, Any], anyio.Event], Awaitable[None]]
 
 
@@ -75,7 +75,7 @@ class Server(uvicorn.Server):
     def run(self, sockets: Any = None) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _leave)  # uvicorn raises the signal again when it has shut down
-        # Not uvicorn's own: in anyio's the loop is known to be asyncio's, which each Event and checkpoint else finds out anew.
+        # Not uvicorn's own loop: within anyio.run() each Event and checkpoint knows at once that the loop is asyncio's.
         anyio.run(self.serve, sockets, backend_options={"use_uvloop": True})
         if self.failed:
             raise SystemExit(1)
@@ -98,7 +98,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.should_exit:  # the second one
+        if self.should_exit:  # the second signal
             asyncio.get_running_loop().call_soon_threadsafe(self._hurry.set)
         self.should_exit = True
         self._captured_signals.append(sig)
@@ -106,5 +106,5 @@ class Server(uvicorn.Server):
 
 def _leave(number: int, frame: FrameType | None) -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)  # Python's last steps would take another one as a cause of death
+        signal.signal(each, signal.SIG_IGN)  # another signal would kill Python while it ends
     raise SystemExit(0)

@@ -15,12 +15,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from backends.transports import unsent
 from backends.unanswered import UnansweredSockets
 
-HEAD_BYTES = 2**15  # of a request's line and headers; a browser sends some hundreds
-HEAD_S = 10.0  # for the whole head, from the connection or the first byte of a further request on
-BODY_S = 30.0  # for the whole body
-LOOK_S = 5.0  # between looks at a connection whose peer has not taken all of its answer
-# Without any progress the connection is cut off. Counted and not timed, so that a busy moment of our own is not taken for one
-# of the peer's. 30 s are what a phone may need to find its network again.
+HEAD_BYTES = 2**15  # the most bytes of a request's line and headers; a browser sends some hundreds
+HEAD_S = 10.0  # seconds for the whole head, from the connection or from a further request's first byte
+BODY_S = 30.0  # seconds for the whole body
+LOOK_S = 5.0  # seconds between looks at a connection whose peer has not taken all of its answer
+# After so many looks without progress the connection is cut off: 30 s, which a phone may need to find its network again.
+# Counted and not timed, since a pause of this process would look like one of the peer.
 LOOKS = 6
 
 
@@ -38,13 +38,13 @@ class HttpProtocol(HttpToolsProtocol):
     def __init__(self, config: Config, *arguments: Any, unheard: UnansweredSockets, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
         self._all = unheard
-        self._expects = ""  # "head" or "body": what has to have come at the deadline
+        self._expects = ""  # "head" or "body": what must have come by the deadline
         self._deadline: asyncio.TimerHandle | None = None
-        self._head = 0  # bytes of what the parser has told of a head
-        self._untold = 0  # bytes since it has told anything that it does not keep
+        self._head = 0  # bytes of a head that the parser has handed over
+        self._untold = 0  # bytes that the parser has taken since it last handed anything over
         self._looking: asyncio.TimerHandle | None = None
-        self._unsent = 0  # at the last look
-        self._looks = 0  # since the peer was seen to take anything
+        self._unsent = 0  # bytes, at the last look
+        self._looks = 0  # looks since the peer last took anything
 
     # What the peer sends
 
@@ -86,13 +86,13 @@ class HttpProtocol(HttpToolsProtocol):
         self._head += len(name) + len(value) + len(b": \r\n")
         if len(self.url) + self._head > HEAD_BYTES:
             raise TooLong(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        if self._expects != "body":  # those after a body are nobody's
+        if self._expects != "body":  # trailers, which follow a body, are not counted
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._untold = self._head = 0
         if self.parser.should_upgrade() and not self._should_upgrade():
-            return  # it is parsed again, see _without_upgrade
+            return  # the request is parsed again: see _without_upgrade
         super().on_headers_complete()
         self._expect("body")
 
@@ -107,7 +107,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
         if self._is_answering:
             self._leave()
-        else:  # it has its answer: the next one has to come
+        else:  # it has been answered: the next request must come
             self._expect("head")
 
     def _without_upgrade(self, rest: bytes) -> None:
@@ -121,7 +121,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.data_received(b"\r\n".join([*lines, b"", rest]))
 
-    # What has to have come by when
+    # Deadlines for what the peer sends
 
     @property
     def _is_answering(self) -> bool:
@@ -139,7 +139,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._deadline = None
 
     def _is_late(self) -> None:
-        if self.flow.read_paused:  # it is us who let it wait
+        if self.flow.read_paused:  # we do not read, so it cannot be late
             self._expect(self._expects)
         elif self._expects == "head" and not self._untold:
             self.cut("silent")

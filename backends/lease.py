@@ -17,7 +17,7 @@ class Lease:
     def __init__(self, until: float = math.inf) -> None:
         self.id = uuid4()
         self.lost = False
-        self.until = until  # by this process' monotonic clock it is sure
+        self.until = until  # it is sure until this time of the process' monotonic clock
         self._changed = anyio.Event()
 
     @property

@@ -25,10 +25,10 @@ class MemoryRateLimit:
     def __init__(self, rate: str) -> None:
         parsed = parse(rate)
         self._most, self._seconds = parsed.amount, parsed.get_expiry()
-        self._windows: dict[UUID, tuple[float, int]] = {}  # when it opened and how many came, in the order of opening
+        self._windows: dict[UUID, tuple[float, int]] = {}  # when each opened, and its count; the oldest first
 
     async def hit(self, user_id: UUID) -> int | None:
-        now = time.monotonic()  # and not the wall clock: set back by an hour it would lengthen a minute by it
+        now = time.monotonic()  # the wall clock may be set back, and a minute would then last longer
         while self._windows and (oldest := next(iter(self._windows.items())))[1][0] <= now - self._seconds:
             del self._windows[oldest[0]]
         opened, count = self._windows.get(user_id, (now, 0))

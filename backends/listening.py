@@ -31,7 +31,7 @@ def _in_words(host: str, port: int, error: OSError | UnicodeError) -> str:
 
 def _bound(host: str, port: int, count: int) -> list[socket.socket]:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    alone = socket.socket(family, kind, protocol)  # with SO_REUSEPORT a second server would share the port without a word
+    alone = socket.socket(family, kind, protocol)  # without SO_REUSEPORT: with it a second server would silently share the port
     try:
         alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         alone.bind(address)

@@ -17,16 +17,16 @@ from structlog.typing import ExcInfo, Processor
 
 __all__ = ["WIRE", "KnownPaths", "bind_contextvars", "log_config", "named"]
 
-WIRE = "threadcast.wire"  # the logger of what fails on a connection
+WIRE = "threadcast.wire"  # the logger for errors on a connection
 UNKNOWN = "(no such path)"
-PROBED = {"/healthz", "/readyz", "/metrics"}  # every few seconds, by machines
+PROBED = {"/healthz", "/readyz", "/metrics"}  # machines ask for these every few seconds
 IDS = {"user", "connection", "chat", "message", "answer", "node"}
-ID_CHARACTERS = 8  # of an id, for a person at a terminal
-# What a terminal would obey, or what makes a line look like two or like another one: C0 and C1, the separators of lines, and
-# the marks that change the direction of writing.
+ID_CHARACTERS = 8  # of an id that are shown to a person at a terminal
+# Characters that control a terminal, or that make a line look like two lines or like another line: C0 and C1, line separators,
+# and marks that change the direction of writing.
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-# Errors that say what the machine did, and not what a user said. Of all others only the type is told, but at DEBUG: what a
-# model's server, a database's driver or an agent has to say may quote a prompt.
+# Errors whose message is about the machine and cannot quote a user. Of all other errors only the type is logged, except at
+# DEBUG: a message of a model's server, a database's driver or an agent may quote a prompt.
 PLAIN = (OSError, ImportError, NameError, AttributeError)
 PLAIN_MODULES = ("sqlite3", "backends.", "handlers.", "schemas.", "settings")
 
@@ -62,7 +62,7 @@ def log_config(level: str, paths: Collection[str] = ()) -> dict[str, Any]:
         "filters": {"known_paths": {"()": KnownPaths, "paths": frozenset(paths)}},
         "formatters": {"line": formatter},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["known_paths"]}},
-        # Not on the root logger: it is the embedding program's. What others warn of reaches stderr by Python's last resort.
+        # Not the root logger, which belongs to the embedding program. Python's last resort prints warnings of others to stderr.
         "loggers": {
             "threadcast": {"level": level, "handlers": ["stderr"]},
             WIRE: {"level": "WARNING"},
@@ -95,7 +95,7 @@ def _facts() -> list[Processor]:
 
 
 def _without_color(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    event.pop("color_message", None)  # uvicorn's, of the same line
+    event.pop("color_message", None)  # uvicorn's coloured copy of the line
     return event
 
 
@@ -151,7 +151,7 @@ def _lines(error: BaseException | None, whole: bool, seen: set[int]) -> Iterator
     yield "Traceback (most recent call last):"
     for frame in traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__)).format():
         yield frame.rstrip("\n")
-    yield CONTROLS.sub(_escape, named(error, whole=whole))  # all else is code
+    yield CONTROLS.sub(_escape, named(error, whole=whole))  # the other lines of a traceback are code
     if isinstance(error, BaseExceptionGroup):
         for number, one in enumerate(error.exceptions, 1):
             yield f"\n{number} of {len(error.exceptions)} in it:\n"

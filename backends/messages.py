@@ -19,14 +19,14 @@ from schemas.assets import Asset
 from schemas.chats import ChatMessage, ChatWithMessages
 from schemas.users import AuthenticatedUser
 
-TITLE_WORDS = 8  # of a prompt, where no title was made: about what fits one line of a list
+TITLE_WORDS = 8  # of the prompt, if no title was made: about one line of a list
 MESSAGE_BYTES = 512
 
 unfinished = messages.c.is_completed == False  # noqa: E712  (as the index `ix_messages_unfinished` says it)
 
 INSERT_CHAT = insert(chats)
 LAST = select(func.coalesce(func.max(messages.c.position), 0)).where(messages.c.chat_id == bindparam("chat"))
-INSERT_MESSAGE = insert(messages).values(position=LAST.scalar_subquery() + 1)  # behind whatever is stored by then
+INSERT_MESSAGE = insert(messages).values(position=LAST.scalar_subquery() + 1)  # after whatever is stored by then
 INSERT_LINK = insert(messages_to_files)
 UPDATE_CHAT = update(chats).where(chats.c.id == bindparam("chat"))
 UPDATE_CHAT_SEEN = UPDATE_CHAT.where(chats.c.updated_at == bindparam("seen"))
@@ -204,7 +204,7 @@ def _unanswered(message: ChatMessage) -> dict[str, Any]:
 
 
 def _touch(chat: ChatWithMessages, seen: datetime | None) -> Change:
-    # Before its message is touched: who ends one does it the other way round, but never while another may begin.
+    # The chat's row comes before its message. Whoever ends a run takes the other order, but never while another may begin.
     if seen:
         return UPDATE_CHAT_SEEN, {"chat": chat.id, "updated_at": chat.updated_at, "seen": seen}
     return UPDATE_CHAT, {"chat": chat.id, "updated_at": chat.updated_at}

@@ -82,7 +82,7 @@ class Metrics:
             (self.closes, (*CLOSE_CODES, "other")),
         ):
             for label in labels:
-                family.labels(label)  # so that each is there, at 0, before it first happens
+                family.labels(label)  # so that each is exported, as 0, before it first happens
 
     def refused(self, error: Exception) -> None:
         """Something was refused: counted when it was by a limit."""

@@ -35,7 +35,7 @@ class Membership:
     def __init__(self, storage: Storage) -> None:
         self.lease = Lease()
         self._storage = storage.apart
-        self._still: dict[UUID, tuple[int, float]] = {}  # the others' counts, and for how long they have stood still
+        self._still: dict[UUID, tuple[int, float]] = {}  # the count of each other node, and since when it stands still
         self._looked = -math.inf
 
     async def enter(self) -> None:
@@ -56,8 +56,8 @@ class Membership:
 
     async def bury(self) -> None:
         """Look at the others, and delete those that have not renewed for LEASE_S. To be called every RENEW_S."""
-        # We know nothing of a time in which we did not look, because we or the database stood still; nor of one in which our
-        # own renewals did not come through, since whatever holds them up may hold up the others', too.
+        # A time in which we did not look does not count: we, or the database, stood still. Nor does a time in which our own
+        # renewals failed, since whatever stops ours may stop those of the others.
         passed = min(time.monotonic() - self._looked, RENEW_S)
         writes = time.monotonic() - (self.lease.until - LEASE_S) < 2 * RENEW_S
         counts = {row["id"]: row["renewals"] for row in await self._storage.fetch_all(ALL)}

@@ -13,7 +13,7 @@ from backends.tables import messages, nodes
 ORPHANS = WITH_NODE.where(unfinished, or_(nodes.c.id.is_(None), messages.c.owner == bindparam("me")))
 ORPHANS_OF_CHAT = ORPHANS.where(messages.c.chat_id == bindparam("chat"))
 
-# Called with a message that may have been finished, or still be, and the owner that it then has.
+# Called when nobody knows whether a message was finished: with the message, and the owner that it has if it was.
 Unsure = Callable[[Stored, UUID], object]
 
 
@@ -40,7 +40,7 @@ async def _interrupt(storage: Storage, row: Row, unsure: Unsure) -> bool:
         "message": row["id"],
         "of_node": row["owner"],
         "of_run": row["run"],
-        "owner": closing,  # so that an owner who comes back sees that it was not itself, and we that it was this time
+        "owner": closing,  # its owner, if it comes back, sees that it was somebody else; we see that it was this try
         "is_completed": True,
         "final_reasoning_message": "Interrupted",
         "updated_at": datetime.now(UTC),

@@ -35,11 +35,11 @@ class ResumeLog:
 
     def __init__(self, limits: ResumeLimits) -> None:
         self.epoch = uuid4().hex[:16]
-        self.offset = 0  # of the newest frame, kept or not
+        self.offset = 0  # the newest frame's, kept or not
         self._limits = limits
         self._frames: deque[Frame] = deque()
         self._size = 0
-        self._forgotten = 0  # the offset up to which frames are gone
+        self._forgotten = 0  # frames up to this offset are gone
 
     def number(self, frame: Frame) -> None:
         """Give the frame the next number."""
@@ -73,7 +73,7 @@ class ResumeLog:
         if not self._forgotten <= int(offset) <= self.offset:
             return None
         frames = [frame for frame in self._frames if frame.offset > int(offset)]
-        if frames and frames[0].first <= int(offset):  # in the middle of frames that have been joined
+        if frames and frames[0].first <= int(offset):  # the offset is in the middle of a joined frame
             return None
         return list(joined_frames(frames))
 

@@ -18,14 +18,14 @@ from websockets.server import ServerProtocol
 from backends.logs import WIRE
 from backends.transports import unsent
 
-# From our close frame to the end of the connection. A peer that reads has answered long before.
+# Seconds from our close frame to the end of the connection. A peer that reads answers much sooner.
 CLOSE_GRACE_S = 3.0
-# Pings, pongs and fragments too short to be of use: each costs us as much as a frame, and the client next to nothing.
+# Pings, pongs and tiny fragments: each costs the server as much as a whole frame, and the client hardly anything.
 TRIFLES_PER_SECOND = 1024
 USEFUL_FRAGMENT_BYTES = 64
-# From this size on a text frame is handed to the transport in parts, uncopied, so that connections share its bytes.
+# From this size on a text frame is written in parts and not copied, so that all connections share its bytes.
 SHARED_BYTES = 2**14
-LINE = "threadcast.line"  # the extension of a WebSocket's scope that has its `Protocol`, to send frames by
+LINE = "threadcast.line"  # the extension in a WebSocket's scope that holds its `Protocol`, which sends frames
 
 logger = logging.getLogger(WIRE)
 
@@ -35,7 +35,7 @@ class WireConnection(ServerProtocol):
 
     def recv_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
-            self.current_size = None  # no message is being received any more
+            self.current_size = None  # uvicorn's count of the message being received
         super().recv_frame(frame)
 
 
@@ -50,10 +50,10 @@ class Protocol(WebSocketsSansIOProtocol):
         self._abort: asyncio.TimerHandle | None = None
         self._lost: Callable[[], None] = lambda: None
         self.heard_at = 0.0  # by the loop's clock, when the peer last sent anything
-        self._heard: asyncio.Future[None] | None = None  # is done when it does so again
-        self._second = 0  # the one in which `_trifles` were counted
+        self._heard: asyncio.Future[None] | None = None  # done when the peer sends something again
+        self._second = 0  # the second in which `_trifles` were counted
         self._trifles = 0
-        self._pong = b""  # for the newest ping that came while there was no room: it answers all, RFC 6455 section 5.5.3
+        self._pong = b""  # answers all pings that came while there was no room, RFC 6455 section 5.5.3
         self.logger = logger
         self.conn = WireConnection(max_size=config.ws_max_size, logger=logger)
 
@@ -109,26 +109,26 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        if not self.close_sent:  # else it was no upgrade, and has no scope
+        if not self.close_sent:  # else the upgrade failed, and there is no scope
             self.scope["extensions"][LINE] = {LINE: self}
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if message["type"] == "websocket.close":
-            self.writable.set()  # do not wait behind what will never be read
+            self.writable.set()  # do not wait for a peer that will never read
             self._end_soon()
         await super().send(message)  # type: ignore[arg-type]
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
-            self.handshake_complete = True  # by a refusal: uvicorn would log it as an error of the application
+            self.handshake_complete = True  # it was refused; otherwise uvicorn logs an error of the application
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.loop.time()
         if self._heard is not None:
             self._heard.set_result(None)
             self._heard = None
-        # uvicorn's own forgets the good frames that came with one that ends the connection.
+        # uvicorn would drop the good frames that came together with one that ends the connection.
         self.conn.receive_data(data)
         self.handle_events()
-        if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn's own would never answer
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:  # uvicorn would never answer it
             self.transport.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
             self.transport.close()
             self._end_soon()
@@ -141,7 +141,7 @@ class Protocol(WebSocketsSansIOProtocol):
         self._end_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        # uvicorn's own says 1005, which is a close frame without a code. Unread if there was any close frame.
+        # uvicorn says 1005, which means a close frame without a code. It is not read if a close frame came.
         self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
         super().connection_lost(exc)
         self._lost()
@@ -149,7 +149,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self._abort.cancel()
 
     def shutdown(self) -> None:
-        if not self.transport.is_closing():  # else all has been said, and uvicorn's own would fail
+        if not self.transport.is_closing():  # else it is closed already, and uvicorn would raise
             super().shutdown()
         self._end_soon()
 
@@ -161,7 +161,7 @@ class Protocol(WebSocketsSansIOProtocol):
         self._count_trifle()
         if self.writable.is_set():
             super().handle_ping()
-        elif pongs := self.conn.data_to_send():  # all that wait would be memory that no bound knows of
+        elif pongs := self.conn.data_to_send():  # to keep every pong would take memory that no bound counts
             self._pong = pongs[-1]
 
     def resume_writing(self) -> None:

@@ -30,12 +30,12 @@ from backends.turns import Turns
 
 Bound = tuple[str, Mapping[str, Any]]
 
-READERS = 2  # for what is small, such as the user of a token: it never waits behind a chat. Each costs a thread
-TURNS = 2  # connections for what may be large, apart: a long chat of one user leaves the other one to all others
-QUEUE = 1000  # units of work; beyond that writers wait for the disk, which is what they do anyway
-BATCH = 200  # units of work in one transaction: bounds how long the first waits for the last
-BUSY_TIMEOUT_MS = 5_000  # for `load` and `token`, which write from another process
-WRITE_TIMEOUT_S = 30.0  # a disk that takes longer is an outage, and the client is told so
+READERS = 2  # for small reads, such as a token's user, which so never wait behind a chat. Each costs a thread
+TURNS = 2  # connections for large reads: while one reads a user's long chat, the other is there for all other users
+QUEUE = 1000  # units of work; when it is full, writers wait for room
+BATCH = 200  # units of work in one transaction, so that the first does not wait long for the last
+BUSY_TIMEOUT_MS = 5_000  # `load` and `token` write from another process
+WRITE_TIMEOUT_S = 30.0  # seconds; a disk that takes longer is an outage, and the client is told so
 
 
 class OpenedFile:
@@ -97,9 +97,9 @@ class SQLiteStorage:
             self._in_turn.append(reader)
             self._turns.give_back()
             if not reading.cancelled():
-                reading.exception()  # nobody may be left to be told
+                reading.exception()  # read here, since perhaps nobody waits for it any more
 
-        # A thread that reads reads on when its caller is cancelled, and the turn ends when it has.
+        # A thread reads to the end even if its caller is cancelled; only then the turn ends.
         reading = asyncio.ensure_future(reader.execute_fetchall(*bound))
         reading.add_done_callback(has_read)
         return await asyncio.shield(reading)
@@ -137,7 +137,7 @@ class SQLiteStorage:
         try:
             written = await anyio.to_thread.run_sync(self._transact, batch)
         except Exception as error:
-            if len(batch) > 1 and not isinstance(error, DatabaseBusy):  # one of them is at fault; alone, it fails alone
+            if len(batch) > 1 and not isinstance(error, DatabaseBusy):  # one is wrong: each is tried alone
                 for work in batch:
                     await self._commit([work])
                 return
@@ -152,12 +152,12 @@ class SQLiteStorage:
                     work.written.set_result(done)
 
     def _transact(self, batch: Sequence[WriteRequest]) -> list[bool]:
-        # In a thread, and all of it in one: a hop to a thread for each statement takes longer than the statement.
+        # All in one call of a thread: to go to a thread for each statement takes longer than the statement.
         if not self._file.is_there:
             raise DatabaseGone(
                 "the database's file was deleted, moved or replaced while it was served: put it back, or restart"
             )
-        # A plain BEGIN would take the write lock late, and then fail at once instead of waiting for it.
+        # A plain BEGIN takes the write lock late, and then fails at once instead of waiting for it.
         try:
             self._writer.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
@@ -166,7 +166,7 @@ class SQLiteStorage:
             written = [self._do(work) for work in batch]
             self._writer.execute("COMMIT")
         except BaseException as error:
-            if self._writer.in_transaction:  # SQLite may have rolled back itself
+            if self._writer.in_transaction:  # SQLite may have rolled back by itself
                 self._writer.execute("ROLLBACK")
             if isinstance(error, sqlite3.IntegrityError):
                 raise Conflict from error
@@ -195,7 +195,7 @@ async def open_sqlite(path: Path, committed: Committed) -> AsyncIterator[SQLiteS
     async with AsyncExitStack() as stack:
         readers = []
         for _ in range(TURNS + READERS):
-            # A Database gives each task one connection; here one is held for all tasks, so each has a Database of its own.
+            # A Database gives each task a connection. Here all tasks share each connection, so each has a Database of its own.
             connection = databases.Database(f"sqlite+aiosqlite:///{quote(str(path))}").connection()
             await stack.enter_async_context(connection)
             readers.append(connection.raw_connection)
@@ -203,11 +203,11 @@ async def open_sqlite(path: Path, committed: Committed) -> AsyncIterator[SQLiteS
             await readers[-1].execute("PRAGMA query_only=ON")
         writer = sqlite3.connect(path, BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False)
         stack.enter_context(closing(writer))
-        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):  # WAL is the file's, and the migrations turn it on
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):  # WAL is a property of the file; the migrations turn it on
             writer.execute(f"PRAGMA {pragma}")
         storage = SQLiteStorage(OpenedFile(path), writer, readers, committed)
-        # A bare task and not a group, which would wrap whatever the block raises. If it died, its end of the queue would
-        # be closed and every write would say so at once.
+        # A plain task, since a task group would wrap whatever the block raises. If the task died, it would close its end
+        # of the queue, and every write would fail at once.
         writing = asyncio.create_task(storage.commit_until_closed())
         try:
             yield storage

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from backends.storage import NothingStored, Unusable
 
-# The primary result codes, sqlite.org/rescode.html, of what ends by itself or by somebody who makes room.
+# Primary result codes, sqlite.org/rescode.html, of errors that pass by themselves, or when somebody makes room.
 OUTAGES = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -22,7 +22,7 @@ OUTAGES = {
     sqlite3.SQLITE_CANTOPEN,
 }
 
-OWNER_ONLY = 0o600  # its `-wal` and `-shm` get the same from SQLite
+OWNER_ONLY = 0o600  # SQLite gives its `-wal` and `-shm` the same
 
 
 def told(error: sqlite3.OperationalError) -> Exception:
@@ -48,7 +48,7 @@ def prepare(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise Unusable(f"{path} is a directory and no database")
-    # Never opened where it is there: the end of it would drop the locks that connections of this process have on it.
+    # An existing file is never opened here: closing it would drop the locks that this process' connections have on it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY))
     if not os.access(path, os.R_OK | os.W_OK):

@@ -20,13 +20,13 @@ from schemas.assets import AssetType
 
 Process = Callable[[Any], Any]
 
-KEPT = 256  # compiled statements: the constants of the backends many times over
+KEPT = 256  # compiled statements: many times as many as the backends have
 
 
 def to_json(value: object) -> str:
     try:
         return msgspec.json.encode(value).decode()
-    except UnicodeEncodeError:  # lone surrogates, which an agent may say: kept is what can be read again
+    except UnicodeEncodeError:  # lone surrogates, which an agent may send: what is stored must be readable
         return json.dumps(msgspec.to_builtins(value), ensure_ascii=False).encode(errors="replace").decode()
 
 

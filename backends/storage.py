@@ -80,8 +80,8 @@ class DatabaseBusy(NothingStored):
 
 READ_PROBE = select(probes)
 WRITE_PROBE = update(probes).values(writes=probes.c.writes + 1)
-PROBE_S = 1.0  # for which a result holds: whoever asks needs no token, and each check is a write
-CHECK_S = 10.0  # that a check may take
+PROBE_S = 1.0  # seconds that a result is kept: anybody may ask, without a token, and each check is a write
+CHECK_S = 10.0  # the most seconds that a check may take
 
 
 class Probe:
@@ -89,7 +89,7 @@ class Probe:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._checking: asyncio.Task[None] | None = None  # one for all who ask at a time
+        self._checking: asyncio.Task[None] | None = None  # one check for all who ask meanwhile
         self._checked_at = -math.inf
         self._error: Exception | None = None
 
@@ -111,7 +111,7 @@ class Probe:
                 await self._storage.write(WRITE_PROBE)
         except Exception as error:
             self._error = error
-            if before is None:  # the first of an outage tells enough
+            if before is None:  # one line for each outage
                 logger.warning("the database does not answer, or takes no writes", exc_info=True)
         else:
             if before:

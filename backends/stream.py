@@ -24,11 +24,11 @@ class Stream:
         self.user_id = user_id
         self.chat_id = chat_id
         self.message_id = message_id
-        self.node = node  # the broker's name of the node that tells it, if that is known
+        self.node = node  # the node that sends it, by the broker's name for it, if known
         self.own = own
-        self.turn = turn  # the turn in which it was heard last
-        self.is_failing = False  # its node has said that it ends with an error
+        self.turn = turn  # the turn in which it was last heard
+        self.is_failing = False  # its node has announced that it ends with an error
         self.is_doubtful = False  # an error was heard that may have been its end
-        self.has_gap = False  # another Redis has taken the place of the one by which it was heard
-        self.owner = Owner(None, None)  # of the message, when it was last seen to have ended
-        self.looks = 0  # for how many looks in a row it has been stored as ended, under that owner
+        self.has_gap = False  # since it was heard, another Redis has taken the place of the first
+        self.owner = Owner(None, None)  # the message's owner, when it was last seen to have ended
+        self.looks = 0  # looks in a row at which it was stored as ended, with that owner

@@ -13,17 +13,17 @@ import msgspec
 
 from backends.stream import Stream
 
-MOST_PER_USER = 100  # open streams of one user: above it the oldest is given up; a user may have 8 runs by default
-MOST_ENDED = 10_000  # ends that are remembered: 1 MB, and minutes of a busy node; a second end comes within a lease
+MOST_PER_USER = 100  # open streams of one user; of more, the oldest is forgotten. By default a user may have 8 runs
+MOST_ENDED = 10_000  # ends that are remembered: about 1 MB, and minutes of a busy node. A second end comes within a lease
 
-# A frame's keys have a fixed order, and a quote inside a text is escaped: so these are found without decoding the frame.
+# These are found without decoding the frame: its keys have a fixed order, and a quote inside a text is escaped.
 STREAM = b'{"route":"/chats/post","event":"'
 BEGIN, DELTA, END, ERROR = (STREAM + event for event in (b'initializeChat"', b"generating", b'complete"', b'postThread"'))
-MESSAGE_ID = b'","message_id":"'  # in a delta, right behind the id of the chat
+MESSAGE_ID = b'","message_id":"'  # in a delta, directly after the chat's id
 ID = 36  # characters of a UUID
 
-# As the connection that asked, a frame for all connections may have this and a message's id: it is the stored end of that
-# message, for those connections that have heard the stream and no end. A node of the version before tells it to everybody.
+# The `sender_id` of a frame for all connections may be this and a message's id. It is then the stored end of that message,
+# for those connections that have heard the stream and no end. A node of the version before tells it to all connections.
 STORED_END = "end:"
 
 
@@ -66,7 +66,7 @@ class Streams:
             id = text[at + len(MESSAGE_ID) : at + len(MESSAGE_ID) + ID]
             if (streams := self._open.get(user_id)) and (stream := streams.get(id)):
                 stream.turn = self._turn
-            elif at > 0:  # whoever came in the middle of the stream hears its end, too
+            elif at > 0:  # a connection that came in the middle of the stream hears its end, too
                 self._begin(Stream(user_id, text[at - ID : at].decode(), id.decode(), self._turn, node))
             return True
         if sender_id and sender_id.startswith(STORED_END):
@@ -79,7 +79,7 @@ class Streams:
     def _hear_chat(self, user_id: str, node: str, text: bytes) -> bool:
         try:
             chat = _WHOLE.decode(text).payload
-        except msgspec.DecodeError:  # of a newer version's node
+        except msgspec.DecodeError:  # a node of a newer version sent it
             return True
         if text.startswith(END):
             return self._hear_end(user_id, chat)
@@ -104,7 +104,7 @@ class Streams:
         if self._end(user_id, last):
             return True
         done = [_key(id) for id, message in chat.messages.items() if message.is_completed]
-        if [id for id in done if self._end(user_id, id)]:  # a message in the middle was answered again
+        if [id for id in done if self._end(user_id, id)]:  # a message that is not the last was answered again
             return True
         if last in self._ended:
             return False

@@ -8,7 +8,7 @@ from backends.statements import AssetTypeName, Guid, Said
 
 
 def _moment(name: str, nullable: bool = False) -> sa.Column[Any]:
-    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)  # always UTC; SQLite forgets the zone
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)  # always UTC; SQLite does not keep the zone
 
 
 metadata = sa.MetaData()
@@ -41,7 +41,7 @@ team_members = sa.Table(
 api_keys = sa.Table(
     "api_keys",
     metadata,
-    sa.Column("key_hash", sa.String(64), primary_key=True),  # SHA-256 in hex: a stolen database gives no keys
+    sa.Column("key_hash", sa.String(64), primary_key=True),  # SHA-256 in hex, so that a stolen database holds no keys
     sa.Column("owner_id", Guid, sa.ForeignKey("users.id"), nullable=False),
     _moment("created_at"),
     _moment("deleted_at", nullable=True),
@@ -62,7 +62,7 @@ assets = sa.Table(
     _moment("deleted_at", nullable=True),
 )
 
-# An asset here is also a chat (asset_type "chat"), so asset_id has no foreign key.
+# asset_id has no foreign key, since it may also name a chat (asset_type "chat").
 asset_permissions = sa.Table(
     "asset_permissions",
     metadata,
@@ -107,15 +107,15 @@ messages = sa.Table(
     sa.Column("final_reasoning_message", sa.Text),
     sa.Column("is_completed", sa.Boolean, nullable=False),
     sa.Column("created_by", Guid, sa.ForeignKey("users.id"), nullable=False),
-    sa.Column("owner", Guid),  # the node that answers it, or has; or who tells the end in its place
-    sa.Column("run", Guid),  # a token of the one run that answers it
+    sa.Column("owner", Guid),  # the node that answers it or has answered it, or the one that ended it instead
+    sa.Column("run", Guid),  # the token of the one run that answers it
     _moment("created_at"),
     _moment("updated_at"),
 )
 
 sa.Index("ix_messages_position", messages.c.chat_id, messages.c.position)
 
-# One at a time in a chat, over all nodes. And few are ever unfinished: who looks for them must not read all the others.
+# At most one unfinished message in a chat, over all nodes. The index is also small: few messages are unfinished at a time.
 sa.Index(
     "ix_messages_unfinished",
     messages.c.chat_id,
@@ -133,7 +133,7 @@ messages_to_files = sa.Table(
     _moment("created_at"),
 )
 
-# One row, (1, number of writes): what is written to see whether the database takes writes.
+# One row, (1, number of writes): it is written to see whether the database takes writes.
 probes = sa.Table(
     "probes",
     metadata,

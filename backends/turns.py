@@ -10,7 +10,7 @@ class Turns:
 
     def __init__(self, most: int) -> None:
         self._free = most
-        self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}  # the user whose turn is the next comes first
+        self._waiting: dict[UUID, deque[asyncio.Future[None]]] = {}  # the first user has the next turn
 
     async def take(self, user_id: UUID) -> None:
         """Wait for a turn of this user's. It has to be given back."""
@@ -22,7 +22,7 @@ class Turns:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it had come
+            if not turn.cancelled():  # it had come already
                 self.give_back()
             raise
 
@@ -34,7 +34,7 @@ class Turns:
             turn = turns.popleft()
             if turns:
                 self._waiting[user_id] = turns
-            if not turn.done():  # else whoever waited has been cancelled
+            if not turn.done():  # else the one that waited was cancelled
                 turn.set_result(None)
                 return
         self._free += 1

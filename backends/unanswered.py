@@ -7,7 +7,7 @@ from typing import Protocol
 
 from backends.metrics import Metrics
 
-LOG_S = 60.0  # between lines about those who were cut off
+LOG_S = 60.0  # seconds between log lines about sockets that were cut off
 
 logger = logging.getLogger("threadcast")
 
@@ -27,8 +27,8 @@ class UnansweredSockets:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._sockets: dict[Unanswered, None] = {}  # the one that has waited for longest comes first
-        self._cut = Counter[str]()  # by reason, since the log was told
+        self._sockets: dict[Unanswered, None] = {}  # the one that has waited longest is the first
+        self._cut = Counter[str]()  # by reason, since the last log line
         self._told_at = -math.inf
         self._metrics: Metrics | None = None
 

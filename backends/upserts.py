@@ -27,7 +27,7 @@ async def find_types(storage: Storage) -> dict[UUID, AssetType]:
 
 async def write_file(storage: Storage, file: LoadFile) -> None:
     """Write a file whose references have been checked. A user's memberships become those that the file says."""
-    # Addresses are unique and users may exchange them: each gives up the old one before any takes a new one.
+    # Addresses are unique, and users may exchange them: so all give up their old ones before any gets a new one.
     statements: list[Executable] = [
         update(users).where(users.c.id == user.id).values(email=str(user.id)) for user in file.users
     ]

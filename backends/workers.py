@@ -25,9 +25,9 @@ import anyio
 from backends.listening import address_of
 from backends.logs import log_config
 
-RESTART_S = 1.0  # between a death and the next process, so that one that dies at once does not take the machine with it
+RESTART_S = 1.0  # seconds before a dead process is replaced, so that one that dies at once does not keep the machine busy
 
-# Serves on the socket until it is told to stop by SIGTERM, and calls the function as soon as it does serve. It is pickled.
+# Serves on the socket until SIGTERM, and calls the function as soon as it serves. It is pickled.
 Serve = Callable[[socket.socket, Callable[[], None]], None]
 
 logger = logging.getLogger("threadcast")
@@ -50,7 +50,7 @@ class Workers:
         self._sockets = sockets
         self._ready = ready
         self._processes: dict[socket.socket, SpawnProcess] = {}
-        self._serving = 0  # how many have served at all
+        self._serving = 0  # how many have begun to serve
         self._stopping = anyio.Event()
         self._left_well = True
 
@@ -60,7 +60,7 @@ class Workers:
             async with anyio.create_task_group() as listening:
 
                 async def pass_on() -> None:
-                    async for _ in signals:  # the second one skips their waiting, as of a server that is alone
+                    async for _ in signals:  # a second signal skips their waiting, as with one process
                         self._stop()
 
                 listening.start_soon(pass_on)
@@ -73,7 +73,7 @@ class Workers:
     def _stop(self) -> None:
         self._stopping.set()
         for listening in self._sockets:
-            listening.close()  # else who connects to one that has left would wait for nobody
+            listening.close()  # a connection to the socket of a process that has left would wait for nobody
         for process in self._processes.values():
             process.terminate()
 
@@ -89,8 +89,11 @@ class Workers:
             await anyio.wait_readable(process.sentinel)
             process.join()
             if self._stopping.is_set():
-                self._left_well &= process.exitcode in (0, -signal.SIGTERM)  # the latter when it had hardly begun
-            elif self._serving < len(self._sockets):  # what ails one at the start ails all
+                self._left_well &= process.exitcode in (
+                    0,
+                    -signal.SIGTERM,
+                )  # the second: before it had its handlers
+            elif self._serving < len(self._sockets):  # what stops one at its start stops all
                 logger.error("a worker could not start", extra={"worker": process.pid, "code": process.exitcode})
                 self._left_well = False
                 self._stop()
@@ -126,7 +129,7 @@ def _received(started: Connection) -> bool:
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
     """A terminal sends it to the children too, who would take their parent's word for the second signal."""
-    resource_tracker.ensure_running()  # else the first `start` does this, and ends with SIGINT let in again
+    resource_tracker.ensure_running()  # else the first `start` does it, and unblocks SIGINT at its end
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

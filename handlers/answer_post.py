@@ -20,7 +20,7 @@ from schemas.errors import ThreadcastError
 from schemas.events import ThreadEvent
 from schemas.requests import ChatCreateNewChat
 
-SAVE_TIMEOUT_S = 3.0  # for keeping what there is of a run that was cancelled: a shutdown waits for no longer
+SAVE_TIMEOUT_S = 3.0  # seconds to store what a cancelled run has said: a shutdown does not wait longer
 
 logger = logging.getLogger("threadcast")
 
@@ -61,10 +61,10 @@ async def _run(
         raise
     except Exception as error:
         await _keep(services, run, transcript, files, FAILED)
-        if isinstance(error, ThreadcastError):  # a refusal, of which no other line tells
+        if isinstance(error, ThreadcastError):  # a refusal, which no other line of the log tells
             logger.info("run ended")
         raise
-    except BaseException:  # cancelled: the server is going down
+    except BaseException:  # cancelled: the server stops
         with anyio.move_on_after(SAVE_TIMEOUT_S, shield=True):
             await _keep(services, run, transcript, files, INTERRUPTED)
         raise
@@ -86,7 +86,7 @@ async def _answer(services: Services, run: Run, transcript: Transcript, request:
 
 async def _keep(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:
     """Store what there is of a run that ends early. The run's own error matters more than one of this, but for LeaseLost."""
-    for _ in transcript.close():  # nobody is told
+    for _ in transcript.close():  # the items are told to nobody
         pass
     try:
         await finish_chat(services, run, transcript, files, why)
@@ -100,7 +100,7 @@ async def _keep(services: Services, run: Run, transcript: Transcript, files: tup
 def _ended(services: Services, run: Run, end: str) -> None:
     facts = {"end": end.lower(), "seconds": round(run.seconds, 1), "words": run.transcript.words if run.transcript else 0}
     if end == FAILED:
-        bind_contextvars(**facts)  # its error's line has them
+        bind_contextvars(**facts)  # the log line of its error has them
     else:
         logger.info("run ended", extra=facts)
     services.backends.metrics.runs_ended.labels(end.lower()).inc()

@@ -23,7 +23,7 @@ STATUS = {
     WsErrorCode.SERVICE_UNAVAILABLE: 503,
 }
 
-# How an upgrade is refused with `refuse=close`: a browser shows a script neither status nor body of an HTTP response to one.
+# How an upgrade is refused with `refuse=close`. Of an HTTP response a browser shows a script neither status nor body.
 CLOSE = {
     WsErrorCode.UNAUTHORIZED: 4401,
     WsErrorCode.SERVICE_UNAVAILABLE: 4503,

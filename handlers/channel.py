@@ -17,10 +17,10 @@ from backends.metrics import Traffic
 from schemas.errors import WsError
 from schemas.events import Item
 
-CAPACITY = 1000  # entries: the requirements' number
+CAPACITY = 1000  # entries, as the requirements say
 
-# What travels: items for all who hear the stream, an error that ends it, and errands, which are called in their turn: answers
-# to one connection that must not overtake the stream.
+# What travels: items for all connections that hear the stream, an error that ends it, and errands. An errand is called when its
+# turn comes: it answers one connection, and must not overtake the stream.
 Errand = Callable[[], None]
 Entry = Item | WsError | Errand
 
@@ -55,7 +55,7 @@ class Channel:
     async def _send_late(self, entry: Entry) -> None:
         """Wait for room. The transcript has the entry already, so it is told whatever becomes of the caller."""
         sending = asyncio.ensure_future(self._tx.send(entry))
-        sending.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to be told
+        sending.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody else reads it
         self._late += 1
         try:
             await asyncio.shield(sending)
@@ -73,7 +73,7 @@ class Channel:
             self._has_no_errand = anyio.Event()
         try:
             while self._late:
-                await self._tx.send(_nothing)  # it waits behind the late items
+                await self._tx.send(_nothing)  # this waits behind the late items
             errand = make()
             try:
                 self._tx.send_nowait(errand)
@@ -99,12 +99,12 @@ class Channel:
                 if not window:
                     yield [first]
                     continue
-                # Waiting here and not in `receive` with a time-out: that could lose what comes as the time runs out.
+                # Not `receive` with a time-out, which could lose an entry that comes in the last moment.
                 if _key(first) and (early := flushed + pause - time.monotonic()) > 0:
                     await anyio.sleep(early)
                 flush = [first, *self._waiting()]
                 flushed = time.monotonic()
-                if len(flush) >= bound:  # the agent has had to wait for us
+                if len(flush) >= bound:  # the channel was full, so the agent waited
                     pause /= 2
                 elif len(flush) < bound / 4:
                     pause = window

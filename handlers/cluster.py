@@ -124,5 +124,5 @@ class Alone:
 
     @asynccontextmanager
     async def joined(self, essential: TaskGroup) -> AsyncIterator[None]:
-        await forget_nodes(self._storage)  # whoever has left a row there is dead
+        await forget_nodes(self._storage)  # a node that has left a row there is dead
         yield

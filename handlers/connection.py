@@ -44,20 +44,20 @@ class Connection:
     ) -> None:
         self.id = uuid4().hex
         self.user = user
-        self.token = token  # to be looked at again: it may be revoked
-        self.rate = FrameRate(frames_per_second)  # of what it sends us
+        self.token = token  # kept, since it is checked again: it may be revoked
+        self.rate = FrameRate(frames_per_second)  # of the frames that the client sends
         self.share = share
         self.sent_at = 0.0  # by the loop's clock, when the last frame was sent
-        self.waiting = 0  # bytes, of all frames in the outbox and of the one that is being sent
+        self.waiting = 0  # bytes of all frames in the outbox, and of the one that is being sent
         self._traffic = traffic
         self._joins = joins
         self.numbered = numbered
         self._frames: deque[Frame] = deque()
-        self._current: Frame | None = None  # what the transport has no room behind yet
+        self._current: Frame | None = None  # the frame that is being sent, until the transport has room again
         self._line: Line | None = None
         self._unsent = 0  # bytes in the transport at the last look
-        self._looks = 0  # since the peer was seen to take anything
-        self._idle: asyncio.Future[None] | None = None  # what the writer waits for: an Event costs a fifth of a sent frame
+        self._looks = 0  # looks since the peer last took anything
+        self._idle: asyncio.Future[None] | None = None  # the writer waits for it; an Event costs a fifth of sending a frame
         self._sending = anyio.CancelScope()
         self._closing: tuple[int, str] | None = None
         self._closing_when_sent: tuple[int, str] | None = None
@@ -143,7 +143,7 @@ class Connection:
             self._closing = why
             self._forget()
             self._wake()
-            self._sending.cancel()  # the writer may be stuck in a send that will never end
+            self._sending.cancel()  # the writer may hang in a send that never ends
 
     def _forget(self) -> None:
         for frame in self._frames:
@@ -177,7 +177,7 @@ class Connection:
                         self._current = frame = self._frames.popleft()
                         if not line.send_text(frame.data, frame.number if self.numbered else b""):
                             await line.drained()
-                            if self._current is not frame:  # closed in the same turn, which has let go of the frame
+                            if self._current is not frame:  # it was closed meanwhile, and the frame released
                                 break
                             self._unsent = self._looks = 0
                         self._current, self.sent_at = None, clock()
@@ -189,5 +189,5 @@ class Connection:
                         self.close(self._closing_when_sent)
             if self._closing:
                 await websocket.close(*self._closing)
-        except (WebSocketDisconnect, OSError, RuntimeError):  # the peer is gone: Starlette, uvicorn and we each say so in a way
+        except (WebSocketDisconnect, OSError, RuntimeError):  # the peer is gone: Starlette's error, uvicorn's and ours
             self.close(GONE)

@@ -14,9 +14,9 @@ from handlers.outboxes import Outboxes
 from handlers.tasks import Gate
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
-PLACE_S = 3.0  # for a place to become free: for a dead connection to miss a ping, and for its end to be counted by Redis
-LOOK_S = 0.2  # between looks whether there is one
-RETRY_S = 10  # a guess: what a client should wait for others to leave
+PLACE_S = 3.0  # seconds for a place to become free: a dead connection must miss a ping, and Redis must count its end
+LOOK_S = 0.2  # seconds between looks for one
+RETRY_S = 10  # a guess: by then other connections may have left
 
 
 class ServerFull(ServiceUnavailable):
@@ -42,7 +42,7 @@ class Connections:
         self._most = most
         self._most_per_user = most_per_user
         self._open: set[Connection] = set()
-        self._newcomers: Counter[UUID] = Counter()  # of each user, who wait for a place
+        self._newcomers: Counter[UUID] = Counter()  # connections that wait for a place, by user
         self._quota = quota
 
     def __len__(self) -> int:
@@ -62,10 +62,10 @@ class Connections:
         returns whether there are any.
         """
         user_id = connection.user.id
-        with self.gate.entered():  # first of all: who is told to come back elsewhere is not told that there are too many
+        with self.gate.entered():  # first, since a server that restarts says so, and not that there are too many connections
             if len(self._open) >= self._most:
                 raise ServerFull
-            self._open.add(connection)  # before anything is awaited: others count it
+            self._open.add(connection)  # before any await, so that others count it
             connection.share.members.add(connection)
             try:
                 if not await self._enter(connection) and not await self._wait_for_place(connection, tell_others):
@@ -75,7 +75,7 @@ class Connections:
                 finally:
                     self._quota.leave(user_id, connection.id)
             finally:
-                connection.close(GONE)  # what still waits for it waits no more
+                connection.close(GONE)  # nothing waits for it any longer
                 connection.share.members.remove(connection)
                 self._open.remove(connection)
 
@@ -84,13 +84,13 @@ class Connections:
 
     async def _wait_for_place(self, connection: Connection, tell_others: Callable[[], bool]) -> bool:
         user_id = connection.user.id
-        if self._newcomers[user_id] >= self._most_per_user:  # as many as could find one
+        if self._newcomers[user_id] >= self._most_per_user:  # no more could find a place
             return False
         self._newcomers[user_id] += 1
         try:
             with anyio.move_on_after(PLACE_S):
                 someone_goes = tell_others() | await end_silent(connection.share)
-                while True:  # who goes leaves by itself, perhaps on another node, and another newcomer may be quicker
+                while True:  # a connection may leave at any time, on any node, and another newcomer may be quicker
                     if await self._enter(connection):
                         return True
                     if not someone_goes:

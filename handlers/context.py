@@ -27,9 +27,9 @@ class Context(msgspec.Struct, frozen=True):
 
     assets: tuple[Asset, ...] = ()
     chat: ChatWithMessages | None = None
-    roles: frozenset[AssetPermissionRole] = frozenset()  # what the user may do with the chat
-    running: Stored | None = None  # the chat's unfinished message, as of the same moment
-    sizes: dict[UUID, int] = {}  # about how many bytes each of its messages takes, in order
+    roles: frozenset[AssetPermissionRole] = frozenset()  # the user's roles for the chat
+    running: Stored | None = None  # the chat's unfinished message, at the same moment
+    sizes: dict[UUID, int] = {}  # about the bytes of each of its messages, in order
 
 
 class ContextLoader(Protocol):

@@ -9,7 +9,7 @@ import anyio
 from handlers.connection import Connection
 from handlers.outboxes import Share
 
-ANSWER_S = 2.0  # for a living peer: a slow mobile network takes half of it
+ANSWER_S = 2.0  # seconds for a living peer to answer; a slow mobile network takes half of it
 
 
 async def end_silent(share: Share) -> bool:
@@ -25,4 +25,4 @@ async def end_silent(share: Share) -> bool:
         for connection in asked:
             tasks.start_soon(ask, connection)
     longest_first = sorted(dead, key=lambda each: each.heard_at)
-    return any(each.end() for each in longest_first)  # what has ended before, has made room for another newcomer
+    return any(each.end() for each in longest_first)  # one that had ended before has made room for another newcomer

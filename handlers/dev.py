@@ -23,7 +23,7 @@ FOLDER = Path("var")
 SECRET_FILE, URL_FILE = FOLDER / "jwt_secret", FOLDER / "url"
 TOKEN_DAYS = 30
 SECRET_CHARACTERS = 64  # of 6 random bits each
-SHORT_BYTES = 12  # 96 bits, which nobody guesses, in 16 characters, with which the address fits on a line
+SHORT_BYTES = 12  # 96 bits cannot be guessed, and with 16 characters the address fits on a line
 
 
 class NoSecret(Exception):
@@ -50,7 +50,7 @@ def make_dev_secret() -> Secret:
     """The dev server's secret, made by its first start and readable by its owner only. Raises NoSecret."""
     if secret := dev_secret():
         return secret
-    # Under its name it is there whole or not at all, and of two first starts both have the same.
+    # The link is made when the file is whole. If two servers start first, both read the same secret.
     try:
         FOLDER.mkdir(exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=FOLDER) as file:  # its mode is 0600
@@ -106,7 +106,7 @@ def welcome(secret: Secret, address: str) -> str:
     demo = demo_data()
     listed = [f"{asset.asset_type}:{asset.id}" for asset in demo.assets]
     assets = "\n".join(f"    {name}  {asset.name}" for name, asset in zip(listed, demo.assets, strict=True))
-    # The token comes after the #, which no server is sent and no log has: the page takes it from there.
+    # The token comes after the #, where the page finds it: no browser sends that part, and so no log has it.
     return f"""
   Open this address, in as many tabs as you like:
 

@@ -9,8 +9,8 @@ from handlers.frames import going_away_frame
 from handlers.services import Services
 from schemas.users import Sender
 
-INTERRUPT_S = 10.0  # for storing what there is of the runs that did not finish
-FLUSH_S = 3.0  # for sending what waits; who reads has it by then
+INTERRUPT_S = 10.0  # seconds to store what the runs that did not finish have said
+FLUSH_S = 3.0  # seconds to send what waits; a client that reads has it by then
 
 logger = logging.getLogger("threadcast")
 

@@ -13,7 +13,7 @@ from schemas.frames import WsRoutes, WsSendMethod
 from schemas.requests import GetChat
 from schemas.users import Sender
 
-LOOK_S = 0.5  # for a run that is about to begin
+LOOK_S = 0.5  # seconds that a get waits for a run that is about to begin
 
 
 async def get_chat(services: Services, sender: Sender, request: GetChat) -> None:
@@ -31,13 +31,13 @@ async def _answer(services: Services, sender: Sender, request: GetChat) -> None:
     outboxes = services.connections.outboxes
     while True:
         chat, context = await read_chat(services, sender.user, request.id)
-        if outboxes.is_full(outboxes.share_of(sender.user.id)):  # by another answer, which was read at the same time
+        if outboxes.is_full(outboxes.share_of(sender.user.id)):  # another answer, read at the same time, may have filled it
             await outboxes.wait(sender.user.id)
             continue
         run = services.runs.in_chat(request.id)
-        if run and run.holds and run.user_id != sender.user.id:  # its stream is not the sender's
+        if run and run.holds and run.user_id != sender.user.id:  # its stream goes to another user
             return answer(chat)
-        if run and run.transcript and not run.lease.is_sure:  # of such a run nothing may be told
+        if run and run.transcript and not run.lease.is_sure:  # nothing of such a run may be told
             return answer(chat)
         if run and run.transcript:
             return await run.tell(partial(send_chat, services, sender, WsRoutes.CHATS_GET, WsEvent.GET_CHAT, WsEvent.GET_CHAT))
@@ -49,9 +49,9 @@ async def _answer(services: Services, sender: Sender, request: GetChat) -> None:
             match await elsewhere.ask(sender):
                 case True:
                     return None
-                case None:  # it is dead, or cannot be reached: what is stored is all there is
+                case None:  # its node is dead, or cannot be reached: what is stored is all there is
                     return answer(chat)
         elif run:
             with anyio.move_on_after(LOOK_S):
                 await run.begun.wait()
-        # A run was about to begin, or has ended, while the chat was read: what was read is not what was streamed.
+        # While the chat was read, a run began or ended: what was read is not what was streamed.

@@ -37,7 +37,7 @@ async def initialize_chat(
     the message is there by then and not to be replaced, BadRequest when the chat is full, and what waiting for a turn does.
     """
     if request.chat_id:
-        await editable_chat(services, user, request.chat_id)  # who may not edit may not wait either
+        await editable_chat(services, user, request.chat_id)  # who may not edit may not wait in line either
     bind_contextvars(chat=str(run.chat_id))
     async with services.runs.turn(run):
         if services.runs.cannot_end:
@@ -110,8 +110,8 @@ async def _store(
         message.created_at = before.created_at
         discarded = _discard_after(chat, message.id)
         stored = await replace_message(storage, chat, message, owner, seen)
-        if stored and discarded:  # the chat is no longer about what only those were about
-            with suppress(Exception):  # the post is stored by now: it is then answered about all that the chat was about
+        if stored and discarded:  # assets that only the discarded messages had are not the chat's any more
+            with suppress(Exception):  # the post is stored: if this fails, it is answered with the assets of before
                 context = await KINDS[CHAT].load(storage, user.id, chat.id)
     else:
         chat.message_ids.append(message.id)

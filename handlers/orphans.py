@@ -11,7 +11,7 @@ from backends.messages import Stored
 from backends.storage import DatabaseAway
 from handlers.services import Services
 
-AGAIN_S = 3.0  # between tries to close what the database did not take
+AGAIN_S = 3.0  # seconds between tries to close what the database did not take
 
 logger = logging.getLogger("threadcast")
 
@@ -27,7 +27,7 @@ async def close_orphans_first(services: Services, essential: TaskGroup) -> None:
     """Close all orphans before this node begins to answer, or as soon as the database takes it."""
     try:
         await services.cluster.close_orphans()
-    except DatabaseAway:  # what is left can be read all the same
+    except DatabaseAway:  # chats can be read all the same
         logger.warning("what dead nodes have left is closed later", exc_info=True)
         essential.start_soon(_close_later, services)
 
@@ -43,8 +43,8 @@ async def _try_to_close(services: Services, chat_id: UUID) -> None:
     try:
         await services.cluster.close_orphans(chat_id)
     except Exception:
-        logger.debug("a message that nobody answers is closed later", exc_info=True)  # as often as clients read it
-        await anyio.sleep(AGAIN_S)  # and so, too, is it tried
+        logger.debug("a message that nobody answers is closed later", exc_info=True)  # as often as the chat is read
+        await anyio.sleep(AGAIN_S)  # so it is not tried more often either
     finally:
         services.runs.closing.discard(chat_id)
 

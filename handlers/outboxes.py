@@ -19,12 +19,12 @@ import anyio
 from backends.frame import Frame
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
-LOOK_S = 0.25  # between looks at the connections that are behind
-LOOKS = 4  # counted and not timed, so that a busy moment of our own is not taken for one of the reader's
-BEHIND_BYTES = 2**14  # from which on a connection is looked at: a fast one has less, unless a frame is larger
-ANSWERS = 2  # chats, or lists of chats, that are read for one user at once: each is in memory several times while it is
-WAIT_S = 5.0  # for which such a request waits for any of the user's connections to read any of what waits
-RETRY_S = 5  # a guess: what a client should wait then for others to read, or to be closed
+LOOK_S = 0.25  # seconds between looks at the connections that are behind
+LOOKS = 4  # without progress. Counted and not timed, since a pause of this process would look like one of the reader
+BEHIND_BYTES = 2**14  # a connection with more is looked at; a fast one has less, unless a frame is larger
+ANSWERS = 2  # chats, or lists of chats, that are read for one user at a time: each takes several times its size in memory
+WAIT_S = 5.0  # seconds that such a request waits until a connection of the user has read something of what waits
+RETRY_S = 5  # a guess: by then other connections have read, or were closed
 
 
 class Outbox(Protocol):
@@ -74,8 +74,8 @@ class Share:
         self.members: set[Outbox] = set()
         self.turns = anyio.Semaphore(ANSWERS)
         self.outboxes = outboxes
-        self.eased: anyio.Event | None = None  # set when something large has been read, for whoever waits for that
-        self.is_stuck = False  # somebody has waited for that in vain, and it has not happened since
+        self.eased: anyio.Event | None = None  # set when something large has been read; requests wait for it
+        self.is_stuck = False  # a request has waited for `eased` in vain, and it has not been set since
 
     def hold(self, frame: Frame) -> None:
         """One more outbox has the frame. May close connections, also the one that has just been given the frame."""

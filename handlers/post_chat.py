@@ -82,8 +82,8 @@ async def post_chat_handler(
         if request.chat_id not in (None, other.chat_id):
             if other.begun.is_set():
                 raise NotFound
-            await other.begun.wait()  # a retry that is being looked up: it is of no chat yet, and will be no run
-        elif request.chat_id and not request.once:  # to be replaced
+            await other.begun.wait()  # a retry that is being looked up: it has no chat yet, and never becomes a run
+        elif request.chat_id and not request.once:  # the new post replaces it
             other.stop()
             await other.ended.wait()
         else:
@@ -94,7 +94,7 @@ async def post_chat_handler(
                 return Joined(other)
     with services.runs.entered(run):
         while True:
-            with suppress(MessageTaken):  # and so it is a retry
+            with suppress(MessageTaken):  # then it is a retry
                 return await _look_up(services, run, request, user)
 
 
@@ -108,7 +108,7 @@ async def _look_up(services: Services, run: Run, request: ChatCreateNewChat, use
         if is_retry and elsewhere:
             return JoinedElsewhere(elsewhere)
         if is_retry:
-            async with services.connections.outboxes.room(user.id):  # as a get has: many may come at once
+            async with services.connections.outboxes.room(user.id):  # as for a get, since many may come at once
                 chat, _ = await read_chat(services, user, stored.chat_id)
             return Replayed(chat)
         if elsewhere:
@@ -119,7 +119,7 @@ async def _look_up(services: Services, run: Run, request: ChatCreateNewChat, use
                 run.end = await answer_post(services, run, request, context, transcript)
             return Ran(run.end)
         except LeaseLost:
-            with suppress(Exception):  # only a post that came over HTTP wants it
+            with suppress(Exception):  # only a post over HTTP needs it
                 run.end, _ = await read_chat(services, user, run.chat_id)
             return Closed(run.end)
 

@@ -31,7 +31,7 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
         with services.posts.entered():
             channel = Channel()
             lease = services.cluster.lease
-            async with anyio.create_task_group() as tasks:  # the post is inside until its stream has been sent
+            async with anyio.create_task_group() as tasks:  # it ends when the stream has been sent
                 tasks.start_soon(_stream, services, sender, lease, channel)
                 end = await _post(services, sender, request, lease, channel)
     except ServiceUnavailable as error:
@@ -62,14 +62,14 @@ async def _post(
                         if not was_told:
                             await channel.send([partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat)])
                         return chat
-                    return FAILED_ELSEWHERE  # and nobody is there to be told
+                    return FAILED_ELSEWHERE  # nobody is there to hear it
                 case Closed(closed):
                     return closed or FAILED_ELSEWHERE
             return chat
-        except Exception as error:  # the run's wrapper: whatever happens in a run ends that run only
+        except Exception as error:  # whatever happens in a run ends only that run
             services.backends.metrics.refused(error)
             end = describe(error)
-            with suppress(anyio.BrokenResourceError):  # the stream has failed, and told so
+            with suppress(anyio.BrokenResourceError):  # the stream has failed, and has said so
                 await channel.send([end])
             return end
 

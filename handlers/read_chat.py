@@ -21,7 +21,7 @@ async def read_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) 
     """
     context = await stored_chat(services, user, chat_id)
     if is_orphan(services, context.running):
-        context = await stored_chat(services, user, chat_id)  # its run may have stored its end, and left, between the two
+        context = await stored_chat(services, user, chat_id)  # between the two reads its run may have stored its end and left
     chat = chat_of(context)
     if context.running and is_orphan(services, context.running):
         message = chat.messages[context.running.id]

@@ -21,11 +21,11 @@ from schemas.frames import RequestId, WsRequest, WsRoutes
 from schemas.users import Sender
 
 ENVELOPE = msgspec.json.Decoder(WsRequest)
-QUOTED = 64  # characters of a client's own words that an answer repeats at most
-LONGEST_SALVAGED = 65_536  # bytes or characters of a bad frame that are read again: that is slow, and holds up everybody
-MOST_VISITED = 2_000  # values that are looked at for a lone surrogate, for the same reason
-LONGEST_PATH = 200  # characters of the keys that lead to a bad text
-AT = " - at `$"  # how msgspec says where; the payload is read by itself, so its paths lack their beginning
+QUOTED = 64  # characters of a client's own words that an answer repeats, at most
+LONGEST_SALVAGED = 65_536  # bytes or characters of a bad frame that is read again, which is slow and delays everybody
+MOST_VISITED = 2_000  # values that are searched for a lone surrogate, for the same reason
+LONGEST_PATH = 200  # characters of the path to a bad text
+AT = " - at `$"  # msgspec's words for where; the payload is read by itself, so its paths lack `$.payload`
 
 
 def receive(services: Services, connection: Connection, data: str | bytes) -> None:
@@ -97,15 +97,15 @@ def _salvage(data: str | bytes) -> dict[str, Any]:
     if len(data) > LONGEST_SALVAGED:
         return {}
     try:
-        text = data if isinstance(data, str) else data.decode()  # given bytes, json would guess at other encodings
-        found = json.loads(text, parse_constant=_not_json, parse_int=float)  # int refuses more than 4,300 digits
+        text = data if isinstance(data, str) else data.decode()  # from bytes, json would guess the encoding
+        found = json.loads(text, parse_constant=_not_json, parse_int=float)  # int() refuses more than 4,300 digits
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _not_json(constant: str) -> NoReturn:
-    raise ValueError(constant)  # NaN and Infinity, which Python reads and JSON does not have
+    raise ValueError(constant)  # NaN and Infinity: Python reads them, JSON does not have them
 
 
 def _quotable(value: Any) -> str | None:
@@ -125,7 +125,7 @@ def _reason(error: Exception, salvaged: dict[str, Any]) -> str:
         return "the frame is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return "the frame is not UTF-8"
-    if salvaged and not isinstance(error, msgspec.ValidationError):  # JSON after all, but for its surrogates
+    if salvaged and not isinstance(error, msgspec.ValidationError):  # it is JSON, except for its surrogates
         return f"a lone surrogate is not text - at `{_surrogate(salvaged) or '$'}`"
     return str(error)
 

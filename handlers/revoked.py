@@ -7,7 +7,7 @@ import anyio
 from handlers.connection import TOKEN_REVOKED, Connection
 from handlers.services import Services
 
-# For a round over all connections. A connection waits for the rest of one round and its place in the next: less than a minute.
+# Seconds for a round over all connections. A connection waits for the rest of one round and its place in the next: under 60 s.
 ROUND_S = 25.0
 
 logger = logging.getLogger("threadcast")
@@ -21,7 +21,7 @@ async def keep_checking(services: Services) -> None:
             for connection in connections:
                 await check(services, connection)
                 await anyio.sleep(ROUND_S / len(connections))
-        except Exception as error:  # an outage is no revocation: all stay, and are looked at again
+        except Exception as error:  # an outage revokes nothing: all stay, and are checked again
             logger.warning("tokens could not be looked at again", extra={"error": type(error).__name__})
             connections = []
         if not connections:

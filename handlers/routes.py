@@ -39,7 +39,7 @@ ROUTES: dict[str, Route] = {
         msgspec.json.Decoder(ChatCreateNewChat, dec_hook=posted_type_hook),
         post_thread,
         tuple(WS_EVENTS.values()),
-        (WsSendMethod.ALL, WsSendMethod.SENDER_ONLY),  # the sender only: refusals, and what a retry gets
+        (WsSendMethod.ALL, WsSendMethod.SENDER_ONLY),  # the sender only: refusals, and the answers to retries
     ),
     WsRoutes.CHATS_GET.value: Route(
         WsEvent.GET_CHAT, msgspec.json.Decoder(GetChat), get_chat, (WsEvent.GET_CHAT,), is_read=True
@@ -47,6 +47,6 @@ ROUTES: dict[str, Route] = {
     WsRoutes.CHATS_LIST.value: Route(
         WsEvent.GET_CHATS_LIST, msgspec.json.Decoder(GetChatsList), get_chats_list, (WsEvent.GET_CHATS_LIST,), is_read=True
     ),
-    # Answered by its stream's own end, which is on that stream's route.
+    # Its answer is the end of the stopped stream, on that stream's route.
     WsRoutes.CHATS_STOP.value: Route(WsEvent.STOP_CHAT, msgspec.json.Decoder(StopChat), stop_chat, (WsEvent.COMPLETE,)),
 }

@@ -22,11 +22,11 @@ from handlers.services import Services, Timeouts
 from handlers.store_answer import Checkpoints
 from handlers.transcript import Transcript
 
-TITLE_CHARACTERS = 200  # of a model that does not heed how long a title is
-ENOUGH_TITLE = 2000  # characters, spaces and all, after which a title is read no further: it would never end
-LET_GO_S = 2.0  # from an agent's cancellation until the run goes on without it
-MOST_LEFT_BEHIND = 100  # each holds what its agent holds: with so many, something is wrong with the agent as such
-CANCEL_AGAIN_S = 1.0  # asyncio.wait_for of Python 3.11 can swallow a cancellation, which so comes a second time
+TITLE_CHARACTERS = 200  # more of a title is cut off: a model may ignore how long it should be
+ENOUGH_TITLE = 2000  # characters, with spaces, after which a title is read no further: it may never end
+LET_GO_S = 2.0  # seconds after an agent's cancellation, until the run goes on without it
+MOST_LEFT_BEHIND = 100  # each keeps its agent's memory; with so many, the agent itself is broken
+CANCEL_AGAIN_S = 1.0  # seconds; asyncio.wait_for of Python 3.11 can swallow a cancellation, so it is repeated
 
 logger = logging.getLogger("threadcast")
 
@@ -52,10 +52,10 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
             async for event in events:
                 if clock.is_over:
                     return
-                if not isinstance(event, AssetsFound):  # what an agent looked up is no token yet
+                if not isinstance(event, AssetsFound):  # assets that an agent looked up are no token yet
                     clock.came()
                 await run.channel.send(transcript.apply(event), clock.stopped)
-                if transcript.size >= checkpoints.due:  # compared here, since a call for each word would be seen in its rate
+                if transcript.size >= checkpoints.due:  # compared here, since a call for each word would slow the stream
                     checkpoints.grew()
                 if transcript.size >= transcript.most:
                     run.stop(FULL)
@@ -68,7 +68,7 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
             tasks.start_soon(_make_title, services, run, task, transcript, checkpoints)
         try:
             has_ended = await supervised(services, answer, run.stopping) and run.stopped_as != FULL
-        except Exception as error:  # raised below: the group would wrap it
+        except Exception as error:  # raised below, since the group would wrap it
             failure = error
         if not has_ended:
             tasks.cancel_scope.cancel()
@@ -92,11 +92,11 @@ async def _make_title(services: Services, run: Run, task: AgentTask, transcript:
                 if len(title) >= ENOUGH_TITLE:
                     return
 
-    with suppress(anyio.BrokenResourceError):  # the stream has failed, and the answer will find out
+    with suppress(anyio.BrokenResourceError):  # the stream has failed, as the answer will see
         try:
             if not await supervised(services, make, run.stopping):
-                return  # the end of the stopped answer brings a title
-        except Exception as error:  # the answer's own failure, if there is one, comes with a traceback
+                return  # the stopped answer's end sets a title
+        except Exception as error:  # DEBUG or type only: the answer's own failure, if any, has the traceback
             logger.warning("a title failed, so it is the prompt's first words", extra={"error": named(error)})
             title = ""
         await run.channel.send(transcript.apply(TitleEnd(" ".join(title.split())[:TITLE_CHARACTERS])))
@@ -111,7 +111,7 @@ class AgentClock:
 
     def __init__(self, timeouts: Timeouts) -> None:
         now = time.monotonic()
-        self.is_over = False  # nothing is taken any more
+        self.is_over = False  # nothing more is taken
         self._between = timeouts.between_tokens
         self._silence_ends = now + timeouts.first_token
         self._run_ends = now + timeouts.run

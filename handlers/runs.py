@@ -23,14 +23,14 @@ from handlers.transcript import Transcript
 from schemas.chats import ChatWithMessages
 from schemas.errors import ServiceUnavailable, ThreadcastError, TooManyRequests
 
-AgentsTask = asyncio.Task[BaseException | None]  # its result is what came out of the agent
+AgentsTask = asyncio.Task[BaseException | None]  # its result is the agent's error
 
-# Why a run ended early, as its message then says.
+# Why a run ended early: the message's reasoning says it.
 STOPPED, INTERRUPTED, FULL, FAILED = "Stopped", "Interrupted", "Full", "Failed"
 
-WAITING = 4  # posts that may wait in one chat for the one that runs: more is a client gone wild
+WAITING = 4  # posts that may wait in one chat for the one that runs; only a faulty client sends more
 
-RETRY_S = 10  # about what one answer takes
+RETRY_S = 10  # seconds, about one answer
 
 
 @dataclass(eq=False)
@@ -40,16 +40,16 @@ class Run:
     message_id: UUID
     user_id: UUID
     chat_id: UUID
-    channel: Channel  # what is put here is sent in the stream's order
+    channel: Channel  # what is put here is sent in its order
     lease: Lease  # under which it is answered
     arrived: float = field(default_factory=time.monotonic)
-    id: UUID = field(default_factory=uuid4)  # tells it from every other run, also of the same message
-    holds: bool = False  # its message is, or is about to be, stored as the one that is being answered
+    id: UUID = field(default_factory=uuid4)  # differs from every other run, also of the same message
+    holds: bool = False  # its message is, or will be at once, the chat's unfinished one
     begun: anyio.Event = field(default_factory=anyio.Event)  # set with `transcript`, or when there will never be one
     ended: anyio.Event = field(default_factory=anyio.Event)
     transcript: Transcript | None = None
     end: ChatWithMessages | None = None  # of a run that ended well
-    error: ThreadcastError | None = None  # of one that did not, where its words are for clients
+    error: ThreadcastError | None = None  # of a run that failed, if clients may read it
     stopped_as: str = STOPPED
     is_refused: bool = False  # it was stopped before its turn came
     stopping: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -112,9 +112,9 @@ class Runs:
         self._most_per_user = most_per_user
         self._quota = quota
         self._interrupted = anyio.Event()
-        self.cannot_end = False  # an end could not be stored before the server's own, so what waits cannot be stored either
+        self.cannot_end = False  # the server ends before an end could be stored, so other ends that wait are not stored either
         self.closing: set[UUID] = set()  # chats whose orphans are being closed
-        self.left_behind: set[AgentsTask] = set()  # agents' tasks that did not heed their cancellation
+        self.left_behind: set[AgentsTask] = set()  # agents' tasks that ignored their cancellation
         self._runs: dict[UUID, Run] = {}
         self._in_chat: dict[UUID, Run] = {}
         self._turns: dict[UUID, anyio.Lock] = {}
@@ -193,12 +193,12 @@ class Runs:
                     finally:
                         del self._in_chat[run.chat_id]
             finally:
-                if not turns.locked():  # released to nobody: who waits is handed the lock at once
+                if not turns.locked():  # nobody waits; else the lock would have passed to the next at once
                     self._turns.pop(run.chat_id, None)
 
     @asynccontextmanager
     async def _counted(self, run: Run) -> AsyncIterator[None]:
-        id = f"{run.lease.id}:{run.message_id}"  # two nodes may look at one message for a moment, and each counts its own
+        id = f"{run.lease.id}:{run.message_id}"  # for a moment two nodes may answer one message, and each counts
         if not await self._quota.enter(run.user_id, id, self._most_per_user):
             raise TooManyRequests(
                 "runs", f"{self._most_per_user} of your posts are being answered, retry in {RETRY_S} seconds", RETRY_S

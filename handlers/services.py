@@ -29,14 +29,14 @@ class Services:
     tasks: Tasks
     timeouts: Timeouts
     version: str  # of the program, as its documents say
-    flush_seconds: float  # for which deltas are gathered to be joined; 0: each is a frame of its own
+    flush_seconds: float  # the window in which deltas are joined; 0: each is a frame of its own
     max_frame_bytes: int  # and of a body over HTTP
-    chat_bytes: int  # past which a chat takes no more
+    chat_bytes: int  # a larger chat takes no more messages
     frames_per_second: int  # that one connection may send
-    ping_seconds: float  # after which a connection that can resume gets a heartbeat, if it got nothing else
+    ping_seconds: float  # a resumable connection that has got nothing for so long gets a heartbeat
     connections: Connections
     requests: Requests
-    posts: Gate  # each is inside from its arrival until its stream has been sent
+    posts: Gate  # a post is inside from its arrival until its stream has been sent
     runs: Runs
     cluster: Cluster  # this node among those that share the database
     probe: Probe  # of the database

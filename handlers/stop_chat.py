@@ -12,7 +12,7 @@ async def stop_chat(services: Services, sender: Sender, request: StopChat) -> No
     run = runs.get(request.message_id) if request.message_id else runs.in_chat(request.id)
     if run and (run.chat_id, run.user_id) != (request.id, sender.user.id):
         run = None
-    # What has its turn here, and holds no message yet, may be waiting for a run elsewhere: then that one is meant.
+    # The run that has its turn here may hold no message yet, and wait for a run on another node: then that one is stopped.
     is_here = run and (request.message_id or run.holds)
     if not is_here and (elsewhere := await services.cluster.find(request.id, request.message_id)):
         if elsewhere.stored.user_id != sender.user.id:

@@ -23,14 +23,14 @@ from schemas.assets import Asset
 from schemas.chats import ChatWithMessages
 from schemas.errors import ServiceUnavailable
 
-LATEST_AGAIN_S = 2.0  # after one that failed: the database is in trouble
-LATEST_S = 0.5  # after the first words that are not stored: with a commit on a busy machine that makes a second
-MANY = 8192  # bytes that are not stored: then it is done sooner
-SOONEST_S = 0.2  # after the checkpoint before
-SHARE = 50  # one of a long answer takes long: of the time at most a fiftieth goes into those that are sooner
+LATEST_AGAIN_S = 2.0  # seconds after a checkpoint that failed: the database is in trouble
+LATEST_S = 0.5  # seconds after the first words that are not stored; with the commit on a busy machine, about a second
+MANY = 8192  # bytes that are not stored; with so many a checkpoint is made sooner
+SOONEST_S = 0.2  # seconds after the checkpoint before
+SHARE = 50  # those that are sooner take at most a fiftieth of the time: one of a long answer takes long
 
-PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0  # between tries: many ends may wait, and each is to be told soon after the outage
-TRIES = 3  # of a database that is there and yet does not store this
+PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0  # seconds between tries: many ends may wait, and each must be told soon after the outage
+TRIES = 3  # if the database works, and yet refuses this
 
 logger = logging.getLogger("threadcast")
 
@@ -42,13 +42,13 @@ class Checkpoints:
         self._services = services
         self._run = run
         self._transcript = transcript
-        self._stored = 0  # of the transcript's size
-        self._timer: asyncio.TimerHandle | None = None  # set while there is more than that, until it is being stored
-        self._has_failed = False  # the last one
+        self._stored = 0  # the transcript's size when it was last stored
+        self._timer: asyncio.TimerHandle | None = None  # set while the transcript has more, until that is being stored
+        self._has_failed = False  # the last checkpoint
         self._has_ended = False
-        self._soonest = 0.0  # by the loop's clock
+        self._soonest = 0.0  # the earliest time of the next one, by the loop's clock
         self._loop = asyncio.get_running_loop()
-        self.due: float = 0  # from this size of the transcript on `grew` has something to do
+        self.due: float = 0  # the size of the transcript from which `grew` has something to do
 
     def grew(self) -> None:
         """The transcript is as large as is `due`."""
@@ -78,7 +78,7 @@ class Checkpoints:
             message = self._transcript.ended()
             await checkpoint_message(self._services.backends.storage, self._transcript.chat, message, self._run.owner)
             self._stored, self._has_failed = size, False
-        except Exception:  # the next one has all of this, too, and so has the end
+        except Exception:  # the next checkpoint, or the end, stores all of this, too
             if not self._has_failed:
                 logger.warning("message %s could not be stored so far", self._run.message_id, exc_info=True)
             self._has_failed = True
@@ -125,7 +125,7 @@ async def finish_chat(
                 stored = await find_message(services.backends.storage, message.id)
                 if stored is None or stored.owner != run.owner:
                     raise LeaseLost
-                # Or else an earlier try has done it, and only its answer was lost.
+                # If not, an earlier try has stored it, and only the database's answer was lost.
             message.final_reasoning_message, message.is_completed = how, True
             chat.updated_at = moved.updated_at
             return transcript.snapshot()
@@ -136,7 +136,7 @@ async def finish_chat(
                 left -= 1
             if not left:
                 raise
-            if pause == PAUSE_S:  # the first one tells enough
+            if pause == PAUSE_S:  # one line for each outage
                 logger.warning("the end of message %s could not be stored, and is tried again", message.id, exc_info=True)
             if await services.runs.are_interrupted_within(pause):
                 services.runs.cannot_end = True

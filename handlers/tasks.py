@@ -11,9 +11,9 @@ import anyio
 
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
-LAST_WORDS_S = 5.5  # for what cancelled tasks still store: `run_agent.LET_GO_S` and `answer_post.SAVE_TIMEOUT_S`, and a little
-RETRY_S = 2  # a guess: by then some of them have been answered, unless their answers are not read
-RESTART_S = 1  # another server takes the request at once, and one that restarts alone needs about this long to be back
+LAST_WORDS_S = 5.5  # seconds to store, when cancelled: a little more than `run_agent.LET_GO_S` + `answer_post.SAVE_TIMEOUT_S`
+RETRY_S = 2  # a guess: by then some have been answered, if their answers are read
+RESTART_S = 1  # a single server needs about as long to restart; if there are others, they take the request at once
 
 Arguments = TypeVarTuple("Arguments")
 
@@ -59,7 +59,7 @@ async def _alone(scope: anyio.CancelScope, work: Callable[[*Arguments], Awaitabl
         with scope:
             await work(*arguments)
     except BaseException:  # SystemExit would end the event loop, and with it everybody's runs
-        if (task := asyncio.current_task()) and task.cancelling():  # the loop itself ends
+        if (task := asyncio.current_task()) and task.cancelling():  # the event loop ends
             raise
         logger.exception("a task has failed")
 

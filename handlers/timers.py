@@ -7,7 +7,7 @@ from handlers.connection import TOKEN_EXPIRED, Connection
 from handlers.frames import heartbeat_frame
 from schemas.users import Sender
 
-LONGEST_SLEEP_S = 86_400.0  # event loops do not take any number of seconds; a token may
+LONGEST_SLEEP_S = 86_400.0  # event loops cannot sleep for any length of time, but a token may live so long
 
 
 class Timers:

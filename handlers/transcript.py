@@ -41,7 +41,7 @@ class Transcript:
         self.message = message
         self.most = most
         self.wants_title = not chat.title  # until it has one
-        self.size = 0  # about how many bytes have been told: it grows with all that is
+        self.size = 0  # about the bytes that have been told; it only grows
         self._thinking: tuple[TextReasoning, list[str]] | None = None
         self._answering: tuple[TextResponse, list[str]] | None = None
 

@@ -55,8 +55,8 @@ class ThreadcastError(Exception):
     """A refusal whose message is meant for the client."""
 
     code: ClassVar[WsErrorCode]
-    limit: str | None = None  # which limit refuses, if one does: for the metrics
-    retry_after: float | None = None  # seconds, when trying again later makes sense
+    limit: str | None = None  # the limit that refused, as the metrics name it
+    retry_after: float | None = None  # seconds after which a retry makes sense; None if none does
 
 
 class BadRequest(ThreadcastError):

@@ -72,7 +72,7 @@ class ThreadEvent(enum.Enum):
     COMPLETED = "Completed"
 
 
-Item = tuple[Container, ThreadEvent]  # of a stream: what happened, and what clients are told of it
+Item = tuple[Container, ThreadEvent]  # an entry of a stream: its payload, and the event's name
 
 
 class WsEvent(enum.Enum):

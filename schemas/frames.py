@@ -10,7 +10,7 @@ from schemas.chats import ChatListItem, Text
 from schemas.errors import WsError
 from schemas.events import TOLD, Container, GoingAway, Heartbeat, Resumed, WsEvent
 
-# A client's own label. 64 characters hold a UUID with a prefix; the label goes back on every frame, so it is kept short.
+# A client's own label. It goes back on every frame, so it is short; a UUID with a prefix fits into 64 characters.
 RequestId = Annotated[
     Text,
     msgspec.Meta(max_length=64, description="The client's own label: each frame that answers has it as its `request_id`."),

@@ -9,9 +9,9 @@ from schemas.assets import AssetType
 from schemas.chats import Text
 
 PROMPT_CHARACTERS = 32_000
-ESCAPED_BYTES = 12  # that JSON takes for one character at most: an emoji as `\ud83d\ude00`, RFC 8259 section 7
-# The largest valid post: the longest prompt with each character escaped, and 16 KiB for all else. All other fields, the keys
-# and the envelope take 4 KiB when each of their characters is escaped; the rest is for keys of older clients, and spaces.
+ESCAPED_BYTES = 12  # the most that JSON takes for one character: an emoji as `\ud83d\ude00`, RFC 8259 section 7
+# The largest valid post: the longest prompt with each character escaped, and 16 KiB for the rest. All other fields, the keys
+# and the envelope take 4 KiB with each character escaped, which leaves room for the keys of older clients and for spaces.
 LARGEST_POST_BYTES = PROMPT_CHARACTERS * ESCAPED_BYTES + 2**14
 
 Prompt = Annotated[

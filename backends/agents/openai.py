@@ -13,8 +13,8 @@ from openai.types.chat import ChatCompletionMessageParam
 from backends.agent import AgentEvent, AgentTask, AgentUnavailable, AssetsFound, ReasoningChunk, ResponseChunk
 from schemas.chats import ChatMessage, TextResponse
 
-RETRIES = 2  # of a 429 or a 5xx, by the client library, with its back-off; only before the first token
-TITLE_TOKENS = 200  # a title is a line; a model that thinks first gets some room to
+RETRIES = 2  # after a 429 or a 5xx, before the first token; the client library does it, with its back-off
+TITLE_TOKENS = 200  # a title is one line; the rest is for models that think first
 
 ROLE = (
     "You are the assistant of a data team. You answer questions about its metrics and dashboards, briefly and in the "
@@ -52,7 +52,7 @@ class OpenAIAgent:
         finished = False
         async with stream:
             async for chunk in stream:
-                for choice in chunk.choices[:1]:  # none in a chunk that only counts tokens
+                for choice in chunk.choices[:1]:  # a chunk that only counts tokens has none
                     finished = finished or choice.finish_reason is not None
                     for event in _events(choice.delta):
                         yield event
@@ -77,7 +77,7 @@ class OpenAIAgent:
 
 
 def _events(delta: Any) -> Iterator[AgentEvent]:
-    # Servers name it one way or the other, some send null; neither is in OpenAI's own types.
+    # Servers use one of two names, and some send null. OpenAI's own types have neither name.
     thought = getattr(delta, "reasoning_content", None) or getattr(delta, "reasoning", None)
     if isinstance(thought, str) and thought:
         yield ReasoningChunk("Thinking", clean(thought))
@@ -100,7 +100,7 @@ def messages_for(task: AgentTask, budget: int) -> list[ChatCompletionMessagePara
             {"type": asset.asset_type, "name": asset.name, "version": asset.version_number, "definition": asset.content}
             for asset in task.assets
         ]
-        # With "<" escaped no definition can close the tag.
+        # "<" is escaped, so that no definition can close the tag.
         data = json.dumps(definitions, ensure_ascii=False).replace("<", "\\u003c")
         system = f"{ROLE}\n\n{DATA}\n\n<data>\n{data}\n</data>"
     left = budget - len(system) - len(task.prompt)

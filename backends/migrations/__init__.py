@@ -42,8 +42,8 @@ def migrate_sqlite(path: Path) -> None:
     prepare(path)
     engine = create_engine(URL.create("sqlite", database=str(path)), isolation_level="AUTOCOMMIT")
     try:
-        # Of two first starts the second waits here, and finds nothing to do. A lock of SQLite's own would not do: turning
-        # on WAL fails at once, whatever the time-out, while another connection writes.
+        # If two processes start first, the second waits here and finds nothing to do. SQLite's own lock is not enough:
+        # turning WAL on fails at once, whatever the time-out, while another connection writes.
         with open(f"{path}.migrating", "w") as lock, engine.connect() as connection:
             fcntl.flock(lock, fcntl.LOCK_EX)
             connection.exec_driver_sql("PRAGMA busy_timeout=10000")

@@ -21,12 +21,12 @@ T = TypeVar("T")
 Bound = tuple[str, Sequence[Any]]
 Connection = Any  # asyncpg's, behind its pool's proxy
 
-TIMEOUT_S = 10.0  # for a read or a write, its turn and a database that restarts included; after it, it is an outage
-RETRY_S = 0.2  # between attempts of one task to connect
-CLOSE_S = 1.0  # when all is closed, for what nobody waits for any more
+TIMEOUT_S = 10.0  # seconds for a read or a write, with its turn and a restart of the database; a longer one is an outage
+RETRY_S = 0.2  # seconds between attempts of one task to connect
+CLOSE_S = 1.0  # seconds, at the end, for what nobody waits for any more
 
-# The SQLSTATEs and their classes, appendix A of PostgreSQL's manual, of what ends by itself or by somebody who makes room:
-# connections, read-only transactions, rollbacks, resources, locks, operators, the system.
+# SQLSTATEs and classes of them, appendix A of PostgreSQL's manual, of errors that pass by themselves, or when somebody makes
+# room: connections, read-only transactions, rollbacks, resources, locks, operators, the system.
 OUTAGES = ("08", "25006", "40", "53", "55P03", "57", "58")
 
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.TargetServerAttributeNotMatched)
@@ -75,7 +75,7 @@ class Write(Asked[bool]):
                 return False
         for sql, values in self.changes:
             await connection.execute(sql, *values)
-        self.final = True  # once it is on its way, nobody can know whether it has come through
+        self.final = True  # if it is lost on its way, nobody knows whether it was done
         await connection.execute("COMMIT")
         self.committed.writes(1)
         self.committed.seconds(time.monotonic() - started)
@@ -88,8 +88,8 @@ class Servers:
     def __init__(self, writable: databases.Database, readable: databases.Database) -> None:
         self._writable = writable
         self._readable = readable
-        self.demoted = 0  # how often one that had taken writes has refused one
-        self.found = 0  # how often a writer has come to one that takes them
+        self.demoted = 0  # how often a connection that had taken writes refused one
+        self.found = 0  # how often a writer has connected to a server that takes writes
 
     async def to_write(self, held: AsyncExitStack) -> tuple[Connection, Callable[[], bool]]:
         """A connection, held by the stack, and whether there may be a better one by now."""
@@ -142,7 +142,7 @@ class Pool:
         is_outdated: Callable[[], bool] = bool
         async with AsyncExitStack() as held:
             async for asked in self._receive:
-                while not asked.answer.done():  # by its caller, who has given up, or by what follows
+                while not asked.answer.done():  # the caller may have given up
                     try:
                         if connection and is_outdated():
                             _cut(connection)
@@ -161,17 +161,17 @@ class Pool:
                             self._servers.demoted += 1
                             await asyncio.sleep(RETRY_S)
             if connection:
-                _cut(connection)  # to take leave politely would be to wait for an answer
+                _cut(connection)  # a polite close would wait for an answer
 
 
 async def _do(asked: Asked[Any], connection: Connection) -> Connection:
     """Do it, or leave it to be asked again. Returns the connection, or None when it is lost."""
-    # asyncpg's own time-outs ask the database to cancel, over a new connection, and wait for that without an end.
+    # Not asyncpg's own time-out: it asks the database to cancel, over a new connection, and waits for that without a limit.
     timer = asyncio.get_running_loop().call_later(TIMEOUT_S, _cut, connection)
     try:
         answer = await asked.run(connection)
     except Exception as error:
-        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):  # the primary may be another one by now
+        if isinstance(error, asyncpg.ReadOnlySQLTransactionError):  # another server may be the primary by now
             _cut(connection)
         alive = await _is_alive(connection)
         asked.trouble = error
@@ -188,7 +188,7 @@ async def _do(asked: Asked[Any], connection: Connection) -> Connection:
 
 
 def _cut(connection: Connection) -> None:
-    with suppress(asyncpg.InterfaceError):  # a lost connection has left its proxy, which then raises at any call
+    with suppress(asyncpg.InterfaceError):  # the proxy of a lost connection raises at any call
         connection.terminate()
 
 

@@ -28,25 +28,25 @@ from backends.storage import Change, Committed, DatabaseAway, Row, SchemaBehind,
 from backends.turns import Turns
 
 READERS = 4
-TURNS = 2  # of what may be large at once: so the others are there for what is small, such as the user of a token
+TURNS = 2  # large reads at a time, so that the other connections are free for small ones, such as a token's user
 WRITERS = 8
-LEASERS = 2  # one renews; the other may have to wait for the row of a node that has died in the middle of its own renewal
+LEASERS = 2  # one renews; the other may wait for the row of a node that died while it renewed its own
 CONNECT_S = 3.0
-# The real one is for asyncpg alone: `databases` would take several hosts for one.
+# What `databases` gets instead of the real URL, which asyncpg alone can read: it may name several hosts.
 ANY_DSN, NOT_NAMED = "postgresql://", dict.fromkeys(("host", "port", "user", "password", "database"))
-WRITABLE = SessionAttribute.read_write  # of several hosts the primary; a standby would refuse what is written
-MIGRATING = 0x74687264  # the advisory lock of those who migrate: "thrd"
+WRITABLE = SessionAttribute.read_write  # of several hosts the primary: a standby refuses writes
+MIGRATING = 0x74687264  # the advisory lock for migrations: "thrd" in ASCII
 SESSION = {
     "application_name": "threadcast",
-    # What we give up goes on at the database, and may wait there for a lock. It ends no earlier than we give it up: a commit
-    # that waits for a replica and is cancelled says that it has come through.
+    # What we no longer wait for goes on in the database, and may wait there for a lock. It must not end before we give up: a
+    # commit that waits for a replica and is cancelled reports success.
     "statement_timeout": str(int(TIMEOUT_S * 1000)),
-    "idle_in_transaction_session_timeout": str(int(TIMEOUT_S * 1000)),  # so long stay the locks of a machine that is gone
+    "idle_in_transaction_session_timeout": str(int(TIMEOUT_S * 1000)),  # for so long the locks of a vanished machine stay
 }
 
 
 POSTGRES = dialect(json_serializer=to_json, json_deserializer=msgspec.json.decode)  # type: ignore[no-untyped-call]
-POSTGRES.dialect_injects_custom_json_deserializer = False  # SQLAlchemy's engine would set codecs on each of its connections
+POSTGRES.dialect_injects_custom_json_deserializer = False  # for SQLAlchemy's engine only
 
 
 class PostgresStorage:
@@ -71,14 +71,14 @@ class PostgresStorage:
                 await self._turns.take(user_id)
         except TimeoutError:
             raise DatabaseAway("there was no turn to read in time") from None
-        reading = asyncio.ensure_future(self._readers.do(read))  # a connection reads on when its caller is cancelled
+        reading = asyncio.ensure_future(self._readers.do(read))  # it reads to the end
         reading.add_done_callback(self._has_read)
         return await asyncio.shield(reading)
 
     def _has_read(self, reading: "asyncio.Future[Any]") -> None:
         self._turns.give_back()
         if not reading.cancelled():
-            reading.exception()  # nobody may be left to be told
+            reading.exception()  # read here, since perhaps nobody waits for it any more
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         guard = None if only_if is None else _bound(only_if)
@@ -108,7 +108,7 @@ async def open_postgres(url: str, committed: Committed) -> AsyncIterator[Postgre
     await writable.connect()
     await readable.connect()
     servers = Servers(writable, readable)
-    readers = Pool(servers, READERS, reads=True)  # apart: writes that wait for a lock hold up no read
+    readers = Pool(servers, READERS, reads=True)  # a pool of their own, so that writes that wait for a lock hold up no read
     writers, leasers = Pool(servers, WRITERS), Pool(servers, LEASERS)
     try:
         yield PostgresStorage(readers, writers, committed, PostgresStorage(readers, leasers, committed))
@@ -131,7 +131,7 @@ async def migrate_postgres(url: str) -> None:
         async with engine.begin() as connection:
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATING)))
             await connection.run_sync(upgrade)
-    except sa.exc.DBAPIError as error:  # of the database's making; a step's own error is shown as it is
+    except sa.exc.DBAPIError as error:  # the database's error; any other error of a step is shown as it is
         raise _unusable(error.driver_exception or error) from None
     except AWAY as error:
         raise _unusable(error) from None
@@ -151,7 +151,7 @@ async def _revision(dsn: str) -> str | None:
 
 
 def _dsn(url: str) -> str:
-    return url.replace("+asyncpg", "", 1)  # as asyncpg, which knows libpq's parameters, reads it
+    return url.replace("+asyncpg", "", 1)  # as asyncpg reads it, which knows libpq's parameters
 
 
 def _unusable(error: BaseException) -> Unusable:

@@ -12,9 +12,9 @@ from backends.frame import Frame, frame_key, join_frames
 from backends.redis.outgoing import MARK, Order, Outgoing
 from schemas.events import WsEvent
 
-SHARE = 4  # part of the bound that one user may take behind their first frame, which may be of any size
-TURN_BYTES = 2**16  # of one user in one batch, while others wait
-LOOKED_AT = 5000  # frames, for the next batch
+SHARE = 4  # one user may take a fourth of the bound, not counting their first frame, which may be of any size
+TURN_BYTES = 2**16  # bytes of one user in one batch, while other users wait
+LOOKED_AT = 5000  # frames that are looked at for the next batch
 KEPT_LONGEST = {event.value for event in (WsEvent.INITIALIZE_CHAT, WsEvent.COMPLETE, WsEvent.POST_THREAD)}
 
 

@@ -31,9 +31,9 @@ from backends.resume import ResumeLimits, Resumption
 from backends.streams import Streams
 from schemas.frames import WsResponseMessage, WsSendMethod
 
-LARGEST_BYTES = 16 * 2**20  # of a frame: Redis cuts off whoever has yet to read 32 MB, and all nodes would be
-ECHO_S = 1.0  # for which a large frame holds up what follows it, at most
-FLUSH_S = 3.0  # for what waits when the server stops
+LARGEST_BYTES = 16 * 2**20  # the largest frame: Redis cuts off a client that has 32 MB to read, and that would be every node
+ECHO_S = 1.0  # the most seconds for which a large frame holds up what follows it
+FLUSH_S = 3.0  # seconds, when the server stops, to send what waits
 
 logger = logging.getLogger("threadcast")
 
@@ -52,7 +52,7 @@ class RedisBroker:
         self._users = self._registry.users
         self._number = 0  # of the last frame that was published here
         self._unechoed = Unechoed(bound)
-        self._echoed = 0  # the number of the last own frame that came back
+        self._echoed = 0  # the number of the last frame of this node that came back
         self._resuming = Resuming(self.id, self._logs, self.wire, self.streams)
         self._losses = Losses(self._channels.losses, self._logs, self.wire)
 
@@ -85,7 +85,7 @@ class RedisBroker:
             return
         if method is WsSendMethod.SENDER_ONLY and subscriptions:
             self._tell_numbered(outgoing)
-            if self.connected:  # its number is all that Redis can give it
+            if self.connected:  # Redis gives it its number, and needs no more of it
                 self.wire.send(replace(outgoing, frame=MARK))
         elif frame.size > LARGEST_BYTES:
             self._tell_numbered(outgoing)

@@ -14,16 +14,16 @@ from redis.asyncio import ConnectionPool, Redis
 from backends.limits import MemoryQuota, MemoryRateLimit
 from backends.redis.link import OUTAGES, beside
 
-ANSWER_S = 1.0  # that a request may lose by a Redis that hangs
-AGAIN_S = 2.0  # before it is asked again after it has not answered
-LEASE_S, RENEW_S = 30, 10.0  # a node that dies frees its users' shares within a lease
-MOST_LEFT = 10_000  # members that are still to be taken out: more of them expire by themselves
+ANSWER_S = 1.0  # the most seconds that a request waits for a Redis that hangs
+AGAIN_S = 2.0  # seconds until it is asked again after it has not answered
+LEASE_S, RENEW_S = 30, 10.0  # seconds; when a node dies, its users' shares are free again within a lease
+MOST_LEFT = 10_000  # members that wait to be removed; any more expire by themselves
 MEMBERS_A_TURN = 200
 
-# Redis keeps all times by its machine's clock. When that is set back, what was to expire soon would stay for as long as it was
-# set back by; so what has longer to live than anything is given gets what is given.
+# Redis uses its machine's wall clock. When that is set back by an hour, everything would live an hour longer. So whatever has
+# more time to live than it can have been given gets that time anew.
 
-# KEYS: the count. ARGV: milliseconds. Named as the version before names it, which counts the same.
+# KEYS: the count. ARGV: milliseconds. The key's name is that of the version before, which counts in the same way.
 HIT = """
 local count, left = redis.call('INCR', KEYS[1]), redis.call('PTTL', KEYS[1])
 if left < 0 or left > tonumber(ARGV[1]) then
@@ -103,7 +103,7 @@ class RedisQuota:
         self._enter = redis.register_script(ENTER)
         self._renew = redis.register_script(RENEW)
         self._line = _Line()
-        self._entering: set[str] = set()  # counted here, and not to be renewed: Redis may say no
+        self._entering: set[str] = set()  # counted here but not renewed yet: Redis may still refuse them
         self._left: deque[tuple[UUID, str]] = deque(maxlen=MOST_LEFT)
         self._leaving = anyio.Event()
 

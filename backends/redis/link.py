@@ -21,14 +21,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError, RedisError
 
-ANSWER_S = 2.0  # within which Redis has to answer
-BYTES_PER_S = 2**22  # at which a line is still as good as any: what is sent may take as much longer
+ANSWER_S = 2.0  # the seconds in which Redis has to answer
+BYTES_PER_S = 2**22  # the slowest line that counts as good: a large batch gets so much more time
 PING_S = 1.0
-UNANSWERED = 3  # pings: counted and not timed, so that a busy moment of our own is not taken for one of Redis'
-MESSAGES_A_TURN = 100  # of many that came at once, after which others have a turn
+UNANSWERED = 3  # pings without an answer; not timed, since a pause of this process would look like one of Redis
+MESSAGES_A_TURN = 100  # messages that are handled before other tasks run
 
 Command = tuple[str | bytes | int, ...]
-OUTAGES = (RedisError, OSError, TimeoutError)  # anything else is a defect
+OUTAGES = (RedisError, OSError, TimeoutError)  # any other exception is a defect of ours
 REFUSALS = (AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError)
 
 
@@ -54,7 +54,7 @@ async def beside(*forever: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIter
     """Run these until the block ends. One that ends before is a defect, and is logged."""
 
     async def run(each: Callable[[], Coroutine[Any, Any, None]], scope: anyio.CancelScope) -> None:
-        with scope:  # cancels until it is heeded; a task's own cancel() does so once, and asyncio.wait_for can swallow it
+        with scope:  # it cancels again and again; task.cancel() cancels once, and asyncio.wait_for can swallow that
             try:
                 await each()
             except Exception:
@@ -77,8 +77,8 @@ class Link:
     def __init__(self, asking: AbstractConnection, listening: AbstractConnection) -> None:
         self._asking = asking
         self._listening = listening
-        self._pings = 0  # since anything was heard
-        self._sent = 0  # pings, of all
+        self._pings = 0  # sent since anything was heard
+        self._sent = 0  # pings, in all
         self._ponged = 0
         self._pong = anyio.Event()
 

@@ -10,10 +10,10 @@ from backends.redis.scripts import LOSE_SHA, READ_SHA, RENEW_SHA, SPEAK_SHA, TOU
 from backends.resume import ResumeLimits, Resumption
 from schemas.frames import WsSendMethod
 
-EPOCH = 16  # characters of one
-OFFSET = 16  # digits of one, at most
+EPOCH = 16  # characters of an epoch
+OFFSET = 16  # digits of an offset, at most
 NO_EPOCH = "-"
-READ_BACK = 16  # frames before the place of one that resumes: by default a user's runs at once, and as many again
+READ_BACK = 16  # frames read before the place of one that resumes: twice a user's runs at once, by default
 
 METHODS = {method.value.encode(): method for method in WsSendMethod}
 
@@ -92,7 +92,7 @@ class Channels(NamedTuple):
 
     frames: bytes
     notices: bytes
-    losses: bytes  # users of whom a node could not tell the others everything; unknown to nodes of the version before
+    losses: bytes  # tells of users whose frames a node has lost; nodes of the version before do not know it
 
     @classmethod
     def of(cls, database: int) -> "Channels":

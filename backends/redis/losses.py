@@ -23,7 +23,7 @@ class Losses:
         self._wire = wire
         self._to_renew: set[str] = set()
         self._to_cut: set[str] = set()
-        self._telling: set[str] = set()  # of whom the others are being told
+        self._telling: set[str] = set()  # users of whom the other nodes are being told
 
     def renew(self, user_ids: set[str]) -> None:
         """Frames of these users have no offset: from before them nobody can resume."""
@@ -52,7 +52,7 @@ class Losses:
         return [self._renewal(user_id) for user_id in list(self._to_renew)]
 
     def _tell(self) -> None:
-        for user_id in self._to_cut - self._telling:  # of others it is told when the one before has been answered
+        for user_id in self._to_cut - self._telling:  # for users in `_telling` it is told after the answer
             self._to_cut.discard(user_id)
             self._to_renew.discard(user_id)
             self._telling.add(user_id)

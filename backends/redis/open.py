@@ -11,8 +11,8 @@ from backends.redis.broker import RedisBroker
 from backends.redis.link import beside
 from backends.resume import ResumeLimits
 
-QUEUE_BYTES = 64 * 2**20  # that wait for Redis: two minutes of some hundred streams, once their deltas are joined
-STARTING_S = 2.0  # for which a start waits for Redis: then it serves without
+QUEUE_BYTES = 64 * 2**20  # of frames that wait for Redis: two minutes of some hundred streams, with joined deltas
+STARTING_S = 2.0  # seconds that a start waits for Redis; after that the node serves without it
 USERS_A_TURN = 500
 
 

@@ -9,8 +9,8 @@ from backends.frame import Frame
 from backends.lease import Lease
 from schemas.frames import WsSendMethod
 
-OVERHEAD = 300  # bytes, about, that a waiting frame takes besides its text
-MARK = Frame.of_data(b"", 0)  # stands in Redis for a frame to one connection: it gets a number, and its text stays here
+OVERHEAD = 300  # about as many bytes a waiting frame takes besides its text
+MARK = Frame.of_data(b"", 0)  # sent to Redis in place of a frame to one connection: Redis gives the number, the text stays here
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,4 +51,4 @@ class Order:
 
     command: tuple[str | bytes | int, ...]
     answered: Callable[[Any], None] = lambda answer: None
-    size: int = OVERHEAD  # of command and answer, about
+    size: int = OVERHEAD  # about the bytes of command and answer

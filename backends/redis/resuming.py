@@ -12,7 +12,7 @@ from backends.resume import Resumption
 from backends.streams import Streams
 from schemas.frames import WsSendMethod
 
-READ_BYTES = 2**16  # that a batch counts for the answer to a READ: so it has a few of them only
+READ_BYTES = 2**16  # what a READ counts in a batch, so that a batch has only a few of them
 
 
 class Resuming:
@@ -36,7 +36,7 @@ class Resuming:
                 places.append(place)
                 if since and place.whole:
                     self._remember([*reversed(before), *place.entries])
-                subscription.begin(place.offset, place.fence)  # at once: the next frame may be there already
+                subscription.begin(place.offset, place.fence)  # at once, since the next frame may be here already
                 if user.seen is None and len(user.subscriptions) == 1:
                     user.seen = place.offset
             answered.set()
@@ -47,7 +47,7 @@ class Resuming:
         self._wire.order(Order(self._logs.read(key, since), answer, READ_BYTES))
         await answered.wait()
         held, subscription.held = subscription.held, None
-        if not places:  # this epoch is nobody's: from here nobody can resume
+        if not places:  # an epoch without a log, from which nobody can resume
             return Resumption(uuid4().hex[:16], user.seen or 0, not since, held)
         return places[0].resumption(since, held)
 

@@ -26,9 +26,9 @@ local function begin(place, node, floor)
 end
 """
 
-# KEYS: place, log, fence. ARGV: node, floor, seconds, the frame's number, what to publish, the channel for it, until when by
-# Redis' clock ('' for ever), and, to keep it, entries and bytes. Answered with the time when it is too late: it may have been
-# held up on its way, and somebody else may have told the end.
+# KEYS: place, log, fence. ARGV: node, floor, seconds, the frame's number, what to publish, its channel, the time by Redis'
+# clock until which it may be published ('' for ever), and the entries and bytes of the log to keep. When it comes too late the
+# answer is the time: the frame may have been held up on its way, and another node may have told the end.
 SPEAK = (
     _BEGIN
     + """
@@ -68,8 +68,8 @@ return offset
 """
 )
 
-# KEYS: place, log, fence. ARGV: node, floor, seconds, epoch ('' for none, '*' for any), offset. What followed, if all of it is
-# known; of any epoch as much as is known.
+# KEYS: place, log, fence. ARGV: node, floor, seconds, epoch ('' for none, '*' for any), offset. Returns what followed the
+# offset, if all of it is still known; with '*', as much of it as is known.
 READ = (
     _BEGIN
     + """
@@ -95,7 +95,7 @@ return {found[1], found[3], whole and 1 or 0, redis.call('GET', fence) or '0', e
 """
 )
 
-# KEYS: place. ARGV: node. The same offsets go on, in another epoch.
+# KEYS: place. ARGV: node. Begins another epoch, in which the offsets go on.
 RENEW = (
     _BEGIN
     + """
@@ -107,8 +107,8 @@ return 0
 """
 )
 
-# KEYS: place. ARGV: node, floor, seconds, the channel for it, what to publish. Frames were lost: from before nobody resumes.
-# Nodes that listen are told, and one that does not listen now finds it in the place.
+# KEYS: place. ARGV: node, floor, seconds, the channel, what to publish. Frames were lost: nobody resumes from before this.
+# Nodes that listen are told, and a node that does not listen now finds it in the place later.
 LOSE = (
     _BEGIN
     + """

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from backends.redis.outgoing import MARK, Order, Outgoing
 
-RECENT_S = 5.0  # for which what was answered is kept: longer than a node needs to notice that Redis is gone
+RECENT_S = 5.0  # seconds that an answered frame is kept: longer than a node needs to notice that Redis is gone
 
 
 class Sent:
@@ -18,7 +18,7 @@ class Sent:
         self._first: deque[Outgoing | Order] = deque()
         self._recent: deque[tuple[float, Outgoing]] = deque()
         self._recent_size = 0
-        self._forgotten: dict[str, float] = {}  # users of whom there was too much, and when that was answered
+        self._forgotten: dict[str, float] = {}  # users whose frames were too many to keep, and when they were answered
 
     def __len__(self) -> int:
         return len(self._asked) + len(self._first)

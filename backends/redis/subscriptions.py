@@ -29,7 +29,7 @@ class Subscription:
         self.numbered = numbered
         self.floor = 0
         self.own = 0
-        self.held: list[Frame] | None = None  # what comes while it is looked up where it begins
+        self.held: list[Frame] | None = None  # frames that come while the place where it begins is looked up
 
     def put(self, frame: Frame) -> None:
         """Let it hear."""

@@ -24,13 +24,13 @@ from backends.redis.sent import Sent
 
 BATCH = 500  # commands in one round trip
 BATCH_BYTES = 2**20
-RECENT_BYTES = 2**24  # of what was answered, kept for the case that Redis is restarted
-CAUGHT_UP_S = 3.0  # for the answer to a ping, which is sent each second
-LOOK_S = 0.1  # until it is looked again whether claims are sure
-SETTLE_S = 3.5  # for which a new link waits for that: a node renews its lease every three
-STEADY_S = 2.0  # after which a link that goes was a good one: the next try comes at once
-PROBE: Command = ("SET", "threadcast:probe", 1, "PX", 1)  # a full Redis, or a replica, answers all else and takes no writes
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between tries to reconnect; a lost end is to be told within 5 s
+RECENT_BYTES = 2**24  # of answered frames, kept in case Redis restarts
+CAUGHT_UP_S = 3.0  # seconds to wait for the answer to a ping, which is sent each second
+LEASE_LOOK_S = 0.1  # seconds between looks whether leases are sure
+SETTLE_S = 3.5  # seconds that a new link waits for that: a node renews its lease every three
+STEADY_S = 2.0  # seconds after which a link counts as a good one: when it is lost, it is tried again at once
+PROBE: Command = ("SET", "threadcast:probe", 1, "PX", 1)  # a write: a full Redis, or a replica, answers everything else
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between tries to reconnect; a lost end must be told within 5 s
 
 logger = logging.getLogger("threadcast")
 
@@ -40,8 +40,8 @@ class Wire:
 
     def __init__(self, pool: ConnectionPool, channels: Channels, node: Publisher, bound: int) -> None:
         self.connected = False
-        self.tried = anyio.Event()  # set when Redis has been found, or not, for the first time
-        self.refused = False  # that time, and by its password
+        self.tried = anyio.Event()  # set after the first try to connect
+        self.refused = False  # the first try, because of the password
         self._pool = pool
         self._channels = channels
         self._publisher = node
@@ -50,10 +50,10 @@ class Wire:
         self._backlog = Backlog(bound)
         self._sent = Sent(RECENT_BYTES)
         self._clock = RedisClock()
-        self._number = 0  # of the last frame that was sent
+        self._number = 0  # the last sent frame's
         self._wake = anyio.Event()
         self._too_slow = anyio.Event()
-        self._link: Link | None = None  # the last one that was up
+        self._link: Link | None = None  # the newest one that was up
 
     @property
     def is_idle(self) -> bool:
@@ -106,7 +106,7 @@ class Wire:
                     began = time.monotonic()
                     await self._converse(link)
                     self._lose("too slow")
-            except Exception as error:  # whatever it is: without this task nobody would hear anything any more
+            except Exception as error:  # of any kind: without this task no connection would hear anything
                 self.refused = isinstance(error, REFUSALS)
                 self._lose(kind_of(error))
                 if not is_outage(error):
@@ -118,14 +118,14 @@ class Wire:
 
     async def _begin(self, link: Link) -> None:
         with anyio.move_on_after(SETTLE_S):
-            while self._sent.is_unsure:  # what may have been spoken cannot be held back while others publish  # noqa: ASYNC110
-                await anyio.sleep(LOOK_S)
+            while self._sent.is_unsure:  # it may have been published, and nothing may overtake it  # noqa: ASYNC110
+                await anyio.sleep(LEASE_LOOK_S)
         *_, now, about = await link.ask([*LOADS, PROBE, ("TIME",), ("INFO", "server")])
         self._clock.told(*now)
         run_id = run_id_of(about)
         await link.listen(self._channels)
         await self._publisher.catch_up(link, run_id, run_id == self._run_id)
-        # From here on nothing is awaited: whatever is published, it is so before all of this or after it.
+        # Nothing is awaited from here on, so that each frame is published before all of this or after it.
         if self._run_id not in ("", run_id):
             self._publisher.dropped(self._sent.recall(self._since))
         if losers := self._sent.leave_out():
@@ -153,14 +153,14 @@ class Wire:
 
     async def _speak(self, link: Link) -> None:
         while True:
-            with anyio.move_on_after(LOOK_S if self._backlog else None):
+            with anyio.move_on_after(LEASE_LOOK_S if self._backlog else None):
                 await self._wake.wait()
             self._wake = anyio.Event()
             while batch := self._next():
                 self._sent.ask(batch)
                 self._hear_answers(batch, await link.ask([self._command(each) for each in batch]))
                 if sum(each.size for each in batch if isinstance(each, Outgoing)) > BATCH_BYTES:
-                    await self._publisher.echoed(self._number)  # Redis cuts off whoever has too much yet to read
+                    await self._publisher.echoed(self._number)  # Redis cuts off a client that has too much to read
 
     def _command(self, each: Outgoing | Order) -> Command:
         return each.command if isinstance(each, Order) else self._publisher.command(each, self._clock.at(each.until))
@@ -174,7 +174,7 @@ class Wire:
                 self._clock.told(*answer)
                 late.append(each)
         self._sent.answered(late)
-        if self.connected:  # else they wait with all else that was sent
+        if self.connected:  # else they wait with the other frames that were sent
             self._backlog.put_back(late)
 
     def _next(self) -> list[Outgoing | Order]:

@@ -9,7 +9,7 @@ from backends.frame import Frame
 from handlers.outboxes import Share
 from schemas.errors import ServiceUnavailable
 
-# Each piece waits until there is room for it, so that no more than two of them are in the transport of who does not read.
+# Each piece waits until there is room for it, so that the transport of a client that does not read holds at most two.
 PIECE_BYTES = 2**16
 
 

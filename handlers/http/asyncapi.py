@@ -15,7 +15,7 @@ from schemas.frames import WsNumberedMessage, WsRequest, WsResponseMessage, WsRo
 
 WS_PATH = "/api/v1/ws"
 CHANNEL = "#/channels/socket"
-LITERAL: Any = Literal  # of values that are known only here
+LITERAL: Any = Literal  # for values that are known only at run time
 ALONE = (WsSendMethod.SENDER_ONLY,)
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
@@ -57,14 +57,14 @@ def answers() -> dict[str, Message]:
     made = {}
     for path, route in ROUTES.items():
         for event in route.answers:
-            if event.value not in made:  # else it is of a stream that it ends
+            if event.value not in made:  # else it belongs to the stream that it ends
                 made[event.value] = _answer(WsNumberedMessage, event, path, route.receivers)
         about = f"What was asked on `{path}` was refused, or has failed."
         name = f"{route.event.value}Error"
         made[name] = _error(name, about, route.receivers, route=LITERAL[path], event=LITERAL[route.event.value])
     about = "A frame was not understood. A `route` and an `event` that are not known are quoted; else they are `/` and `error`."
     made[WsEvent.ERROR.value] = _error("unknownError", about, ALONE, route=str, event=str)
-    for event in (WsEvent.RESUMED, WsEvent.GOING_AWAY, WsEvent.HEARTBEAT):  # of the connection, and of no request
+    for event in (WsEvent.RESUMED, WsEvent.GOING_AWAY, WsEvent.HEARTBEAT):  # they belong to the connection, and to no request
         made[event.value] = _answer(WsResponseMessage, event, WsRoutes.STREAM.value, ALONE, without=("request_id",))
     return made
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 FILES = Path(__file__).parent / "static"
 
-# Nothing from elsewhere, nothing inline, no markup made of text, no frame around it; `data:` is for the icon.
+# Nothing from other servers, nothing inline, no text turned into markup, not in a frame; `data:` is for the icon.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -19,7 +19,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
-    "cache-control": "no-cache",  # a new version is a new page
+    "cache-control": "no-cache",  # so that a new version is seen at once
 }
 
 

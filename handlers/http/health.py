@@ -11,7 +11,7 @@ from handlers.run_agent import is_stuck
 from handlers.services import Services
 from schemas.health import Alive, NotReady, Ready
 
-DATABASE_S = 2.0  # within which the database has to answer
+DATABASE_S = 2.0  # the seconds in which the database has to answer
 
 
 async def healthz(request: Request) -> Response:
@@ -43,7 +43,7 @@ async def metrics(request: Request) -> Response:
     """Figures for Prometheus."""
     services: Services = request.state.services
     measured = services.backends.metrics
-    # What is counted elsewhere is only looked at here.
+    # These are counted in other places, and only read here.
     measured.connections.set(len(services.connections))
     measured.broker_connected.set(services.backends.broker.connected)
     measured.outbox_bytes.set(services.connections.outboxes.bytes + services.connections.outboxes.leaving)

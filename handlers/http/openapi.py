@@ -31,7 +31,7 @@ class Path(NamedTuple):
     method: str
     endpoint: Callable[[Request], Awaitable[Response]]
     answers: dict[int, Any]
-    body: Any = None  # if it takes one, it wants a token, too
+    body: Any = None  # a path that takes a body needs a token, too
 
 
 def openapi_document(paths: Mapping[str, Path], version: str, max_body_bytes: int) -> Json:

@@ -30,7 +30,7 @@ async def post_chats(request: Request) -> Response:
         user = await authenticate(services, token_of(request))
         with ExitStack() as inside:
             inside.enter_context(services.requests.entered_by(user.id))
-            services.connections.outboxes.check(user.id)  # before there is an answer, which might find no room
+            services.connections.outboxes.check(user.id)  # now, since the answer might find no room
             payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await _body(request, services.max_frame_bytes), "$")
             end = await _end_of(services, Sender(user, connection_id=None), payload, request.receive)
             if not isinstance(end, WsError):
@@ -59,7 +59,7 @@ async def _body(request: Request, max_bytes: int) -> bytes:
             body += chunk
             if len(body) > max_bytes:
                 raise BadRequest(f"the body is larger than {max_bytes} bytes")
-    except ClientDisconnect:  # nobody is there to read this, and it is no failure of ours to log
+    except ClientDisconnect:  # nobody is there to read an answer, and it is no failure of ours
         raise BadRequest("the body ended too early") from None
     return bytes(body)
 

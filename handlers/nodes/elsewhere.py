@@ -24,11 +24,11 @@ from schemas.users import Sender
 T = TypeVar("T")
 
 LOOK_S = 0.5
-ASK_S = 2.0  # for which another node may take to answer
-LOSSES = 100  # races with other nodes for the next turn
+ASK_S = 2.0  # seconds that another node may take to answer
+LOSSES = 100  # races for the next turn that a post may lose to other nodes
 
 UNREACHABLE = "the server that answers in this chat cannot be reached, retry in a few seconds"
-UNREACHABLE_S = 5  # about half of the time after which a dead node's runs are closed
+UNREACHABLE_S = 5  # seconds; a dead node's runs are closed after about twice as long
 
 
 def is_elsewhere(node: Node, stored: Stored) -> bool:
@@ -78,7 +78,7 @@ class ElsewhereRun:
 
     async def stop(self, run: Run | None = None) -> None:
         deadline = time.monotonic() + ASK_S
-        while True:  # a notice may get lost
+        while True:  # again and again, since a notice may get lost
             ended = self._node.awaited.end_in(self.stored.chat_id)
             now = await find_message(self._node.backends.storage, self.stored.id)
             if now is None or not is_elsewhere(self._node, now):
@@ -124,7 +124,7 @@ class ElsewhereRun:
                     await question.answered.wait()
         if question.told:
             self._remember()
-        elif question.answered.is_set():  # its node has nothing to tell any more: the end is about to be stored
+        elif question.answered.is_set():  # its node has nothing more to tell: the end is about to be stored
             with anyio.move_on_after(LOOK_S):
                 await ended.wait()
         return question.told if question.answered.is_set() else None

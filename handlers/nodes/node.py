@@ -22,7 +22,7 @@ class Question:
     def __init__(self) -> None:
         self.id = uuid4()
         self.answered = anyio.Event()
-        self.told = False  # whether the connection was told; or else there is nothing to tell any more
+        self.told = False  # the connection was told; if not, there is nothing to tell
 
 
 class Awaited:

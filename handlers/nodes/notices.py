@@ -107,7 +107,7 @@ def hear(node: Node, data: bytes) -> None:
     """Do what another node's notice asks for. Neither waits nor raises."""
     try:
         notice = DECODER.decode(data)
-    except msgspec.DecodeError:  # of a newer version's node
+    except msgspec.DecodeError:  # a node of a newer version sent it
         logger.warning("a notice was not understood", exc_info=True)
         return
     match notice:

@@ -19,10 +19,10 @@ from schemas.events import WsEvent
 from schemas.frames import WsRoutes
 from schemas.users import AuthenticatedUser, Sender
 
-# Looks at an end, one each `nodes.RENEW_S`: for whoever closes a dead node's run tells it in that time.
+# Looks at an end, one each `nodes.RENEW_S`: by then the node that closes a dead node's run has told it.
 LOOKS = 2
-# The same for the end of a node that lives, when the Redis has been lost that may have been told it: that node tells the next
-# Redis what it has told in its last seconds, as soon as it reaches it. 60 s with the pauses between tries.
+# The same for the end of a living node when a Redis was lost that may have had it. As soon as that node reaches the next Redis,
+# it sends again what it sent in the last seconds before the loss. It is 60 s, which covers the pauses between its tries.
 LOOKS_AT_LIVING = 20
 
 logger = logging.getLogger("threadcast")
@@ -40,7 +40,7 @@ async def tell_untold(node: Node) -> None:
     overdue = [stream for stream in ended if _is_overdue(streams, stream, ends.get(UUID(stream.message_id)), running)]
     if overdue and await node.backends.broker.caught_up():
         for stream in overdue:
-            if stream in streams:  # still
+            if stream in streams:  # it is still open
                 await _tell(node, stream, UUID(stream.user_id), UUID(stream.message_id))
 
 
@@ -54,13 +54,13 @@ def _goes_on(stream: Stream, running: Running) -> bool:
 def _is_overdue(streams: Streams, stream: Stream, end: End | None, running: Running) -> bool:
     """Whether the stream has a stored end, and the node that has to send it does not."""
     user_id = UUID(stream.user_id)
-    if end is None:  # discarded: whoever did so has told the chat as it is without the message
+    if end is None:  # discarded, and the node that did it has told the chat without the message
         streams.end(user_id, UUID(stream.message_id))
     if end is None or not end.is_stored:
         return False
     stream.looks = stream.looks + 1 if stream.looks and stream.owner == end.owner else 1
     stream.owner = end.owner
-    if (UUID(stream.chat_id), user_id) in running.chats:  # another stream is changing the chat, which would be told without it
+    if (UUID(stream.chat_id), user_id) in running.chats:  # another stream changes the chat, which is stored without that
         return False
     return stream.looks >= LOOKS_AT_LIVING and stream.has_gap if end.is_alive else stream.looks >= LOOKS
 

@@ -20,8 +20,8 @@ from schemas.events import WsEvent
 from schemas.frames import WsRoutes
 from schemas.users import Sender
 
-LEAVE_S = 3.0  # for saying that this node goes
-LOOKS = 10  # for a closing whose answer was lost: by then the database has done or ended what it was asked
+LEAVE_S = 3.0  # seconds to tell the others that this node leaves
+LOOKS = 10  # looks at a closing whose answer was lost; by the last one the database has done it or given it up
 
 logger = logging.getLogger("threadcast")
 
@@ -95,7 +95,7 @@ async def _find_out(node: Node, me: UUID, orphan: Stored, closing: UUID) -> None
     """The answer to this closing was lost: tell of the orphan if it is seen to have come through."""
     looks = 0
     while looks < LOOKS:
-        with suppress(Exception):  # away, which does not count
+        with suppress(Exception):  # an outage does not count
             now = await find_message(node.backends.storage, orphan.id)
             if now and now.owner.node == closing:
                 return await _tell_closed(node, me, orphan)
@@ -112,11 +112,11 @@ async def _tell_closed(node: Node, me: UUID, orphan: Stored) -> None:
 
 
 async def _tell_interrupted(node: Node, orphan: Stored) -> None:
-    if node.backends.broker.streams.has_ended(orphan.id):  # with an error, before its end could be stored
+    if node.backends.broker.streams.has_ended(orphan.id):  # it ended with an error before its end could be stored
         return
     try:
         stored = await find_chat_of(node, orphan.user_id, orphan.chat_id)
-    except Exception:  # it is closed, so nobody else will tell it
+    except Exception:  # it is stored as closed, so no other node will tell it
         logger.debug("the end of message %s is told later", orphan.id, exc_info=True)
         node.tasks.start_soon(_tell_later, node, orphan)
         return
@@ -138,7 +138,7 @@ async def _every(step: Callable[[], Awaitable[None]], failure: str) -> None:
         try:
             await step()
         except Exception:
-            if works:  # the first of an outage tells enough
+            if works:  # one line for each outage
                 logger.warning(failure, exc_info=True)
             works = False
         else:

@@ -30,7 +30,7 @@ def upgrade() -> None:
         later.c.created_at > messages.c.created_at,
         sa.and_(later.c.created_at == messages.c.created_at, later.c.id > messages.c.id),
     )
-    op.execute(  # of what killed servers have left behind only the last of a chat: the next start or read finishes it
+    op.execute(  # of those that killed servers left unfinished, only a chat's last: the next start or read finishes it
         sa.update(messages)
         .where(
             sa.not_(messages.c.is_completed),

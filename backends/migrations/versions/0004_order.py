@@ -10,8 +10,8 @@ GUID = sa.String(36).with_variant(sa.Uuid(), "postgresql")
 
 probes = sa.table("probes", sa.column("id"), sa.column("writes"))
 
-# In a table of its own: SQLite knows UPDATE ... FROM only since 3.33, and counting the earlier messages of each message would
-# take time by the square of a chat's length.
+# By way of a table of its own: SQLite has UPDATE ... FROM only since 3.33, and to count the earlier messages of each message
+# takes time in proportion to the square of a chat's length.
 NUMBER_STORED = (
     """
     CREATE TEMPORARY TABLE numbered AS
@@ -44,7 +44,7 @@ def upgrade() -> None:
     for statement in NUMBER_STORED:
         op.execute(statement)
     op.create_index("ix_messages_position", "messages", ["chat_id", "position"])
-    op.drop_index("ix_messages_chat_id", "messages")  # whatever used it can use the new one
+    op.drop_index("ix_messages_chat_id", "messages")  # the new index serves the same queries
     op.create_table(
         "probes",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
