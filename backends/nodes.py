@@ -50,7 +50,7 @@ class Membership:
         if await self._storage.write(only_if=(RENEW, {"node": self.lease.id})):
             self.lease.renew(started + LEASE_S)
             return
-        logger.error("this node was taken for dead: it has not renewed its lease in time")
+        logger.error("the other nodes took this node for dead: it did not renew its lease in time")
         self.lease.lose()
         await self.enter()
 

@@ -28,7 +28,7 @@ async def close_orphans_first(services: Services, essential: TaskGroup) -> None:
     try:
         await services.cluster.close_orphans()
     except DatabaseAway:  # chats can be read all the same
-        logger.warning("what dead nodes have left is closed later", exc_info=True)
+        logger.warning("what dead nodes left unfinished could not be closed yet", exc_info=True)
         essential.start_soon(_close_later, services)
 
 

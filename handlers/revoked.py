@@ -22,7 +22,7 @@ async def keep_checking(services: Services) -> None:
                 await check(services, connection)
                 await anyio.sleep(ROUND_S / len(connections))
         except Exception as error:  # an outage revokes nothing: all stay, and are checked again
-            logger.warning("tokens could not be looked at again", extra={"error": type(error).__name__})
+            logger.warning("tokens could not be checked again", extra={"error": type(error).__name__})
             connections = []
         if not connections:
             await anyio.sleep(ROUND_S)

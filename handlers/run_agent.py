@@ -183,6 +183,6 @@ async def _let_go(task: AgentsTask, left_behind: set[AgentsTask]) -> None:
             task.cancel()
             await asyncio.wait({task}, timeout=min(left, CANCEL_AGAIN_S))
     if not task.done():
-        logger.error("an agent does not heed its cancellation, and is left behind")
+        logger.error("an agent ignores its cancellation, and is left behind")
         left_behind.add(task)  # asyncio itself holds no strong reference to a task
         task.add_done_callback(left_behind.discard)

@@ -80,7 +80,7 @@ class Checkpoints:
             self._stored, self._has_failed = size, False
         except Exception:  # the next checkpoint, or the end, stores all of this, too
             if not self._has_failed:
-                logger.warning("message %s could not be stored so far", self._run.message_id, exc_info=True)
+                logger.warning("the text so far of message %s could not be stored", self._run.message_id, exc_info=True)
             self._has_failed = True
         took = self._loop.time() - began
         self._soonest = math.inf if self._has_failed else began + max(SOONEST_S, took * SHARE)

@@ -58,7 +58,7 @@ async def beside(*forever: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIter
             try:
                 await each()
             except Exception:
-                logger.exception("a task has failed that should go on for ever")
+                logger.exception("a task that should never end has failed")
 
     scopes = [anyio.CancelScope() for _ in forever]
     tasks = [asyncio.create_task(run(each, scope)) for each, scope in zip(forever, scopes, strict=True)]

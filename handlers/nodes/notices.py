@@ -137,7 +137,7 @@ async def _answer(node: Node, ask: Ask) -> None:
                 return
         _tell(node, Answered(ask.question_id, told=False))
     except Exception:
-        logger.exception("another node's question stays without an answer")
+        logger.exception("another node's question could not be answered")
 
 
 def _tell_sender(node: Node, ask: Ask, chat: ChatWithMessages) -> None:

@@ -45,7 +45,7 @@ async def _leave(node: Node) -> None:
         with anyio.fail_after(LEAVE_S):
             await node.membership.leave()
     except Exception:
-        logger.warning("the others could not be told that this node goes", exc_info=True)
+        logger.warning("the other nodes could not be told that this node leaves", exc_info=True)
 
 
 async def _keep_lease(node: Node) -> None:

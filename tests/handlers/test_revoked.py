@@ -55,7 +55,7 @@ async def test_while_the_database_does_not_answer_nobody_is_closed(
         with monkeypatch.context() as patched:
             patched.setattr(house.backends.auth, "authenticate", away)
             await until(lambda: asked >= 3)
-        assert "tokens could not be looked at again" in caplog.text
+        assert "tokens could not be checked again" in caplog.text
         assert (await program.post(prompt="Still here?"))[-1]["event"] == "complete"
         with opened(house.database) as connection:
             connection.execute("UPDATE api_keys SET deleted_at = created_at")
