@@ -13,8 +13,8 @@ from backends.storage import Row, Storage
 from backends.tables import asset_permissions, assets
 from schemas.assets import Asset, AssetType
 
-AT_ONCE = 100  # assets in one query: SQLite takes expressions up to a depth of 1,000
-KEPT = 64  # queries that are kept, one for each number of assets: a dashboard has few
+ASSETS_AT_ONCE = 100  # assets in one query: SQLite takes expressions up to a depth of 1,000
+KEPT_QUERIES = 64  # queries that are kept, one for each number of assets: a dashboard has few
 
 
 async def visible_assets(storage: Storage, user_id: UUID, ids: Collection[UUID]) -> dict[UUID, Asset]:
@@ -24,8 +24,8 @@ async def visible_assets(storage: Storage, user_id: UUID, ids: Collection[UUID])
     an asset that they made, for as long as they are in the organization that it belongs to.
     """
     found, all_ids = dict[UUID, Asset](), list(ids)
-    for first in range(0, len(all_ids), AT_ONCE):
-        wanted = {f"id{number}": id for number, id in enumerate(all_ids[first : first + AT_ONCE])}
+    for first in range(0, len(all_ids), ASSETS_AT_ONCE):
+        wanted = {f"id{number}": id for number, id in enumerate(all_ids[first : first + ASSETS_AT_ONCE])}
         rows = await storage.fetch_all(_visible(len(wanted)), user=user_id, **wanted)
         found |= {row["id"]: _asset(row) for row in rows}
     return found
@@ -37,7 +37,7 @@ async def find_asset(storage: Storage, user_id: UUID, asset_id: UUID, asset_type
     return asset if asset and asset.asset_type == asset_type else None
 
 
-@lru_cache(KEPT)
+@lru_cache(KEPT_QUERIES)
 def _visible(count: int) -> Select[Any]:
     user: BindParameter[UUID] = bindparam("user")
     granted = (

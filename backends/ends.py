@@ -14,13 +14,13 @@ from backends.messages import Owner, owned, unfinished
 from backends.storage import Storage
 from backends.tables import messages, nodes
 
-AT_ONCE = 64  # messages in one query; overdue ends are few
+ENDS_AT_ONCE = 64  # messages in one query; overdue ends are few
 
-RUNNING = select(messages.c.id, messages.c.chat_id, messages.c.created_by).where(unfinished)
+ALL_RUNNING = select(messages.c.id, messages.c.chat_id, messages.c.created_by).where(unfinished)
 ENDS = (
     select(messages.c.id, messages.c.owner, messages.c.run, messages.c.is_completed, nodes.c.id.label("node"))
     .join(nodes, nodes.c.id == messages.c.owner, isouter=True)
-    .where(or_(*(messages.c.id == bindparam(f"id{number}") for number in range(AT_ONCE))))
+    .where(or_(*(messages.c.id == bindparam(f"id{number}") for number in range(ENDS_AT_ONCE))))
 )
 TAKE_OVER = update(messages).where(messages.c.id == bindparam("message"), ~unfinished, owned)
 
@@ -42,16 +42,16 @@ class End(NamedTuple):
 
 async def find_all_running(storage: Storage) -> Running:
     """Few messages are ever unfinished, and an index has those."""
-    found = await storage.fetch_all(RUNNING)
+    found = await storage.fetch_all(ALL_RUNNING)
     return Running({row["id"] for row in found}, {(row["chat_id"], row["created_by"]) for row in found})
 
 
 async def find_ends(storage: Storage, message_ids: Sequence[UUID]) -> dict[UUID, End]:
     """The ends of these messages, by message id. A message that was deleted has none."""
     ends: dict[UUID, End] = {}
-    for start in range(0, len(message_ids), AT_ONCE):
-        some = message_ids[start : start + AT_ONCE]
-        wanted = {f"id{number}": some[min(number, len(some) - 1)] for number in range(AT_ONCE)}
+    for start in range(0, len(message_ids), ENDS_AT_ONCE):
+        some = message_ids[start : start + ENDS_AT_ONCE]
+        wanted = {f"id{number}": some[min(number, len(some) - 1)] for number in range(ENDS_AT_ONCE)}
         for row in await storage.fetch_all(ENDS, **wanted):
             ends[row["id"]] = End(Owner(row["owner"], row["run"]), row["node"] is not None, row["is_completed"])
     return ends

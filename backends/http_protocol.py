@@ -18,10 +18,10 @@ from backends.unanswered import UnansweredSockets
 HEAD_BYTES = 2**15  # the most bytes of a request's line and headers; a browser sends some hundreds
 HEAD_S = 10.0  # seconds for the whole head, from the connection or from a further request's first byte
 BODY_S = 30.0  # seconds for the whole body
-LOOK_S = 5.0  # seconds between looks at a connection whose peer has not taken all of its answer
+UNREAD_LOOK_S = 5.0  # seconds between looks at a connection whose peer has not taken all of its answer
 # After so many looks without progress the connection is cut off: 30 s, which a phone may need to find its network again.
 # Counted and not timed, since a pause of this process would look like one of the peer.
-LOOKS = 6
+UNREAD_LOOKS = 6
 
 
 class TooLong(Exception):
@@ -194,17 +194,17 @@ class HttpProtocol(HttpToolsProtocol):
     def _look_soon(self) -> None:
         if self._looking is None:
             self._looks, self._unsent = 0, unsent(self.transport)
-            self._looking = self.loop.call_later(LOOK_S, self._look)
+            self._looking = self.loop.call_later(UNREAD_LOOK_S, self._look)
 
     def _look(self) -> None:
-        """Cut the peer off that has taken nothing for LOOKS looks; look on while anything waits for it."""
+        """Cut the peer off that has taken nothing for UNREAD_LOOKS looks; look on while anything waits for it."""
         self._looking = None
         if not self.transport.get_write_buffer_size():
             return
         left = unsent(self.transport)
         self._looks = self._looks + 1 if left >= self._unsent else 0
         self._unsent = left
-        if self._looks >= LOOKS:
+        if self._looks >= UNREAD_LOOKS:
             self.transport.abort()
         else:
-            self._looking = self.loop.call_later(LOOK_S, self._look)
+            self._looking = self.loop.call_later(UNREAD_LOOK_S, self._look)

@@ -53,7 +53,7 @@ WITH_NODE = select(
     nodes.c.id.label("node"),
 ).join(nodes, nodes.c.id == messages.c.owner, isouter=True)
 MESSAGE = WITH_NODE.where(messages.c.id == bindparam("message"))
-RUNNING = WITH_NODE.where(unfinished, messages.c.chat_id == bindparam("chat"))
+RUNNING_IN_CHAT = WITH_NODE.where(unfinished, messages.c.chat_id == bindparam("chat"))
 
 
 class Owner(NamedTuple):
@@ -155,7 +155,7 @@ async def find_message(storage: Storage, message_id: UUID) -> Stored | None:
 
 async def find_running(storage: Storage, chat_id: UUID) -> Stored | None:
     """The chat's unfinished message, whoever asks."""
-    return next(map(stored_of, await storage.fetch_all(RUNNING, chat=chat_id)), None)
+    return next(map(stored_of, await storage.fetch_all(RUNNING_IN_CHAT, chat=chat_id)), None)
 
 
 def size_of_message(request: str | None) -> int:

@@ -20,8 +20,8 @@ RENEW_S = 3.0
 LEASE_S = 10.0  # three renewals may fail
 
 ALL = select(nodes)
-ENTER = insert(nodes)
-RENEW = update(nodes).where(nodes.c.id == bindparam("node")).values(renewals=nodes.c.renewals + 1)
+ENTER_NODE = insert(nodes)
+RENEW_NODE = update(nodes).where(nodes.c.id == bindparam("node")).values(renewals=nodes.c.renewals + 1)
 LEAVE = delete(nodes).where(nodes.c.id == bindparam("node"))
 BURY = LEAVE.where(nodes.c.renewals == bindparam("count"))
 CLEAR = delete(nodes)
@@ -41,13 +41,13 @@ class Membership:
     async def enter(self) -> None:
         """Become one of them."""
         lease = Lease(time.monotonic() + LEASE_S)
-        await self._storage.write((ENTER, {"id": lease.id, "renewals": 0}))
+        await self._storage.write((ENTER_NODE, {"id": lease.id, "renewals": 0}))
         self.lease = lease
 
     async def renew(self) -> None:
         """Say that this node lives. If it was taken for dead its lease is lost, and it has another."""
         started = time.monotonic()
-        if await self._storage.write(only_if=(RENEW, {"node": self.lease.id})):
+        if await self._storage.write(only_if=(RENEW_NODE, {"node": self.lease.id})):
             self.lease.renew(started + LEASE_S)
             return
         logger.error("the other nodes took this node for dead: it did not renew its lease in time")

@@ -28,12 +28,12 @@ from backends.statements import SQLITE, prepared_for
 from backends.storage import Change, Committed, Conflict, DatabaseAway, DatabaseBusy, DatabaseGone, Row
 from backends.turns import Turns
 
-Bound = tuple[str, Mapping[str, Any]]
+BoundByName = tuple[str, Mapping[str, Any]]
 
-READERS = 2  # for small reads, such as a token's user, which so never wait behind a chat. Each costs a thread
-TURNS = 2  # connections for large reads: while one reads a user's long chat, the other is there for all other users
+SMALL_READERS = 2  # for small reads, such as a token's user, which so never wait behind a chat. Each costs a thread
+LARGE_READERS = 2  # connections for large reads: while one reads a user's long chat, the other is there for all other users
 QUEUE = 1000  # units of work; when it is full, writers wait for room
-BATCH = 200  # units of work in one transaction, so that the first does not wait long for the last
+UNITS_A_COMMIT = 200  # units of work in one transaction, so that the first does not wait long for the last
 BUSY_TIMEOUT_MS = 5_000  # `load` and `token` write from another process
 WRITE_TIMEOUT_S = 30.0  # seconds; a disk that takes longer is an outage, and the client is told so
 
@@ -62,8 +62,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 class WriteRequest(NamedTuple):
     """The changes of one `write`, and the future that its caller waits for."""
 
-    changes: Sequence[Bound]
-    only_if: Bound | None
+    changes: Sequence[BoundByName]
+    only_if: BoundByName | None
     written: "asyncio.Future[bool]"
 
 
@@ -75,8 +75,8 @@ class SQLiteStorage:
     ) -> None:
         self._file = file
         self._writer = writer
-        self._readers = itertools.cycle(readers[TURNS:])
-        self._turns, self._in_turn = Turns(TURNS), list(readers[:TURNS])
+        self._readers = itertools.cycle(readers[LARGE_READERS:])
+        self._turns, self._in_turn = Turns(LARGE_READERS), list(readers[:LARGE_READERS])
         self._committed = committed
         self._send, self._receive = anyio.create_memory_object_stream[WriteRequest](QUEUE)
 
@@ -89,7 +89,7 @@ class SQLiteStorage:
             raise told(error) from error
         return [statement.row(row) for row in found]
 
-    async def _fetch_in_turn(self, user_id: UUID, bound: Bound) -> Iterable[sqlite3.Row]:
+    async def _fetch_in_turn(self, user_id: UUID, bound: BoundByName) -> Iterable[sqlite3.Row]:
         await self._turns.take(user_id)
         reader = self._in_turn.pop()
 
@@ -128,7 +128,7 @@ class SQLiteStorage:
             async for work in self._receive:
                 batch = [work]
                 with suppress(anyio.WouldBlock, anyio.EndOfStream):
-                    while len(batch) < BATCH:
+                    while len(batch) < UNITS_A_COMMIT:
                         batch.append(self._receive.receive_nowait())
                 await self._commit(batch)
 
@@ -183,7 +183,7 @@ class SQLiteStorage:
         return True
 
 
-def _bound(change: Change) -> Bound:
+def _bound(change: Change) -> BoundByName:
     query, values = change if isinstance(change, tuple) else (change, None)
     statement = prepared_for(SQLITE, query, values)
     return statement.sql, statement.arguments(values or {})
@@ -194,7 +194,7 @@ async def open_sqlite(path: Path, committed: Committed) -> AsyncIterator[SQLiteS
     """Open the migrated database at `path` and hold its connections until the block ends."""
     async with AsyncExitStack() as stack:
         readers = []
-        for _ in range(TURNS + READERS):
+        for _ in range(LARGE_READERS + SMALL_READERS):
             # A Database gives each task a connection. Here all tasks share each connection, so each has a Database of its own.
             connection = databases.Database(f"sqlite+aiosqlite:///{quote(str(path))}").connection()
             await stack.enter_async_context(connection)

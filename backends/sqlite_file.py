@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from backends.storage import NothingStored, Unusable
 
 # Primary result codes, sqlite.org/rescode.html, of errors that pass by themselves, or when somebody makes room.
-OUTAGES = {
+SQLITE_OUTAGES = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
     sqlite3.SQLITE_NOMEM,
@@ -27,7 +27,7 @@ OWNER_ONLY = 0o600  # SQLite gives its `-wal` and `-shm` the same
 
 def told(error: sqlite3.OperationalError) -> Exception:
     """The error as all storages tell it."""
-    return NothingStored() if error.sqlite_errorcode & 0xFF in OUTAGES else error
+    return NothingStored() if error.sqlite_errorcode & 0xFF in SQLITE_OUTAGES else error
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from schemas.assets import AssetType
 
 Process = Callable[[Any], Any]
 
-KEPT = 256  # compiled statements: many times as many as the backends have
+KEPT_STATEMENTS = 256  # compiled statements: many times as many as the backends have
 
 
 def to_json(value: object) -> str:
@@ -75,7 +75,7 @@ class Prepared:
         return {name: process(value) if process else value for (name, process), value in zip(self._out, found, strict=True)}
 
 
-@lru_cache(KEPT)
+@lru_cache(KEPT_STATEMENTS)
 def prepared(dialect: Dialect, statement: Executable, names: tuple[str, ...]) -> Prepared:
     """A statement that is a constant, for values of these names."""
     return Prepared(dialect, statement, names)

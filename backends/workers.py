@@ -25,7 +25,7 @@ import anyio
 from backends.listening import address_of
 from backends.logs import log_config
 
-RESTART_S = 1.0  # seconds before a dead process is replaced, so that one that dies at once does not keep the machine busy
+REPLACE_S = 1.0  # seconds before a dead process is replaced, so that one that dies at once does not keep the machine busy
 
 # Serves on the socket until SIGTERM, and calls the function as soon as it serves. It is pickled.
 Serve = Callable[[socket.socket, Callable[[], None]], None]
@@ -99,7 +99,7 @@ class Workers:
                 self._stop()
             else:
                 logger.error("a worker died", extra={"worker": process.pid, "code": process.exitcode})
-                with anyio.move_on_after(RESTART_S):
+                with anyio.move_on_after(REPLACE_S):
                     await self._stopping.wait()
 
     def _start(self, listening: socket.socket) -> tuple[SpawnProcess, Connection]:

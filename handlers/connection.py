@@ -17,7 +17,7 @@ from backends.frame import Frame, frame_key, join_frames
 from backends.limits import FrameRate
 from backends.metrics import Traffic
 from handlers.line import Line
-from handlers.outboxes import BEHIND_BYTES, LOOKS, Share
+from handlers.outboxes import BEHIND_BYTES, BEHIND_LOOKS, Share
 from schemas.users import AuthenticatedUser
 
 RESTARTING = (1012, "the server is restarting")
@@ -107,7 +107,7 @@ class Connection:
         if self.waiting >= BEHIND_BYTES:
             self.share.outboxes.watch(self)
         self.share.hold(frame)
-        if self._looks >= LOOKS:
+        if self._looks >= BEHIND_LOOKS:
             self._judge()
 
     def cut(self) -> None:
@@ -130,7 +130,7 @@ class Connection:
         self._judge()
 
     def _judge(self) -> None:
-        if self._looks >= LOOKS and self.behind > self.share.outboxes.each:
+        if self._looks >= BEHIND_LOOKS and self.behind > self.share.outboxes.each:
             self.give_up()
 
     def give_up(self) -> None:

@@ -15,22 +15,24 @@ from handlers.tasks import Gate
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
 PLACE_S = 3.0  # seconds for a place to become free: a dead connection must miss a ping, and Redis must count its end
-LOOK_S = 0.2  # seconds between looks for one
-RETRY_S = 10  # a guess: by then other connections may have left
+PLACE_LOOK_S = 0.2  # seconds between looks for one
+PLACE_RETRY_S = 10  # a guess: by then other connections may have left
 
 
 class ServerFull(ServiceUnavailable):
     limit = "connections"
 
     def __init__(self) -> None:
-        super().__init__(f"the server has all the connections that it may have, retry in {RETRY_S} seconds", RETRY_S)
+        super().__init__(
+            f"the server has all the connections that it may have, retry in {PLACE_RETRY_S} seconds", PLACE_RETRY_S
+        )
 
 
 class TooManyConnections(TooManyRequests):
     """This user has as many connections as they may have."""
 
     def __init__(self) -> None:
-        super().__init__("connections_per_user", "too many connections", RETRY_S)
+        super().__init__("connections_per_user", "too many connections", PLACE_RETRY_S)
 
 
 class Connections:
@@ -95,7 +97,7 @@ class Connections:
                         return True
                     if not someone_goes:
                         return False
-                    await anyio.sleep(LOOK_S)
+                    await anyio.sleep(PLACE_LOOK_S)
             return False
         finally:
             self._newcomers[user_id] -= 1

@@ -19,7 +19,7 @@ from schemas.assets import CHAT, DASHBOARD, METRIC, Asset, AssetPermissionRole, 
 from schemas.chats import ChatWithMessages
 from schemas.errors import NotFound
 
-QUOTED = 64  # characters of an unknown type that an error repeats
+QUOTED_TYPE = 64  # characters of an unknown type that an error repeats
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -100,7 +100,7 @@ def _find_type(value: Any, names: Mapping[str, AssetType]) -> AssetType:
     if not isinstance(value, str):
         raise ValueError(f"Expected `str`, got `{type(value).__name__}`")
     if value not in names:
-        raise ValueError(f"Invalid enum value {value[:QUOTED]!r}")
+        raise ValueError(f"Invalid enum value {value[:QUOTED_TYPE]!r}")
     return names[value]
 
 

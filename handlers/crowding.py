@@ -9,7 +9,7 @@ import anyio
 from handlers.connection import Connection
 from handlers.outboxes import Share
 
-ANSWER_S = 2.0  # seconds for a living peer to answer; a slow mobile network takes half of it
+PONG_S = 2.0  # seconds for a living peer to answer; a slow mobile network takes half of it
 
 
 async def end_silent(share: Share) -> bool:
@@ -18,7 +18,7 @@ async def end_silent(share: Share) -> bool:
     dead: list[Connection] = []
 
     async def ask(connection: Connection) -> None:
-        if not await connection.answers(ANSWER_S):
+        if not await connection.answers(PONG_S):
             dead.append(connection)
 
     async with anyio.create_task_group() as tasks:

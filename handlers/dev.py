@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from backends.auth import PERSON, issue_token
 from handlers.authenticate import json_response
-from handlers.load_file import DECODER, DEMO_FILE
+from handlers.load_file import DEMO_FILE, FILE_DECODER
 from schemas.load import LoadFile
 
 FOLDER = Path("var")
@@ -67,7 +67,7 @@ def make_dev_secret() -> Secret:
 @cache
 def demo_data() -> LoadFile:
     """The demo user and assets, which only a dev server needs."""
-    return DECODER.decode(DEMO_FILE.read_bytes())
+    return FILE_DECODER.decode(DEMO_FILE.read_bytes())
 
 
 def short_token(secret: Secret) -> str:

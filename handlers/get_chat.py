@@ -13,7 +13,7 @@ from schemas.frames import WsRoutes, WsSendMethod
 from schemas.requests import GetChat
 from schemas.users import Sender
 
-LOOK_S = 0.5  # seconds that a get waits for a run that is about to begin
+BEGIN_S = 0.5  # seconds that a get waits for a run that is about to begin
 
 
 async def get_chat(services: Services, sender: Sender, request: GetChat) -> None:
@@ -52,6 +52,6 @@ async def _answer(services: Services, sender: Sender, request: GetChat) -> None:
                 case None:  # its node is dead, or cannot be reached: what is stored is all there is
                     return answer(chat)
         elif run:
-            with anyio.move_on_after(LOOK_S):
+            with anyio.move_on_after(BEGIN_S):
                 await run.begun.wait()
         # While the chat was read, a run began or ended: what was read is not what was streamed.

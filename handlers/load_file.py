@@ -14,7 +14,7 @@ from schemas.load import LoadFile
 
 DEMO_FILE = Path(__file__).parent / "demo.json"
 
-DECODER = msgspec.json.Decoder(LoadFile, dec_hook=known_type_hook)
+FILE_DECODER = msgspec.json.Decoder(LoadFile, dec_hook=known_type_hook)
 
 
 class LoadError(Exception):
@@ -24,7 +24,7 @@ class LoadError(Exception):
 async def load_file(storage: Storage, data: bytes) -> LoadFile:
     """Load the file's text and return what was in it. Loading it again changes nothing. Raises LoadError."""
     try:
-        file = DECODER.decode(data)
+        file = FILE_DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LoadError(" ".join(str(error).split())) from None
     emails, types = await find_emails(storage), await find_types(storage)

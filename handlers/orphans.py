@@ -11,7 +11,7 @@ from backends.messages import Stored
 from backends.storage import DatabaseAway
 from handlers.services import Services
 
-AGAIN_S = 3.0  # seconds between tries to close what the database did not take
+CLOSE_AGAIN_S = 3.0  # seconds between tries to close what the database did not take
 
 logger = logging.getLogger("threadcast")
 
@@ -44,7 +44,7 @@ async def _try_to_close(services: Services, chat_id: UUID) -> None:
         await services.cluster.close_orphans(chat_id)
     except Exception:
         logger.debug("a message that nobody answers is closed later", exc_info=True)  # as often as the chat is read
-        await anyio.sleep(AGAIN_S)  # so it is not tried more often either
+        await anyio.sleep(CLOSE_AGAIN_S)  # so it is not tried more often either
     finally:
         services.runs.closing.discard(chat_id)
 
@@ -52,7 +52,7 @@ async def _try_to_close(services: Services, chat_id: UUID) -> None:
 async def _close_later(services: Services) -> None:
     left = True
     while left:
-        await anyio.sleep(AGAIN_S)
+        await anyio.sleep(CLOSE_AGAIN_S)
         with suppress(Exception):
             await services.cluster.close_orphans()
             left = False

@@ -1,9 +1,9 @@
 """Bounds for what waits for readers, in bytes, and the choice of the connection that is closed when it is too much.
 
 A connection is judged by its progress and never by the size of a frame: one that takes what it is given is not too slow. Past
-`each` behind the frame that is being sent, a connection is closed once its peer has taken nothing for LOOKS looks. That alone
-would let many connections, or many frames on their way to a slow one, take all memory. So what waits is also summed up for each
-user and for the process, a frame that waits for several connections once, since they share its bytes.
+`each` behind the frame that is being sent, a connection is closed once its peer has taken nothing for BEHIND_LOOKS looks. That
+alone would let many connections, or many frames on their way to a slow one, take all memory. So what waits is also summed up
+for each user and for the process; a frame that waits for several connections counts once, since they share its bytes.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ import anyio
 from backends.frame import Frame
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
-LOOK_S = 0.25  # seconds between looks at the connections that are behind
-LOOKS = 4  # without progress. Counted and not timed, since a pause of this process would look like one of the reader
+BEHIND_LOOK_S = 0.25  # seconds between looks at the connections that are behind
+BEHIND_LOOKS = 4  # without progress. Counted and not timed, since a pause of this process would look like one of the reader
 BEHIND_BYTES = 2**14  # a connection with more is looked at; a fast one has less, unless a frame is larger
 ANSWERS = 2  # chats, or lists of chats, that are read for one user at a time: each takes several times its size in memory
 WAIT_S = 5.0  # seconds that such a request waits until a connection of the user has read something of what waits
-RETRY_S = 5  # a guess: by then other connections have read, or were closed
+OUTBOX_RETRY_S = 5  # a guess: by then other connections have read, or were closed
 
 
 class Outbox(Protocol):
@@ -53,14 +53,16 @@ class TooMuchWaits(TooManyRequests):
     """An answer to this user would wait behind what they do not read."""
 
     def __init__(self) -> None:
-        super().__init__("outboxes", f"too much waits for your connections already, retry in {RETRY_S} seconds", RETRY_S)
+        super().__init__(
+            "outboxes", f"too much waits for your connections already, retry in {OUTBOX_RETRY_S} seconds", OUTBOX_RETRY_S
+        )
 
 
 class ServerBehind(ServiceUnavailable):
     limit = "outboxes"
 
     def __init__(self) -> None:
-        super().__init__(f"too much waits for slow connections, retry in {RETRY_S} seconds", RETRY_S)
+        super().__init__(f"too much waits for slow connections, retry in {OUTBOX_RETRY_S} seconds", OUTBOX_RETRY_S)
 
 
 class Share:
@@ -192,10 +194,10 @@ class Outboxes:
             max(self._behind, key=lambda each: (each.is_stalled, each.waiting)).give_up()
 
     def watch(self, outbox: Outbox) -> None:
-        """Look at it every LOOK_S until it is not behind any more."""
+        """Look at it every BEHIND_LOOK_S until it is not behind any more."""
         self._behind.add(outbox)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+            self._timer = asyncio.get_running_loop().call_later(BEHIND_LOOK_S, self._look)
 
     def forget(self, outbox: Outbox) -> None:
         """Look at it no more."""
@@ -208,7 +210,7 @@ class Outboxes:
             if outbox.waiting < BEHIND_BYTES:
                 self._behind.discard(outbox)
         if self._behind:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+            self._timer = asyncio.get_running_loop().call_later(BEHIND_LOOK_S, self._look)
 
 
 def _most(outboxes: Iterable[Outbox], least: int) -> Outbox | None:

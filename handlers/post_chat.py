@@ -15,7 +15,7 @@ from handlers.cluster import MessageTaken, RunElsewhere
 from handlers.initialize_chat import initialize_chat
 from handlers.read_chat import read_chat
 from handlers.run_agent import is_stuck
-from handlers.runs import RETRY_S, Run
+from handlers.runs import TURN_RETRY_S, Run
 from handlers.services import Services
 from schemas.assets import DASHBOARD, METRIC
 from schemas.chats import ChatWithMessages
@@ -73,7 +73,7 @@ async def post_chat_handler(
     if wait := await services.backends.rate_limit.hit(user.id):
         raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds", wait)
     if request.prompt and is_stuck(services):
-        raise ServiceUnavailable("the agent does not let go of earlier posts", RETRY_S)
+        raise ServiceUnavailable("the agent does not let go of earlier posts", TURN_RETRY_S)
     run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), channel, lease)
     bind_contextvars(message=str(run.message_id))
     while other := services.runs.get(run.message_id):

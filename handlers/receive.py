@@ -21,7 +21,7 @@ from schemas.frames import RequestId, WsRequest, WsRoutes
 from schemas.users import Sender
 
 ENVELOPE = msgspec.json.Decoder(WsRequest)
-QUOTED = 64  # characters of a client's own words that an answer repeats, at most
+QUOTED_TEXT = 64  # characters of a client's own words that an answer repeats, at most
 LONGEST_SALVAGED = 65_536  # bytes or characters of a bad frame that is read again, which is slow and delays everybody
 MOST_VISITED = 2_000  # values that are searched for a lone surrogate, for the same reason
 LONGEST_PATH = 200  # characters of the path to a bad text
@@ -110,7 +110,7 @@ def _not_json(constant: str) -> NoReturn:
 
 def _quotable(value: Any) -> str | None:
     """A client's own words if they may go back to it: text, short, and possible to encode."""
-    return value if isinstance(value, str) and len(value) <= QUOTED and value.isprintable() else None
+    return value if isinstance(value, str) and len(value) <= QUOTED_TEXT and value.isprintable() else None
 
 
 def _request_id(value: Any) -> str | None:
@@ -140,7 +140,7 @@ def _surrogate(value: Any) -> str | None:
         if isinstance(part, str) and any("\ud800" <= character <= "\udfff" for character in part):
             return path[:LONGEST_PATH]
         if isinstance(part, dict):
-            left += [(f"{path}.{key[:QUOTED]}", below) for key, below in part.items()]
+            left += [(f"{path}.{key[:QUOTED_TEXT]}", below) for key, below in part.items()]
         elif isinstance(part, list):
             left += [(f"{path}[{index}]", below) for index, below in enumerate(part)]
     return None

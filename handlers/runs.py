@@ -30,7 +30,7 @@ STOPPED, INTERRUPTED, FULL, FAILED = "Stopped", "Interrupted", "Full", "Failed"
 
 WAITING = 4  # posts that may wait in one chat for the one that runs; only a faulty client sends more
 
-RETRY_S = 10  # seconds, about one answer
+TURN_RETRY_S = 10  # seconds, about one answer
 
 
 @dataclass(eq=False)
@@ -183,7 +183,7 @@ class Runs:
             turns = self._turns.setdefault(run.chat_id, anyio.Lock())
             if turns.statistics().tasks_waiting >= WAITING:
                 raise TooManyRequests(
-                    "turns", f"{WAITING} posts are waiting in this chat already, retry in {RETRY_S} seconds", RETRY_S
+                    "turns", f"{WAITING} posts are waiting in this chat already, retry in {TURN_RETRY_S} seconds", TURN_RETRY_S
                 )
             try:
                 async with turns:
@@ -201,7 +201,7 @@ class Runs:
         id = f"{run.lease.id}:{run.message_id}"  # for a moment two nodes may answer one message, and each counts
         if not await self._quota.enter(run.user_id, id, self._most_per_user):
             raise TooManyRequests(
-                "runs", f"{self._most_per_user} of your posts are being answered, retry in {RETRY_S} seconds", RETRY_S
+                "runs", f"{self._most_per_user} of your posts are being answered, retry in {TURN_RETRY_S} seconds", TURN_RETRY_S
             )
         try:
             yield

@@ -27,7 +27,7 @@ LATEST_AGAIN_S = 2.0  # seconds after a checkpoint that failed: the database is 
 LATEST_S = 0.5  # seconds after the first words that are not stored; with the commit on a busy machine, about a second
 MANY = 8192  # bytes that are not stored; with so many a checkpoint is made sooner
 SOONEST_S = 0.2  # seconds after the checkpoint before
-SHARE = 50  # those that are sooner take at most a fiftieth of the time: one of a long answer takes long
+CHECKPOINT_SHARE = 50  # those that are sooner take at most a fiftieth of the time: one of a long answer takes long
 
 PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0  # seconds between tries: many ends may wait, and each must be told soon after the outage
 TRIES = 3  # if the database works, and yet refuses this
@@ -83,7 +83,7 @@ class Checkpoints:
                 logger.warning("the text so far of message %s could not be stored", self._run.message_id, exc_info=True)
             self._has_failed = True
         took = self._loop.time() - began
-        self._soonest = math.inf if self._has_failed else began + max(SOONEST_S, took * SHARE)
+        self._soonest = math.inf if self._has_failed else began + max(SOONEST_S, took * CHECKPOINT_SHARE)
         if not self._has_ended:
             self.due = self._stored + 1
             if self._transcript.size >= self.due:

@@ -12,7 +12,7 @@ import anyio
 from schemas.errors import ServiceUnavailable, TooManyRequests
 
 LAST_WORDS_S = 5.5  # seconds to store, when cancelled: a little more than `run_agent.LET_GO_S` + `answer_post.SAVE_TIMEOUT_S`
-RETRY_S = 2  # a guess: by then some have been answered, if their answers are read
+REQUEST_RETRY_S = 2  # a guess: by then some have been answered, if their answers are read
 RESTART_S = 1  # a single server needs about as long to restart; if there are others, they take the request at once
 
 Arguments = TypeVarTuple("Arguments")
@@ -129,7 +129,7 @@ class TooManyOpen(TooManyRequests):
     """This user has as many open requests as they may have."""
 
     def __init__(self, most: int) -> None:
-        super().__init__("requests", f"{most} of your requests are open, retry in {RETRY_S} seconds", RETRY_S)
+        super().__init__("requests", f"{most} of your requests are open, retry in {REQUEST_RETRY_S} seconds", REQUEST_RETRY_S)
 
 
 class Requests(Gate):

@@ -18,16 +18,16 @@ import databases
 from backends.storage import Committed, Conflict, DatabaseAway, NothingStored
 
 T = TypeVar("T")
-Bound = tuple[str, Sequence[Any]]
-Connection = Any  # asyncpg's, behind its pool's proxy
+BoundInOrder = tuple[str, Sequence[Any]]
+PooledConnection = Any  # asyncpg's, behind its pool's proxy
 
 TIMEOUT_S = 10.0  # seconds for a read or a write, with its turn and a restart of the database; a longer one is an outage
-RETRY_S = 0.2  # seconds between attempts of one task to connect
+CONNECT_AGAIN_S = 0.2  # seconds between attempts of one task to connect
 CLOSE_S = 1.0  # seconds, at the end, for what nobody waits for any more
 
 # SQLSTATEs and classes of them, appendix A of PostgreSQL's manual, of errors that pass by themselves, or when somebody makes
 # room: connections, read-only transactions, rollbacks, resources, locks, operators, the system.
-OUTAGES = ("08", "25006", "40", "53", "55P03", "57", "58")
+POSTGRES_OUTAGES = ("08", "25006", "40", "53", "55P03", "57", "58")
 
 AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.TargetServerAttributeNotMatched)
 
@@ -40,7 +40,7 @@ class Asked(Generic[T]):
         self.final = False
         self.trouble: Exception | None = None
 
-    async def run(self, connection: Connection) -> T:
+    async def run(self, connection: PooledConnection) -> T:
         """Do it."""
         raise NotImplementedError
 
@@ -48,24 +48,24 @@ class Asked(Generic[T]):
 class Read(Asked[list[Any]]):
     """A query."""
 
-    def __init__(self, query: Bound) -> None:
+    def __init__(self, query: BoundInOrder) -> None:
         super().__init__()
         self.query = query
 
-    async def run(self, connection: Connection) -> list[Any]:
+    async def run(self, connection: PooledConnection) -> list[Any]:
         return list(await connection.fetch(self.query[0], *self.query[1]))
 
 
 class Write(Asked[bool]):
     """A transaction."""
 
-    def __init__(self, changes: Sequence[Bound], only_if: Bound | None, committed: Committed) -> None:
+    def __init__(self, changes: Sequence[BoundInOrder], only_if: BoundInOrder | None, committed: Committed) -> None:
         super().__init__()
         self.changes = changes
         self.only_if = only_if
         self.committed = committed
 
-    async def run(self, connection: Connection) -> bool:
+    async def run(self, connection: PooledConnection) -> bool:
         started = time.monotonic()
         await connection.execute("BEGIN")
         if self.only_if:
@@ -91,13 +91,13 @@ class Servers:
         self.demoted = 0  # how often a connection that had taken writes refused one
         self.found = 0  # how often a writer has connected to a server that takes writes
 
-    async def to_write(self, held: AsyncExitStack) -> tuple[Connection, Callable[[], bool]]:
+    async def to_write(self, held: AsyncExitStack) -> tuple[PooledConnection, Callable[[], bool]]:
         """A connection, held by the stack, and whether there may be a better one by now."""
         connection = (await held.enter_async_context(self._writable.connection())).raw_connection
         self.found += 1
         return connection, lambda: False
 
-    async def to_read(self, held: AsyncExitStack) -> tuple[Connection, Callable[[], bool]]:
+    async def to_read(self, held: AsyncExitStack) -> tuple[PooledConnection, Callable[[], bool]]:
         """A connection for reads. Nothing tells a reader that its server is the primary no more, so the writers tell it."""
         demoted, found = self.demoted, self.found
         with suppress(Exception):
@@ -114,7 +114,7 @@ class Pool:
         self._servers = servers
         self._open = servers.to_read if reads else servers.to_write
         self._send, self._receive = anyio.create_memory_object_stream[Asked[Any]](math.inf)  # each has a caller who waits
-        self._doing: dict[Asked[Any], Connection] = {}
+        self._doing: dict[Asked[Any], PooledConnection] = {}
         self._tasks = [asyncio.create_task(self._work()) for _ in range(count)]
 
     async def do(self, asked: Asked[T]) -> T:
@@ -134,11 +134,11 @@ class Pool:
             for asked, connection in self._doing.items():
                 if asked.answer.done():
                     _cut(connection)
-            _, left = await asyncio.wait(left, timeout=RETRY_S)
+            _, left = await asyncio.wait(left, timeout=CONNECT_AGAIN_S)
         self._receive.close()
 
     async def _work(self) -> None:
-        connection: Connection = None
+        connection: PooledConnection = None
         is_outdated: Callable[[], bool] = bool
         async with AsyncExitStack() as held:
             async for asked in self._receive:
@@ -152,19 +152,19 @@ class Pool:
                             connection, is_outdated = await self._open(held)
                     except Exception as error:
                         asked.trouble = error
-                        await asyncio.sleep(RETRY_S)
+                        await asyncio.sleep(CONNECT_AGAIN_S)
                     else:
                         self._doing[asked] = connection
                         connection = await _do(asked, connection)
                         del self._doing[asked]
                         if connection is None and isinstance(asked.trouble, asyncpg.ReadOnlySQLTransactionError):
                             self._servers.demoted += 1
-                            await asyncio.sleep(RETRY_S)
+                            await asyncio.sleep(CONNECT_AGAIN_S)
             if connection:
                 _cut(connection)  # a polite close would wait for an answer
 
 
-async def _do(asked: Asked[Any], connection: Connection) -> Connection:
+async def _do(asked: Asked[Any], connection: PooledConnection) -> PooledConnection:
     """Do it, or leave it to be asked again. Returns the connection, or None when it is lost."""
     # Not asyncpg's own time-out: it asks the database to cancel, over a new connection, and waits for that without a limit.
     timer = asyncio.get_running_loop().call_later(TIMEOUT_S, _cut, connection)
@@ -187,12 +187,12 @@ async def _do(asked: Asked[Any], connection: Connection) -> Connection:
         timer.cancel()
 
 
-def _cut(connection: Connection) -> None:
+def _cut(connection: PooledConnection) -> None:
     with suppress(asyncpg.InterfaceError):  # the proxy of a lost connection raises at any call
         connection.terminate()
 
 
-async def _is_alive(connection: Connection) -> bool:
+async def _is_alive(connection: PooledConnection) -> bool:
     """Roll back what is left of a transaction. Returns whether the connection can still be used."""
     try:
         if connection.is_in_transaction():
@@ -206,7 +206,7 @@ def _told(error: Exception, is_uncertain: bool) -> Exception:
     told: Exception
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         told = Conflict()
-    elif isinstance(error, OSError) or getattr(error, "sqlstate", "").startswith(OUTAGES):
+    elif isinstance(error, OSError) or getattr(error, "sqlstate", "").startswith(POSTGRES_OUTAGES):
         told = DatabaseAway() if is_uncertain else NothingStored()
     else:
         return error

@@ -22,13 +22,13 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from backends.migrations import is_behind, upgrade
-from backends.postgres.pool import AWAY, TIMEOUT_S, Bound, Pool, Read, Servers, Write
+from backends.postgres.pool import AWAY, TIMEOUT_S, BoundInOrder, Pool, Read, Servers, Write
 from backends.statements import prepared_for, to_json
 from backends.storage import Change, Committed, DatabaseAway, Row, SchemaBehind, Unusable
 from backends.turns import Turns
 
 READERS = 4
-TURNS = 2  # large reads at a time, so that the other connections are free for small ones, such as a token's user
+LARGE_READS = 2  # large reads at a time, so that the other connections are free for small ones, such as a token's user
 WRITERS = 8
 LEASERS = 2  # one renews; the other may wait for the row of a node that died while it renewed its own
 CONNECT_S = 3.0
@@ -56,7 +56,7 @@ class PostgresStorage:
         self._readers = readers
         self._writers = writers
         self._committed = committed
-        self._turns = Turns(TURNS)
+        self._turns = Turns(LARGE_READS)
         self.apart = apart or self
 
     async def fetch_all(self, query: sa.Select[Any], *, turn: UUID | None = None, **values: object) -> list[Row]:
@@ -85,7 +85,7 @@ class PostgresStorage:
         return await self._writers.do(Write([_bound(change) for change in changes], guard, self._committed))
 
 
-def _bound(change: Change) -> Bound:
+def _bound(change: Change) -> BoundInOrder:
     query, values = change if isinstance(change, tuple) else (change, None)
     statement = prepared_for(POSTGRES, query, values)
     return statement.sql, statement.in_order(values or {})

@@ -12,7 +12,7 @@ from backends.frame import Frame, frame_key, join_frames
 from backends.redis.outgoing import MARK, Order, Outgoing
 from schemas.events import WsEvent
 
-SHARE = 4  # one user may take a fourth of the bound, not counting their first frame, which may be of any size
+USER_SHARE = 4  # one user may take a fourth of the bound, not counting their first frame, which may be of any size
 TURN_BYTES = 2**16  # bytes of one user in one batch, while other users wait
 LOOKED_AT = 5000  # frames that are looked at for the next batch
 KEPT_LONGEST = {event.value for event in (WsEvent.INITIALIZE_CHAT, WsEvent.COMPLETE, WsEvent.POST_THREAD)}
@@ -119,7 +119,7 @@ class Backlog:
     def _over_share(self, waiting: list[Outgoing], part: int = 1) -> int:
         """The bytes of a user above their share, or a part of it. Their largest frame does not count: it may have any size."""
         sizes = [each.size for each in waiting]
-        return sum(sizes) - max(sizes, default=0) - self._bound // SHARE // part
+        return sum(sizes) - max(sizes, default=0) - self._bound // USER_SHARE // part
 
     def _set(self, waiting: Iterable[Outgoing | Order]) -> None:
         self._waiting = deque(waiting)

@@ -33,7 +33,7 @@ from schemas.frames import WsResponseMessage, WsSendMethod
 
 LARGEST_BYTES = 16 * 2**20  # the largest frame: Redis cuts off a client that has 32 MB to read, and that would be every node
 ECHO_S = 1.0  # the most seconds for which a large frame holds up what follows it
-FLUSH_S = 3.0  # seconds, when the server stops, to send what waits
+BROKER_FLUSH_S = 3.0  # seconds, when the server stops, to send what waits
 
 logger = logging.getLogger("threadcast")
 
@@ -129,7 +129,7 @@ class RedisBroker:
         return await self.wire.caught_up()
 
     async def flush(self) -> None:
-        with anyio.move_on_after(FLUSH_S):
+        with anyio.move_on_after(BROKER_FLUSH_S):
             while self.connected and (self._unechoed.size or not self.wire.is_idle):  # noqa: ASYNC110  only a stop waits here
                 await anyio.sleep(0.01)
 

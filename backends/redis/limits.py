@@ -12,11 +12,11 @@ from limits import parse
 from redis.asyncio import ConnectionPool, Redis
 
 from backends.limits import MemoryQuota, MemoryRateLimit
-from backends.redis.link import OUTAGES, beside
+from backends.redis.link import REDIS_OUTAGES, beside
 
-ANSWER_S = 1.0  # the most seconds that a request waits for a Redis that hangs
-AGAIN_S = 2.0  # seconds until it is asked again after it has not answered
-LEASE_S, RENEW_S = 30, 10.0  # seconds; when a node dies, its users' shares are free again within a lease
+COUNT_ANSWER_S = 1.0  # the most seconds that a request waits for a Redis that hangs
+ASK_AGAIN_S = 2.0  # seconds until it is asked again after it has not answered
+MEMBER_LEASE_S, RENEW_MEMBERS_S = 30, 10.0  # seconds; when a node dies, its users' shares are free again within a lease
 MOST_LEFT = 10_000  # members that wait to be removed; any more expire by themselves
 MEMBERS_A_TURN = 200
 
@@ -34,7 +34,7 @@ return {count, left}
 """
 
 # KEYS: the members. ARGV: id, most, seconds.
-ENTER = """
+ENTER_MEMBER = """
 local now = redis.call('TIME')
 local latest = now[1] + ARGV[3]
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now[1])
@@ -48,7 +48,7 @@ return 1
 """
 
 # KEYS: the members. ARGV: seconds, then ids.
-RENEW = """
+RENEW_MEMBERS = """
 local now = redis.call('TIME')
 for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now[1] + ARGV[1], ARGV[i]) end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
@@ -63,15 +63,15 @@ class _Line:
 
     @property
     def is_good(self) -> bool:
-        return time.monotonic() - self._failed > AGAIN_S
+        return time.monotonic() - self._failed > ASK_AGAIN_S
 
     @contextmanager
     def asking(self) -> Iterator[None]:
         """Ask Redis within the block. An outage ends the block and raises nothing."""
         try:
-            with anyio.fail_after(ANSWER_S):
+            with anyio.fail_after(COUNT_ANSWER_S):
                 yield
-        except OUTAGES:
+        except REDIS_OUTAGES:
             self._failed = time.monotonic()
 
 
@@ -100,8 +100,8 @@ class RedisQuota:
         self.here = MemoryQuota()
         self._name = name
         self._redis = redis
-        self._enter = redis.register_script(ENTER)
-        self._renew = redis.register_script(RENEW)
+        self._enter = redis.register_script(ENTER_MEMBER)
+        self._renew = redis.register_script(RENEW_MEMBERS)
         self._line = _Line()
         self._entering: set[str] = set()  # counted here but not renewed yet: Redis may still refuse them
         self._left: deque[tuple[UUID, str]] = deque(maxlen=MOST_LEFT)
@@ -115,7 +115,7 @@ class RedisQuota:
         try:
             if self._line.is_good:
                 with self._line.asking():
-                    entered = bool(await self._enter(keys=[self._key(user_id)], args=[id, most, LEASE_S]))
+                    entered = bool(await self._enter(keys=[self._key(user_id)], args=[id, most, MEMBER_LEASE_S]))
         except BaseException:
             self.leave(user_id, id)
             raise
@@ -134,15 +134,15 @@ class RedisQuota:
         """One task for both, so that nobody is renewed after leaving."""
         renewed = time.monotonic()
         while True:
-            with anyio.move_on_after(max(0.0, renewed + RENEW_S - time.monotonic())):
+            with anyio.move_on_after(max(0.0, renewed + RENEW_MEMBERS_S - time.monotonic())):
                 await self._leaving.wait()
             self._leaving = anyio.Event()
             await self._take_out()
-            if time.monotonic() - renewed >= RENEW_S:
+            if time.monotonic() - renewed >= RENEW_MEMBERS_S:
                 renewed = time.monotonic()
                 await self._renew_all()
             if not self._line.is_good:
-                await anyio.sleep(AGAIN_S)
+                await anyio.sleep(ASK_AGAIN_S)
 
     async def _take_out(self) -> None:
         while self._left and self._line.is_good:
@@ -164,7 +164,7 @@ class RedisQuota:
                 async with self._redis.pipeline(transaction=False) as pipeline:
                     for user_id in users[start : start + MEMBERS_A_TURN]:
                         if members := self.here.members.get(user_id, set()) - self._entering:
-                            await self._renew(keys=[self._key(user_id)], args=[LEASE_S, *members], client=pipeline)
+                            await self._renew(keys=[self._key(user_id)], args=[MEMBER_LEASE_S, *members], client=pipeline)
                     await pipeline.execute()
 
     def _key(self, user_id: UUID) -> str:

@@ -21,21 +21,21 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError, RedisError
 
-ANSWER_S = 2.0  # the seconds in which Redis has to answer
+REDIS_ANSWER_S = 2.0  # the seconds in which Redis has to answer
 BYTES_PER_S = 2**22  # the slowest line that counts as good: a large batch gets so much more time
 PING_S = 1.0
 UNANSWERED = 3  # pings without an answer; not timed, since a pause of this process would look like one of Redis
 MESSAGES_A_TURN = 100  # messages that are handled before other tasks run
 
 Command = tuple[str | bytes | int, ...]
-OUTAGES = (RedisError, OSError, TimeoutError)  # any other exception is a defect of ours
-REFUSALS = (AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError)
+REDIS_OUTAGES = (RedisError, OSError, TimeoutError)  # any other exception is a defect of ours
+REDIS_REFUSALS = (AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError)
 
 
 logger = logging.getLogger("threadcast")
 
 
-def open_pool(url: str, most: int = 2, seconds: float = ANSWER_S) -> ConnectionPool:
+def open_pool(url: str, most: int = 2, seconds: float = REDIS_ANSWER_S) -> ConnectionPool:
     """At most so many connections, none of them made yet. Nothing is tried twice. Raises ValueError when the URL is none."""
     return BlockingConnectionPool.from_url(
         url,
@@ -85,13 +85,13 @@ class Link:
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
         """The answers, after one round trip."""
         packed = self._asking.pack_commands(commands)
-        with anyio.fail_after(ANSWER_S + sum(map(len, packed)) / BYTES_PER_S):
+        with anyio.fail_after(REDIS_ANSWER_S + sum(map(len, packed)) / BYTES_PER_S):
             await self._asking.send_packed_command(packed, check_health=False)
             return [await self._asking.read_response(timeout=math.inf) for _ in commands]
 
     async def listen(self, channels: Sequence[bytes]) -> None:
         """Subscribe. From here on nothing is missed."""
-        with anyio.fail_after(ANSWER_S):
+        with anyio.fail_after(REDIS_ANSWER_S):
             await self._listening.send_command("SUBSCRIBE", *channels)
             for _ in channels:
                 await self._listening.read_response(timeout=math.inf)
@@ -144,10 +144,10 @@ def _as_lost(connection: AbstractConnection) -> Iterator[None]:
 
 @asynccontextmanager
 async def linked(pool: ConnectionPool) -> AsyncIterator[Link]:
-    """A new link, until the block ends. Raises what is in `OUTAGES`."""
+    """A new link, until the block ends. Raises what is in `REDIS_OUTAGES`."""
     asking, listening = (pool.make_connection() for _ in range(2))  # type: ignore[no-untyped-call]
     try:
-        with anyio.fail_after(ANSWER_S):
+        with anyio.fail_after(REDIS_ANSWER_S):
             await asking.connect()
             await listening.connect()
         yield Link(asking, listening)
@@ -181,7 +181,7 @@ def is_outage(error: BaseException) -> bool:
     """Whether the error says that Redis is away, and not that our code is wrong. Of a group, whether all of its errors do."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_outage(each) for each in error.exceptions)
-    return isinstance(error, OUTAGES)
+    return isinstance(error, REDIS_OUTAGES)
 
 
 def kind_of(error: BaseException) -> str:

@@ -29,7 +29,7 @@ end
 # KEYS: place, log, fence. ARGV: node, floor, seconds, the frame's number, what to publish, its channel, the time by Redis'
 # clock until which it may be published ('' for ever), and the entries and bytes of the log to keep. When it comes too late the
 # answer is the time: the frame may have been held up on its way, and another node may have told the end.
-SPEAK = (
+PUBLISH = (
     _BEGIN
     + """
 local place, log, fence = KEYS[1], KEYS[2], KEYS[3]
@@ -96,7 +96,7 @@ return {found[1], found[3], whole and 1 or 0, redis.call('GET', fence) or '0', e
 )
 
 # KEYS: place. ARGV: node. Begins another epoch, in which the offsets go on.
-RENEW = (
+RENEW_EPOCH = (
     _BEGIN
     + """
 local offset = redis.call('HGET', KEYS[1], 'offset')
@@ -130,6 +130,6 @@ def sha(script: str) -> str:
     return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
-SCRIPTS = (SPEAK, READ, RENEW, LOSE, TOUCH)
+SCRIPTS = (PUBLISH, READ, RENEW_EPOCH, LOSE, TOUCH)
 LOADS = tuple(("SCRIPT", "LOAD", script) for script in SCRIPTS)
 SPEAK_SHA, READ_SHA, RENEW_SHA, LOSE_SHA, TOUCH_SHA = map(sha, SCRIPTS)

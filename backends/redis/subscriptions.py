@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from backends.broker import Subscriber, audience
 from backends.frame import Frame
-from backends.redis.backlog import SHARE
+from backends.redis.backlog import USER_SHARE
 from backends.redis.link import Link
 from backends.redis.log import Logs, Place, PublishedFrame
 from backends.redis.outgoing import Outgoing
@@ -102,10 +102,10 @@ class Unechoed:
 
     def is_too_much(self, user_id: str) -> bool:
         """Whether this user has more than their share of `bound`. Their first frame is not counted: it may have any size."""
-        if self._sizes[user_id] <= self._bound // SHARE:
+        if self._sizes[user_id] <= self._bound // USER_SHARE:
             return False
         first = next(iter(self._waiting[user_id].values()))
-        return self._sizes[user_id] - first.size > self._bound // SHARE
+        return self._sizes[user_id] - first.size > self._bound // USER_SHARE
 
     def pop(self, user_id: str, number: int) -> Outgoing | None:
         """Wait for it no longer. None: nobody does."""

@@ -15,14 +15,14 @@ import anyio
 from redis.asyncio import ConnectionPool
 
 from backends.redis.backlog import Backlog
-from backends.redis.link import REFUSALS, Command, Link, RedisClock, is_outage, kind_of, linked, run_id_of
+from backends.redis.link import REDIS_REFUSALS, Command, Link, RedisClock, is_outage, kind_of, linked, run_id_of
 from backends.redis.log import Channels
 from backends.redis.outgoing import Order, Outgoing
 from backends.redis.publisher import Publisher
 from backends.redis.scripts import LOADS
 from backends.redis.sent import Sent
 
-BATCH = 500  # commands in one round trip
+COMMANDS_A_BATCH = 500  # commands in one round trip
 BATCH_BYTES = 2**20
 RECENT_BYTES = 2**24  # of answered frames, kept in case Redis restarts
 CAUGHT_UP_S = 3.0  # seconds to wait for the answer to a ping, which is sent each second
@@ -30,7 +30,7 @@ LEASE_LOOK_S = 0.1  # seconds between looks whether leases are sure
 SETTLE_S = 3.5  # seconds that a new link waits for that: a node renews its lease every three
 STEADY_S = 2.0  # seconds after which a link counts as a good one: when it is lost, it is tried again at once
 PROBE: Command = ("SET", "threadcast:probe", 1, "PX", 1)  # a write: a full Redis, or a replica, answers everything else
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0  # between tries to reconnect; a lost end must be told within 5 s
+FIRST_RECONNECT_S, LONGEST_RECONNECT_S = 0.05, 1.0  # between tries to reconnect; a lost end must be told within 5 s
 
 logger = logging.getLogger("threadcast")
 
@@ -97,7 +97,7 @@ class Wire:
 
     async def run(self) -> None:
         """Keep a link up, for ever."""
-        pause = FIRST_PAUSE_S
+        pause = FIRST_RECONNECT_S
         while True:
             began = math.inf
             try:
@@ -107,14 +107,14 @@ class Wire:
                     await self._converse(link)
                     self._lose("too slow")
             except Exception as error:  # of any kind: without this task no connection would hear anything
-                self.refused = isinstance(error, REFUSALS)
+                self.refused = isinstance(error, REDIS_REFUSALS)
                 self._lose(kind_of(error))
                 if not is_outage(error):
                     logger.exception("a defect, which is taken for an outage of Redis")
             if time.monotonic() - began >= STEADY_S:
-                pause = FIRST_PAUSE_S
+                pause = FIRST_RECONNECT_S
             await anyio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            pause = min(2 * pause, LONGEST_RECONNECT_S)
 
     async def _begin(self, link: Link) -> None:
         with anyio.move_on_after(SETTLE_S):
@@ -179,8 +179,8 @@ class Wire:
 
     def _next(self) -> list[Outgoing | Order]:
         waiting = self._backlog
-        return self._sent.next(BATCH, BATCH_BYTES) or [
-            self._last(each) for each in waiting.take(BATCH, BATCH_BYTES, self._publisher.passed_over)
+        return self._sent.next(COMMANDS_A_BATCH, BATCH_BYTES) or [
+            self._last(each) for each in waiting.take(COMMANDS_A_BATCH, BATCH_BYTES, self._publisher.passed_over)
         ]
 
     def _last(self, each: Outgoing | Order) -> Outgoing | Order:

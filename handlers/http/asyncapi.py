@@ -17,7 +17,7 @@ WS_PATH = "/api/v1/ws"
 CHANNEL = "#/channels/socket"
 LITERAL: Any = Literal  # for values that are known only at run time
 ALONE = (WsSendMethod.SENDER_ONLY,)
-SECURITY = {
+WS_SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "query": {"type": "httpApiKey", "in": "query", "name": "authentication", "description": "For browsers: the same JWT."},
 }
@@ -113,7 +113,7 @@ def asyncapi_document(version: str, max_frame_bytes: int) -> Json:
         "components": {
             "messages": {name: _message(name, messages[name], schema) for name, schema in zip(messages, payloads, strict=True)},
             "schemas": changed(schemas, _draft_7),
-            "securitySchemes": SECURITY,
+            "securitySchemes": WS_SECURITY,
         },
     }
 
@@ -124,7 +124,7 @@ def _server() -> Json:
         "protocol": "ws",
         "description": "`wss` behind a proxy that has a certificate.",
         "variables": {"host": {"default": "127.0.0.1:8000", "description": "Where this document came from."}},
-        "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in SECURITY],
+        "security": [{"$ref": f"#/components/securitySchemes/{name}"} for name in WS_SECURITY],
     }
 
 

@@ -13,7 +13,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
-HEADERS = {
+PAGE_HEADERS = {
     "content-security-policy": POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -28,6 +28,6 @@ def page(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]
     content = (FILES / name).read_bytes()
 
     async def answer(request: Request) -> Response:
-        return Response(content, headers=HEADERS, media_type=media_type)
+        return Response(content, headers=PAGE_HEADERS, media_type=media_type)
 
     return answer

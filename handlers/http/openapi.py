@@ -11,14 +11,14 @@ from handlers.authenticate import STATUS
 from handlers.http.documents import Json, components, examples, in_words, told_by
 from schemas.errors import MEANINGS, WsError
 
-SECURITY = {
+HTTP_SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
     "query": {"type": "apiKey", "in": "query", "name": "authentication", "description": "For browsers: the same JWT."},
 }
 REFUSALS = dict.fromkeys(STATUS.values(), WsError)
 REASONS = {STATUS[code]: meaning for code, meaning in MEANINGS.items()}
 RETRY_AFTER = {"Retry-After": {"description": "`retry_after`, rounded up.", "schema": {"type": "integer", "minimum": 0}}}
-HEADERS: dict[int, Json] = {
+REFUSAL_HEADERS: dict[int, Json] = {
     HTTPStatus.UNAUTHORIZED: {"WWW-Authenticate": {"required": True, "schema": {"const": "Bearer"}}},
     HTTPStatus.TOO_MANY_REQUESTS: RETRY_AFTER,
     HTTPStatus.SERVICE_UNAVAILABLE: RETRY_AFTER,
@@ -50,7 +50,7 @@ def openapi_document(paths: Mapping[str, Path], version: str, max_body_bytes: in
         },
         "servers": [{"url": "/"}],
         "paths": {path: {each.method.lower(): _operation(path, each, by_type, bound)} for path, each in paths.items()},
-        "components": {"schemas": schemas, "securitySchemes": SECURITY},
+        "components": {"schemas": schemas, "securitySchemes": HTTP_SECURITY},
     }
 
 
@@ -58,7 +58,7 @@ def _operation(path: str, each: Path, schemas: dict[Any, Json], bound: str) -> J
     operation: Json = {
         "operationId": each.endpoint.__name__,
         **in_words(told_by(each.endpoint)),
-        "security": [{name: []} for name in SECURITY] if each.body else [],
+        "security": [{name: []} for name in HTTP_SECURITY] if each.body else [],
         "responses": {str(status): _response(path, status, each, schemas) for status in each.answers},
     }
     if each.body:
@@ -72,8 +72,8 @@ def _response(path: str, status: int, each: Path, schemas: dict[Any, Json]) -> J
     description = REASONS[status] if answer is WsError else HTTPStatus(status).phrase
     recorded = examples()["responses"].get(path, {}).get(str(status), [])
     response: Json = {"description": description, "content": _content(schemas[answer], recorded, answer)}
-    if answer is WsError and status in HEADERS:
-        response["headers"] = HEADERS[status]
+    if answer is WsError and status in REFUSAL_HEADERS:
+        response["headers"] = REFUSAL_HEADERS[status]
     return response
 
 

@@ -1,7 +1,7 @@
 """Runs of other nodes, for those who wait for one here: a post for its turn, a retry for the end, a replacement for the stop.
 
-A notice of the end is waited for, and where it gets lost the database is looked at every LOOK_S. The event of the end is always
-taken before the database is looked at, so that an end between the two is not missed.
+They wait for a notice of the end, and look in the database every ELSEWHERE_LOOK_S, since a notice may get lost. The event of
+the end is always taken before that look, so that an end between the two is not missed.
 """
 
 import math
@@ -16,14 +16,14 @@ from backends.storage import Conflict
 from handlers.cluster import ChatBusy, MessageTaken, Overtaken
 from handlers.nodes.node import Node
 from handlers.nodes.notices import tell_ask, tell_stop
-from handlers.runs import RETRY_S, Run
+from handlers.runs import TURN_RETRY_S, Run
 from handlers.tasks import Restarting
 from schemas.errors import ServiceUnavailable, TooManyRequests
 from schemas.users import Sender
 
 T = TypeVar("T")
 
-LOOK_S = 0.5
+ELSEWHERE_LOOK_S = 0.5
 ASK_S = 2.0  # seconds that another node may take to answer
 LOSSES = 100  # races for the next turn that a post may lose to other nodes
 
@@ -62,11 +62,11 @@ async def _wait(node: Node, run: Run, ended: anyio.Event) -> None:
     """Wait for a while until a run may have `ended`. Raises ServiceUnavailable when `run` is stopped, or TooManyRequests."""
     if time.monotonic() > run.arrived + node.timeouts.run:
         raise _too_busy()
-    await run.wait_for(ended, LOOK_S)
+    await run.wait_for(ended, ELSEWHERE_LOOK_S)
 
 
 def _too_busy() -> TooManyRequests:
-    return TooManyRequests("turns", f"others are being answered in this chat, retry in {RETRY_S} seconds", RETRY_S)
+    return TooManyRequests("turns", f"others are being answered in this chat, retry in {TURN_RETRY_S} seconds", TURN_RETRY_S)
 
 
 class ElsewhereRun:
@@ -90,7 +90,7 @@ class ElsewhereRun:
             elif time.monotonic() > deadline:
                 raise ServiceUnavailable(UNREACHABLE, UNREACHABLE_S)
             else:
-                with anyio.move_on_after(LOOK_S):
+                with anyio.move_on_after(ELSEWHERE_LOOK_S):
                     await ended.wait()
 
     async def follow(self, sender: Sender) -> bool:
@@ -109,7 +109,7 @@ class ElsewhereRun:
                     asked = time.monotonic()
                     self._node.backends.broker.streams.runs_again(now.id)
                     tell_ask(self._node, now, question, "initializeChat", sender)
-                with anyio.move_on_after(LOOK_S):
+                with anyio.move_on_after(ELSEWHERE_LOOK_S):
                     await ended.wait()
 
     async def ask(self, sender: Sender) -> bool | None:
@@ -125,7 +125,7 @@ class ElsewhereRun:
         if question.told:
             self._remember()
         elif question.answered.is_set():  # its node has nothing more to tell: the end is about to be stored
-            with anyio.move_on_after(LOOK_S):
+            with anyio.move_on_after(ELSEWHERE_LOOK_S):
                 await ended.wait()
         return question.told if question.answered.is_set() else None
 

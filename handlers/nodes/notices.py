@@ -67,8 +67,8 @@ class Crowded(msgspec.Struct, tag="crowded", frozen=True):
 
 
 Notice = Stop | Ask | Answered | Ended | Crowded
-DECODER = msgspec.json.Decoder[Notice](Notice)
-ROUTES = {"initializeChat": WsRoutes.CHATS_POST, "getChat": WsRoutes.CHATS_GET}
+NOTICE_DECODER = msgspec.json.Decoder[Notice](Notice)
+ASKED_ROUTES = {"initializeChat": WsRoutes.CHATS_POST, "getChat": WsRoutes.CHATS_GET}
 
 
 def tell_stop(node: Node, running: Stored) -> bool:
@@ -106,7 +106,7 @@ def tell_crowded(node: Node, user_id: UUID) -> bool:
 def hear(node: Node, data: bytes) -> None:
     """Do what another node's notice asks for. Neither waits nor raises."""
     try:
-        notice = DECODER.decode(data)
+        notice = NOTICE_DECODER.decode(data)
     except msgspec.DecodeError:  # a node of a newer version sent it
         logger.warning("a notice was not understood", exc_info=True)
         return
@@ -142,7 +142,7 @@ async def _answer(node: Node, ask: Ask) -> None:
 
 def _tell_sender(node: Node, ask: Ask, chat: ChatWithMessages) -> None:
     broker = node.backends.broker
-    send_ws_message(broker, ask.sender, ROUTES[ask.answer], WsEvent(ask.answer), chat, WsSendMethod.SENDER_ONLY)
+    send_ws_message(broker, ask.sender, ASKED_ROUTES[ask.answer], WsEvent(ask.answer), chat, WsSendMethod.SENDER_ONLY)
     _tell(node, Answered(ask.question_id, told=True))
 
 

@@ -20,7 +20,7 @@ from schemas.frames import WsRoutes
 from schemas.users import AuthenticatedUser, Sender
 
 # Looks at an end, one each `nodes.RENEW_S`: by then the node that closes a dead node's run has told it.
-LOOKS = 2
+LOOKS_AT_DEAD = 2
 # The same for the end of a living node when a Redis was lost that may have had it. As soon as that node reaches the next Redis,
 # it sends again what it sent in the last seconds before the loss. It is 60 s, which covers the pauses between its tries.
 LOOKS_AT_LIVING = 20
@@ -62,7 +62,7 @@ def _is_overdue(streams: Streams, stream: Stream, end: End | None, running: Runn
     stream.owner = end.owner
     if (UUID(stream.chat_id), user_id) in running.chats:  # another stream changes the chat, which is stored without that
         return False
-    return stream.looks >= LOOKS_AT_LIVING and stream.has_gap if end.is_alive else stream.looks >= LOOKS
+    return stream.looks >= LOOKS_AT_LIVING and stream.has_gap if end.is_alive else stream.looks >= LOOKS_AT_DEAD
 
 
 async def _tell(node: Node, stream: Stream, user_id: UUID, message_id: UUID) -> None:

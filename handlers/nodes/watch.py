@@ -21,7 +21,7 @@ from schemas.frames import WsRoutes
 from schemas.users import Sender
 
 LEAVE_S = 3.0  # seconds to tell the others that this node leaves
-LOOKS = 10  # looks at a closing whose answer was lost; by the last one the database has done it or given it up
+CLOSING_LOOKS = 10  # looks at a closing whose answer was lost; by the last one the database has done it or given it up
 
 logger = logging.getLogger("threadcast")
 
@@ -94,7 +94,7 @@ async def close_orphans(node: Node, chat_id: UUID | None = None) -> None:
 async def _find_out(node: Node, me: UUID, orphan: Stored, closing: UUID) -> None:
     """The answer to this closing was lost: tell of the orphan if it is seen to have come through."""
     looks = 0
-    while looks < LOOKS:
+    while looks < CLOSING_LOOKS:
         with suppress(Exception):  # an outage does not count
             now = await find_message(node.backends.storage, orphan.id)
             if now and now.owner.node == closing:

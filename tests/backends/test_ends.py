@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from backends import open_storage
-from backends.ends import AT_ONCE, End, find_all_running, find_ends, take_over
+from backends.ends import ENDS_AT_ONCE, End, find_all_running, find_ends, take_over
 from backends.messages import Owner, create_chat, finish_message
 from backends.nodes import Membership
 from backends.storage import Storage
@@ -62,8 +62,8 @@ async def test_an_end_has_its_owner_and_whether_that_one_lives(storage: Storage)
 
 
 async def test_any_number_of_ends_is_found(storage: Storage) -> None:
-    ids = [await answered(storage, number, DEAD) for number in range(AT_ONCE + 2)]
-    for count in (1, AT_ONCE, AT_ONCE + 1):
+    ids = [await answered(storage, number, DEAD) for number in range(ENDS_AT_ONCE + 2)]
+    for count in (1, ENDS_AT_ONCE, ENDS_AT_ONCE + 1):
         assert list((await find_ends(storage, ids[:count])).values()) == [End(DEAD, False, True)] * count
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Select, Update, func, select, text, update
 
 import backends.postgres
 from backends import migrate, open_storage
-from backends.nodes import BURY, RENEW, Membership
+from backends.nodes import BURY, RENEW_NODE, Membership
 from backends.postgres import pool
 from backends.postgres.storage import READERS, WRITERS, PostgresStorage
 from backends.storage import Conflict, Storage
@@ -27,10 +27,10 @@ from tests.support.house import open_house
 from tests.support.ordering import got, prompts_of, said
 from tests.support.postgres import GUARDED, Postgres
 from tests.support.program import run, serving
-from tests.support.storages import ids, storage, user
+from tests.support.storages import ids, storage, template, user
 from tests.support.world import ALICE, WORLD, uuid
 
-__all__ = ["storage"]  # the fixture
+__all__ = ["storage", "template"]  # the fixtures
 
 ENGINES = ("postgres",)
 BEHIND = "Error: the database's schema is behind this program: run `python server.py migrate`\n"
@@ -203,7 +203,7 @@ async def test_a_burial_that_waits_for_a_lock_holds_up_no_renewal(storage: Stora
             tasks.start_soon(partial(storage.apart.write, only_if=(BURY, {"node": dead.lease.id, "count": 0})))
             await blocked(settings, 1)
             with anyio.fail_after(TIMEOUT_S):
-                assert await storage.write(only_if=(RENEW, {"node": nodes.lease.id}))
+                assert await storage.write(only_if=(RENEW_NODE, {"node": nodes.lease.id}))
             connection.connection.rollback()
 
 

@@ -30,7 +30,7 @@ __all__ = ["server"]  # the fixture
 @pytest.fixture
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """An outage is noticed within half a second."""
-    monkeypatch.setattr(redis_link, "ANSWER_S", 0.3)
+    monkeypatch.setattr(redis_link, "REDIS_ANSWER_S", 0.3)
     monkeypatch.setattr(redis_link, "PING_S", 0.1)
 
 
@@ -492,7 +492,7 @@ async def test_what_may_have_been_sent_is_sent_again_when_its_lease_is_sure(
 async def test_what_is_held_up_on_its_way_for_longer_than_its_lease_is_sure_is_not_spoken(
     server: RedisServer, link_is_lost: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_link, "ANSWER_S", 0.3 if link_is_lost else 5.0)
+    monkeypatch.setattr(redis_link, "REDIS_ANSWER_S", 0.3 if link_is_lost else 5.0)
     monkeypatch.setattr(redis_link, "UNANSWERED", 3 if link_is_lost else 100)
     async with town(server) as it, hearing(it) as (carol, _, _):
         here, lease, mine = it.nodes[0], Lease(), Ear("numbered")
@@ -600,7 +600,7 @@ async def test_a_link_that_is_good_for_moments_only_is_tried_less_and_less_often
     server: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level("INFO", "threadcast")
-    monkeypatch.setattr(redis_wire, "LONGEST_PAUSE_S", 60.0)
+    monkeypatch.setattr(redis_wire, "LONGEST_RECONNECT_S", 60.0)
     async with node(server.url) as a:
         caplog.clear()
         for number in range(1, 6):
@@ -610,7 +610,7 @@ async def test_a_link_that_is_good_for_moments_only_is_tried_less_and_less_often
             assert caplog.records[2 * number - 2].getMessage().startswith("redis is away")
         began = anyio.current_time()
         await until(lambda: a.connected)
-        assert anyio.current_time() - began > 0.7 * redis_wire.FIRST_PAUSE_S * 2**4
+        assert anyio.current_time() - began > 0.7 * redis_wire.FIRST_RECONNECT_S * 2**4
 
 
 async def test_a_line_that_is_found_closed_while_it_is_pinged_is_a_lost_one(

@@ -47,9 +47,9 @@ async def test_posts_are_counted_over_all_nodes(redis: RedisServer) -> None:
 async def test_without_redis_a_node_counts_posts_for_itself_and_nobody_waits_for_long(
     hangs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert redis_limits.ANSWER_S <= 1
-    monkeypatch.setattr(redis_limits, "ANSWER_S", 0.2)
-    monkeypatch.setattr(redis_limits, "AGAIN_S", 60.0)
+    assert redis_limits.COUNT_ANSWER_S <= 1
+    monkeypatch.setattr(redis_limits, "COUNT_ANSWER_S", 0.2)
+    monkeypatch.setattr(redis_limits, "ASK_AGAIN_S", 60.0)
     async with AsyncExitStack() as stack:
         server = stack.enter_context(redis_server())
         pool = await stack.enter_async_context(aclosing(open_pool(server.url, 16, 1.0)))
@@ -89,8 +89,8 @@ async def test_what_a_user_has_is_counted_over_all_nodes(redis: RedisServer) -> 
 async def test_a_node_that_dies_frees_its_share_and_one_that_lives_keeps_it(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_limits, "LEASE_S", 2)
-    monkeypatch.setattr(redis_limits, "RENEW_S", 0.3)
+    monkeypatch.setattr(redis_limits, "MEMBER_LEASE_S", 2)
+    monkeypatch.setattr(redis_limits, "RENEW_MEMBERS_S", 0.3)
     async with quota(redis.url) as living:
         async with quota(redis.url) as dead:
             assert await dead.enter(ALICE, "dead", 2)
@@ -130,8 +130,8 @@ async def test_a_node_of_the_version_before_counts_the_same_posts(redis: RedisSe
 
 
 async def test_who_entered_during_an_outage_counts_afterwards_and_who_left_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_limits, "RENEW_S", 0.2)
-    monkeypatch.setattr(redis_limits, "AGAIN_S", 0.2)
+    monkeypatch.setattr(redis_limits, "RENEW_MEMBERS_S", 0.2)
+    monkeypatch.setattr(redis_limits, "ASK_AGAIN_S", 0.2)
     with redis_server() as server:
         async with quota(server.url) as a:
             assert await a.enter(ALICE, "before", 5)

@@ -112,7 +112,7 @@ async def test_all_that_was_published_before_is_heard_by_then(nodes: Nodes) -> N
 
 
 async def test_while_redis_is_away_nobody_knows_what_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_link, "ANSWER_S", 0.3)
+    monkeypatch.setattr(redis_link, "REDIS_ANSWER_S", 0.3)
     monkeypatch.setattr(redis_link, "PING_S", 0.1)
     with redis_server() as server:
         async with node(server.url) as b:

@@ -15,10 +15,10 @@ from backends.sqlite_file import sole_server
 from backends.storage import DatabaseBusy, Storage
 from settings import Settings, load_settings
 from tests.support.database import count, opened, rows
-from tests.support.storages import ids, storage, user
+from tests.support.storages import ids, storage, template, user
 from tests.support.world import uuid
 
-__all__ = ["storage"]  # the fixture
+__all__ = ["storage", "template"]  # the fixtures
 
 
 async def test_while_another_process_holds_the_lock_a_crowd_fails_together(

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import BindParameter, Dialect, bindparam, insert, or_, select, update
 
 from backends.postgres.storage import POSTGRES
-from backends.statements import KEPT, SQLITE, Prepared, prepared
+from backends.statements import KEPT_STATEMENTS, SQLITE, Prepared, prepared
 from backends.tables import assets, users
 from schemas.assets import METRIC
 from tests.support.world import uuid
@@ -21,9 +21,9 @@ DIALECTS = pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=["sqlite",
 def test_a_constant_statement_is_compiled_once_for_the_same_names(dialect: Dialect) -> None:
     assert prepared(dialect, RENAME, ("user", "name")) is prepared(dialect, RENAME, ("user", "name"))
     assert prepared(dialect, RENAME, ("user", "name")) is not prepared(dialect, RENAME, ("user", "email"))
-    for number in range(2 * KEPT):
+    for number in range(2 * KEPT_STATEMENTS):
         prepared(dialect, select(users).where(users.c.id == bindparam("x")).limit(number), ("x",))
-    assert prepared.cache_info().currsize == KEPT
+    assert prepared.cache_info().currsize == KEPT_STATEMENTS
 
 
 def test_an_update_sets_the_columns_that_it_is_given_and_no_other() -> None:

@@ -16,17 +16,12 @@ from schemas.assets import METRIC
 from settings import Settings
 from tests.support.database import count, where
 from tests.support.house import BOTH
-from tests.support.storages import ids, storage, user
+from tests.support.storages import ids, storage, template, user
 from tests.support.world import uuid
 
-__all__ = ["storage"]  # the fixture
+__all__ = ["storage", "template"]  # the fixtures
 
 ENGINES = BOTH
-
-
-@pytest.fixture
-def template() -> str:
-    return "migrated"
 
 
 async def test_what_was_written_is_read_at_once(storage: Storage) -> None:

@@ -31,9 +31,9 @@ from tests.support.server import world
 
 DEFAULTS = load_settings({})
 STOPPED_S = (  # after the drain, at the latest, where neither PostgreSQL nor Redis answers any more
-    (INTERRUPT_S + FLUSH_S + redis.FLUSH_S + FLUSH_S)  # `drain`
+    (INTERRUPT_S + FLUSH_S + redis.BROKER_FLUSH_S + FLUSH_S)  # `drain`
     + (SHUTDOWN_GRACE_S + LAST_WORDS_S + LEAVE_S)  # uvicorn, the runs that are left, `leave`
-    + (redis.FLUSH_S + CLOSE_S + CONNECT_S)  # what was opened is closed
+    + (redis.BROKER_FLUSH_S + CLOSE_S + CONNECT_S)  # what was opened is closed
 )
 DRAINED_S = DEFAULTS.drain_seconds + STOPPED_S
 NODES = ("node-a", "node-b")

@@ -164,7 +164,7 @@ async def test_a_chat_that_nobody_answers_can_be_read_while_nothing_can_be_writt
 async def test_a_server_starts_on_a_database_that_takes_no_writes_and_closes_what_is_left_once_it_does(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.orphans.AGAIN_S", 0.02)
+    monkeypatch.setattr("handlers.orphans.CLOSE_AGAIN_S", 0.02)
     async with open_house(settings) as house, house.connect() as client:
         chat = (await client.post(metric_id=str(REVENUE)))[-1]["payload"]
         with opened(house.database) as connection:
@@ -190,7 +190,7 @@ async def test_a_server_starts_on_a_database_that_takes_no_writes_and_closes_wha
 async def test_a_read_that_fails_while_what_is_left_waits_to_be_closed_ends_no_server(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.orphans.AGAIN_S", 0.02)
+    monkeypatch.setattr("handlers.orphans.CLOSE_AGAIN_S", 0.02)
     tries = 0
 
     async def fails(*arguments: Any, **options: Any) -> AsyncIterator[Any]:

@@ -12,7 +12,7 @@ import pytest
 
 from backends.agent import ResponseChunk
 from backends.frame import Frame
-from backends.http_protocol import LOOKS, HttpProtocol
+from backends.http_protocol import UNREAD_LOOKS, HttpProtocol
 from handlers.http.answer import PIECE_BYTES
 from settings import Settings
 from tests.support.agents import HeldAgent, ScriptedAgent
@@ -104,7 +104,7 @@ async def test_what_nobody_reads_over_http_counts_for_its_user_and_the_next_post
 
 
 async def test_a_caller_who_reads_nothing_is_cut_off(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("backends.http_protocol.LOOK_S", 0.02)
+    monkeypatch.setattr("backends.http_protocol.UNREAD_LOOK_S", 0.02)
     async with open_house(settings, LARGE) as house, asked(house, {"prompt": "Go"}) as reader:
         await until(lambda: house.services.connections.outboxes.bytes)
         await until(lambda: not house.services.connections.outboxes.bytes and not house.services.requests)
@@ -120,12 +120,12 @@ async def test_a_caller_who_reads_a_little_between_looks_gets_all(settings: Sett
         look(protocol)
         looks.put_nowait(None)
 
-    monkeypatch.setattr("backends.http_protocol.LOOK_S", 0.02)
+    monkeypatch.setattr("backends.http_protocol.UNREAD_LOOK_S", 0.02)
     monkeypatch.setattr(HttpProtocol, "_look", counted)
     async with open_house(settings, LARGE) as house, asked(house, {"prompt": "Go"}) as reader:
         size = 0
         with anyio.fail_after(TIMEOUT_S):
-            for _ in range(3 * LOOKS):
+            for _ in range(3 * UNREAD_LOOKS):
                 await looks.get()
                 size += len(await reader.readexactly(MIB // 4))
         assert size + await rest_of_answer(reader, size) > SIZE

@@ -1,35 +1,25 @@
 """Loading a file: whole and again and again, or not at all and with one line that says where it is wrong."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from backends import open_storage
 from backends.storage import Storage
 from handlers.load_file import DEMO_FILE, LoadError, load_file
 from settings import Settings
 from tests.support.database import Where, opened, rows, where
 from tests.support.house import BOTH
 from tests.support.program import run
+from tests.support.storages import storage, template
 from tests.support.world import ALICE, CAROL, REVENUE, TEAM, WORLD, uuid
+
+__all__ = ["storage", "template"]  # the fixtures
 
 ENGINES = BOTH
 
 TABLES = ("users", "organization_members", "team_members", "api_keys", "assets", "asset_permissions")
-
-
-@pytest.fixture
-def template() -> str:
-    return "migrated"
-
-
-@pytest.fixture
-async def storage(settings: Settings) -> AsyncIterator[Storage]:
-    async with open_storage(settings) as opened_storage:
-        yield opened_storage
 
 
 def dump(database: Where) -> dict[str, list[dict[str, Any]]]:

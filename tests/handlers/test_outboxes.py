@@ -15,7 +15,7 @@ from backends.agent import ResponseChunk
 from backends.frame import LARGE_BYTES, Frame
 from backends.metrics import Traffic
 from handlers.connection import TOO_SLOW, Connection
-from handlers.outboxes import ANSWERS, LOOKS, Outboxes, ServerBehind, TooMuchWaits
+from handlers.outboxes import ANSWERS, BEHIND_LOOKS, Outboxes, ServerBehind, TooMuchWaits
 from schemas.chats import TextResponse
 from schemas.errors import WsError, WsErrorCode
 from schemas.events import GeneratingResponseMessage, WsEvent
@@ -109,7 +109,7 @@ async def test_a_reader_that_takes_what_it_is_given_is_not_too_slow_however_much
             connection.put(frame(100_000))  # at once, before the writer has had a turn
         await until(lambda: pipe.sent)
         assert connection.behind == 200_000
-        for _ in range(3 * LOOKS):
+        for _ in range(3 * BEHIND_LOOKS):
             connection.look()
             connection.put(frame(1000))
             pipe.take(1)
@@ -118,7 +118,7 @@ async def test_a_reader_that_takes_what_it_is_given_is_not_too_slow_however_much
             await until(lambda sent=sent: len(pipe.sent) == sent)  # type: ignore[misc]
             connection.look()
         assert connection._closing is None
-        for _ in range(LOOKS + 1):
+        for _ in range(BEHIND_LOOKS + 1):
             connection.look()
         assert connection._closing == TOO_SLOW
 
@@ -130,7 +130,7 @@ async def test_a_reader_that_takes_nothing_is_closed_once_more_than_the_bound_wa
         connection.put(frame(1000))
         connection.put(frame(1000))
         await until(lambda: pipe.sent)
-        for _ in range(3 * LOOKS):
+        for _ in range(3 * BEHIND_LOOKS):
             connection.look()
         assert connection._closing is None  # exactly full is still good
         connection.put(frame(400))

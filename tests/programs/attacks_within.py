@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from backends.auth import ALGORITHM, PERSON, issue_token
-from backends.http_protocol import LOOK_S, LOOKS
+from backends.http_protocol import UNREAD_LOOK_S, UNREAD_LOOKS
 from tests.programs.attacks import asking, comes_in, eventually, is_answered, posting
 from tests.programs.crowd import UNLIMITED, Figures, crowd, narrow, opened, sample
 from tests.programs.readers import grow, megabytes, most_resident
@@ -24,7 +24,7 @@ from tests.support.proxy import Proxy
 
 AT_ONCE = {"OFFLINE_DELAY_MS": "0", **UNLIMITED}
 REVOKED_S = 60  # as SECURITY.md promises
-CUT_S = (LOOKS + 2) * LOOK_S  # by when who reads nothing is cut off
+CUT_S = (UNREAD_LOOKS + 2) * UNREAD_LOOK_S  # by when who reads nothing is cut off
 
 
 async def has(program: Program, **most: int) -> bool:

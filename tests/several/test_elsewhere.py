@@ -54,7 +54,7 @@ async def test_a_stop_that_cannot_be_told_says_so(pair: Pair) -> None:
 
 
 async def test_a_stop_whose_notice_gets_lost_is_told_again(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.nodes.elsewhere.LOOK_S", 0.01)
+    monkeypatch.setattr("handlers.nodes.elsewhere.ELSEWHERE_LOOK_S", 0.01)
     frames = await begun(pair.on_a, "one")
     pair.b.broker.deaf = True
     await pair.on_b.send({"id": frames[-1]["payload"]["chat_id"]}, route="/chats/stop")
@@ -64,7 +64,7 @@ async def test_a_stop_whose_notice_gets_lost_is_told_again(pair: Pair, monkeypat
 
 
 async def test_a_stop_that_nobody_hears_says_so(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.nodes.elsewhere.LOOK_S", 0.01)
+    monkeypatch.setattr("handlers.nodes.elsewhere.ELSEWHERE_LOOK_S", 0.01)
     monkeypatch.setattr("handlers.nodes.elsewhere.ASK_S", 0.1)
     frames = await begun(pair.on_a, "one")
     pair.b.broker.deaf = True
@@ -253,8 +253,8 @@ async def test_a_notice_that_is_not_understood_harms_nobody(pair: Pair, caplog: 
 async def test_a_chat_whose_node_knows_nothing_of_its_run_is_looked_at_seldom(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.nodes.elsewhere.LOOK_S", 1000.0)
-    monkeypatch.setattr("handlers.get_chat.LOOK_S", 1000.0)
+    monkeypatch.setattr("handlers.nodes.elsewhere.ELSEWHERE_LOOK_S", 1000.0)
+    monkeypatch.setattr("handlers.get_chat.BEGIN_S", 1000.0)
     async with open_nodes(settings, HeldAgent()) as (a, b), a.house.connect() as client:
         chat = (await client.post(metric_id=str(REVENUE)))[-1]["payload"]
         b.cable.hold()  # so it cannot close what it does not answer

@@ -319,7 +319,7 @@ async def test_who_was_told_the_middle_of_a_stream_is_told_its_end(town: Town, h
 
 
 async def test_an_end_is_not_told_into_the_next_stream_of_its_chat(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handlers.nodes.elsewhere.LOOK_S", 0.01)
+    monkeypatch.setattr("handlers.nodes.elsewhere.ELSEWHERE_LOOK_S", 0.01)
     first, second = await town.post("one"), str(uuid4())
     (chat,) = rows(town.nodes[1].house.database, "SELECT id FROM chats")
     await next(town.on(1, user=ALICE)).client.send({"prompt": "two", "message_id": second, "chat_id": chat["id"]})

@@ -248,7 +248,7 @@ async def test_a_closing_whose_answer_is_lost_is_told_all_the_same(
         return await find_message(storage, message_id)
 
     monkeypatch.setattr("handlers.nodes.watch.find_message", find_later)
-    monkeypatch.setattr("handlers.nodes.untold.LOOKS", 100)  # whoever closes a run is given the time to find out
+    monkeypatch.setattr("handlers.nodes.untold.LOOKS_AT_DEAD", 100)  # whoever closes a run is given the time to find out
     monkeypatch.setattr("backends.nodes.LEASE_S", 60)  # for the others, whose renewals are held up as well
     dead, *others = three.nodes
     chat_id = (await begun(three.clients[0], "one"))[-1]["payload"]["chat_id"]

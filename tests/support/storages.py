@@ -1,4 +1,4 @@
-"""A storage with users."""
+"""A storage with no users but those that the test adds."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -12,6 +12,12 @@ from backends.storage import Storage
 from backends.tables import users
 from settings import Settings
 from tests.support.world import uuid
+
+
+@pytest.fixture
+def template() -> str:
+    """PostgreSQL's database to copy: the one without the world."""
+    return "migrated"
 
 
 @pytest.fixture
