@@ -239,7 +239,7 @@ async def test_who_gives_up_while_a_lock_is_waited_for_harms_nobody(
 async def test_what_somebody_waits_for_is_not_cut_by_the_close(
     storage: Storage, settings: Settings, other: OnPostgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("CLOSE_S", "RETRY_S"):
+    for name in ("CLOSE_S", "CONNECT_AGAIN_S"):
         monkeypatch.setattr(pool, name, 0.01)
     assert isinstance(storage, PostgresStorage)
     async with anyio.create_task_group() as tasks:

@@ -22,8 +22,10 @@ from tests.support.database import as_stored, opened, rows, stored_chat, where
 from tests.support.house import House, open_house
 from tests.support.over_http import get
 from tests.support.postgres import Postgres
-from tests.support.storages import ids, user
+from tests.support.storages import ids, template, user
 from tests.support.world import REVENUE, uuid
+
+__all__ = ["template"]  # the fixture
 
 ENGINES = ("postgres",)
 CROWD = 3 * WRITERS

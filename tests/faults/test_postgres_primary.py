@@ -23,9 +23,11 @@ from tests.support.database import as_stored, stored_chat
 from tests.support.house import open_house
 from tests.support.over_http import get
 from tests.support.postgres import Postgres, running
-from tests.support.storages import ids, user
+from tests.support.storages import ids, template, user
 from tests.support.waiting import until
 from tests.support.world import uuid
+
+__all__ = ["template"]  # the fixture
 
 ENGINES = ("postgres",)
 REFUSALS = (asyncpg.TargetServerAttributeNotMatched, asyncpg.ReadOnlySQLTransactionError)
