@@ -26,9 +26,10 @@ class Lease:
         return time.monotonic() < self.until
 
     def renew(self, until: float) -> None:
-        """Note that no other node can take the lease until then."""
-        self.until = until
-        self._tell()
+        """Note that no other node can take the lease until then. One that is lost stays lost."""
+        if not self.lost:
+            self.until = until
+            self._tell()
 
     def lose(self) -> None:
         """Note that another node has taken the lease."""

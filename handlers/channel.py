@@ -7,7 +7,7 @@ delta of a burst leaves at once; what follows within the flush window leaves tog
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import cast
 
 import anyio
@@ -19,9 +19,24 @@ from schemas.events import Item
 
 CAPACITY = 1000  # entries, as the requirements say
 
-# What travels: items for all connections that hear the stream, an error that ends it, and errands. An errand is called when its
-# turn comes: it answers one connection, and must not overtake the stream.
-Errand = Callable[[], None]
+
+class Errand:
+    """An answer to one connection, which is told when its turn in the stream comes, or not at all."""
+
+    def __init__(self) -> None:
+        self.answer: Callable[[], None] | None = None
+        self.was_told = False
+        self.is_done = anyio.Event()  # set when it was told, or will never be
+
+    def run(self, is_ours: bool) -> None:
+        """Its turn has come. Of a run that is not ours any more nothing may be told."""
+        if self.answer and is_ours and not self.is_done.is_set():
+            self.answer()
+            self.was_told = True
+        self.is_done.set()
+
+
+# What travels: items for all connections that hear the stream, an error that ends it, and errands, which must not overtake it.
 Entry = Item | WsError | Errand
 
 
@@ -30,10 +45,13 @@ class Channel:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._tx, self._rx = anyio.create_memory_object_stream[Entry](capacity)
+        self._is_closed = False
         self._late = 0  # items that wait for room
         self._errands = 0  # errands that wait for room, or for late items
-        self._has_no_errand = anyio.Event()  # nothing may be added that would overtake an errand
+        self._has_no_errand = anyio.Event()  # set while no errand waits; while it is not set, `send` puts nothing
         self._has_no_errand.set()
+        self._asked: set[Errand] = set()  # those that `tell` waits for
+        self._is_over = anyio.Event()  # the stream has told everything, or has failed
 
     async def send(self, entries: Iterable[Entry], waiting: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Put the entries, each as soon as it is made. Raises BrokenResourceError when the stream has failed.
@@ -43,42 +61,65 @@ class Channel:
         """
         if not self._has_no_errand.is_set():
             with waiting():
-                await self._has_no_errand.wait()
+                await self._no_errand()
         for entry in entries:
             try:
                 self._tx.send_nowait(entry)
             except anyio.WouldBlock:
                 with waiting():
                     await self._send_late(entry)
-                    await self._has_no_errand.wait()
+                    await self._no_errand()
+
+    async def _no_errand(self) -> None:
+        while not self._has_no_errand.is_set():  # again, since another errand may have come before this task went on
+            await self._has_no_errand.wait()
 
     async def _send_late(self, entry: Entry) -> None:
-        """Wait for room. The transcript has the entry already, so it is told whatever becomes of the caller."""
+        """Put the entry when there is room, even if the caller is cancelled meanwhile: the transcript has it already."""
         sending = asyncio.ensure_future(self._tx.send(entry))
-        sending.add_done_callback(lambda done: done.cancelled() or done.exception())  # perhaps nobody else reads it
         self._late += 1
-        try:
-            await asyncio.shield(sending)
-        finally:
-            self._late -= 1
+        sending.add_done_callback(self._is_late_no_more)
+        await asyncio.shield(sending)
 
-    async def tell(self, make: Callable[[], Errand]) -> None:
-        """Put an errand that tells how far the stream is; the stream goes on there. `make` makes it of the transcript.
+    def _is_late_no_more(self, sending: asyncio.Future[None]) -> None:
+        self._late -= 1
+        if not sending.cancelled():
+            sending.exception()  # read here, since perhaps nobody waits for it any more
 
-        It is made when no item waits for room, since the transcript has what such an item says. While it waits nothing else is
-        put, since `send` would let what the agent says meanwhile overtake it.
+    async def tell(self, make: Callable[[], Callable[[], None]]) -> bool:
+        """Answer one connection with the transcript as it stands; what is put later goes on from there.
+
+        `make` makes the answer, when no item waits for room: the transcript has such an item, and the stream has not. Until it
+        is put, `send` puts nothing. Returns whether the connection was told: not, if the run is not ours any more.
         """
+        if self._is_closed:
+            await self._is_over.wait()  # all has been told
+            make()()
+            return True
+        errand = Errand()
+        self._asked.add(errand)
+        try:
+            with self._holding_up():
+                while self._late:
+                    await self._tx.send(Errand())  # this waits behind the late items
+                errand.answer = make()
+                try:
+                    self._tx.send_nowait(errand)
+                except anyio.WouldBlock:
+                    await self._tx.send(errand)
+            await errand.is_done.wait()
+        finally:
+            errand.is_done.set()
+            self._asked.discard(errand)
+        return errand.was_told
+
+    @contextmanager
+    def _holding_up(self) -> Iterator[None]:
         self._errands += 1
         if self._errands == 1:
             self._has_no_errand = anyio.Event()
         try:
-            while self._late:
-                await self._tx.send(_nothing)  # this waits behind the late items
-            errand = make()
-            try:
-                self._tx.send_nowait(errand)
-            except anyio.WouldBlock:
-                await self._tx.send(errand)
+            yield
         finally:
             self._errands -= 1
             if not self._errands:
@@ -86,6 +127,7 @@ class Channel:
 
     def close(self) -> None:
         """Put nothing more. The stream ends with what was put before."""
+        self._is_closed = True
         self._tx.close()
 
     async def flushes(self, window: float, traffic: Traffic) -> AsyncGenerator[list[Entry], None]:
@@ -93,7 +135,7 @@ class Channel:
 
         Whoever ends this before the channel is closed breaks it: `send` and `tell` then raise BrokenResourceError.
         """
-        with self._rx as rx:
+        with self._rx as rx, self._ending():
             flushed, pause, bound = -window, window, rx.statistics().max_buffer_size
             async for first in rx:
                 if not window:
@@ -111,6 +153,15 @@ class Channel:
                 fewer = list(joined(flush))
                 traffic.joined += len(flush) - len(fewer)
                 yield fewer
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._is_over.set()
+            for errand in self._asked:  # the stream has failed, and comes to none of these
+                errand.is_done.set()
 
     def _waiting(self) -> Iterator[Entry]:
         while True:
@@ -132,7 +183,3 @@ def _key(entry: Entry) -> Hashable | None:
 def _join(entries: list[Entry]) -> Entry:
     items = cast(list[Item], entries)
     return join([container for container, _ in items]), items[0][1]
-
-
-def _nothing() -> None:
-    pass

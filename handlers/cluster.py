@@ -4,7 +4,7 @@
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol, TypeVar
 from uuid import UUID
 
@@ -39,7 +39,7 @@ class RunElsewhere(Protocol):
     stored: Stored
 
     async def stop(self, run: Run | None = None) -> None:
-        """Stop it, and wait for its end, for as long as `run` may take, which is to take its place; else for seconds.
+        """Stop it, and wait for its end: for seconds, or with `run`, which is to replace it, for as long as a run may take.
 
         Raises ServiceUnavailable when its node cannot be reached, or TooManyRequests when `run` has waited for too long.
         """
@@ -73,8 +73,14 @@ class Cluster(Protocol):
         Raises MessageTaken, ServiceUnavailable when the run is stopped by then, or TooManyRequests when it waits for too long.
         """
 
-    def answering(self, run: Run) -> AbstractContextManager[None]:
-        """Tell the other nodes that the run has begun, and at the block's end that it has ended, before its end is sent."""
+    def begun(self, run: Run) -> None:
+        """The run begins to tell its stream."""
+
+    def ended(self, run: Run, *, lost: bool = False) -> None:
+        """Tell the other nodes that the run has ended: when its `complete` has been told, or before its error is.
+
+        `lost`: another node has closed it, and tells its end.
+        """
 
     async def close_orphans(self, chat_id: UUID | None = None) -> None:
         """Close as they stand the messages that nobody answers any more, in one chat or in all."""
@@ -112,8 +118,11 @@ class Alone:
             with suppress(Overtaken):
                 return await attempt()
 
-    def answering(self, run: Run) -> AbstractContextManager[None]:
-        return nullcontext()
+    def begun(self, run: Run) -> None:
+        pass
+
+    def ended(self, run: Run, *, lost: bool = False) -> None:
+        pass
 
     async def close_orphans(self, chat_id: UUID | None = None) -> None:
         async for _ in finish_orphans(self._storage, self.lease.id, lambda orphan, closing: None, self._runs, chat_id):

@@ -33,7 +33,7 @@ async def close_orphans_first(services: Services, essential: TaskGroup) -> None:
 
 
 def close_soon(services: Services, chat_id: UUID) -> None:
-    """Have the orphans of a chat closed, if the database takes it now. Else the next post in the chat does it, or the watch."""
+    """Close the orphans of a chat in a task. If the database does not take it, the next post in the chat or the watch does."""
     if chat_id not in services.runs.closing:
         services.runs.closing.add(chat_id)
         services.tasks.start_soon(_try_to_close, services, chat_id)

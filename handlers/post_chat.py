@@ -1,6 +1,6 @@
 """Posting a chat, whatever it came over: check it, look up what it repeats, and answer it. Knows channels, but no sockets."""
 
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -63,9 +63,17 @@ Outcome = Ran | Replayed | Joined | JoinedElsewhere | Closed
 
 
 async def post_chat_handler(
-    services: Services, request: ChatCreateNewChat, user: AuthenticatedUser, channel: Channel, lease: Lease
+    services: Services,
+    request: ChatCreateNewChat,
+    user: AuthenticatedUser,
+    channel: Channel,
+    lease: Lease,
+    until_told: AsyncExitStack,
 ) -> Outcome:
     """Run one post to its end; all that comes before the end goes into `channel`.
+
+    The run keeps its chat for itself until `until_told` is left, when its end has been told: what comes after it in the chat,
+    on whatever stream, is so told after it.
 
     Raises a ThreadcastError for what is refused, before anything is written, and whatever fails underneath.
     """
@@ -90,15 +98,23 @@ async def post_chat_handler(
             await other.begun.wait()
             if other.is_refused:
                 raise other.refusal()
-            if other.transcript and not other.ended.is_set():
+            if other.transcript and not other.is_over:
                 return Joined(other)
-    with services.runs.entered(run):
-        while True:
-            with suppress(MessageTaken):  # then it is a retry
-                return await _look_up(services, run, request, user)
+            await other.ended.wait()
+    async with AsyncExitStack() as held:
+        held.enter_context(services.runs.entered(run))
+        try:
+            while True:
+                with suppress(MessageTaken):  # then it is a retry
+                    return await _look_up(services, run, request, user, held)
+        finally:
+            if run.is_over:
+                until_told.push_async_exit(held.pop_all())
 
 
-async def _look_up(services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser) -> Outcome:
+async def _look_up(
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, held: AsyncExitStack
+) -> Outcome:
     """Take up what became of a post that this one repeats, or answer it."""
     if request.message_id and (stored := await find_message(services.backends.storage, run.message_id)):
         if stored.user_id != user.id or request.chat_id not in (None, stored.chat_id):
@@ -113,15 +129,23 @@ async def _look_up(services: Services, run: Run, request: ChatCreateNewChat, use
             return Replayed(chat)
         if elsewhere:
             await elsewhere.stop(run)
-    async with initialize_chat(services, run, request, user) as (context, transcript):
-        try:
-            with services.cluster.answering(run):
-                run.end = await answer_post(services, run, request, context, transcript)
-            return Ran(run.end)
-        except LeaseLost:
-            with suppress(Exception):  # only a post over HTTP needs it
-                run.end, _ = await read_chat(services, user, run.chat_id)
-            return Closed(run.end)
+    context, transcript = await held.enter_async_context(initialize_chat(services, run, request, user))
+    services.cluster.begun(run)
+    try:
+        run.end = await answer_post(services, run, request, context, transcript)
+    except LeaseLost:
+        services.cluster.ended(run, lost=True)
+        with suppress(Exception):  # only a post over HTTP needs it
+            run.end, _ = await read_chat(services, user, run.chat_id)
+        return Closed(run.end)
+    except BaseException:
+        services.cluster.ended(run)
+        raise
+    else:
+        held.callback(services.cluster.ended, run)
+        return Ran(run.end)
+    finally:
+        run.over()
 
 
 def validate(request: ChatCreateNewChat) -> ChatCreateNewChat:

@@ -1,14 +1,14 @@
 """`/chats/post`: a run at one end of a channel, the frames that it is told by at the other, and the one end of each stream."""
 
 import time
-from contextlib import aclosing, closing, suppress
+from contextlib import AsyncExitStack, aclosing, closing, suppress
 from functools import partial
 
 import anyio
 
 from backends.broker import send_error_message, send_ws_message
 from backends.lease import Lease
-from handlers.channel import Channel
+from handlers.channel import Channel, Errand
 from handlers.errors import describe
 from handlers.frames import send_chat
 from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
@@ -31,9 +31,9 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
         with services.posts.entered():
             channel = Channel()
             lease = services.cluster.lease
-            async with anyio.create_task_group() as tasks:  # it ends when the stream has been sent
+            async with AsyncExitStack() as until_told, anyio.create_task_group() as tasks:
                 tasks.start_soon(_stream, services, sender, lease, channel)
-                end = await _post(services, sender, request, lease, channel)
+                end = await _post(services, sender, request, lease, channel, until_told)
     except ServiceUnavailable as error:
         end = describe(error)
         send_error_message(services.backends.broker, sender, ROUTE, WsEvent.POST_THREAD, end)
@@ -41,26 +41,33 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
 
 
 async def _post(
-    services: Services, sender: Sender, request: ChatCreateNewChat, lease: Lease, channel: Channel
+    services: Services,
+    sender: Sender,
+    request: ChatCreateNewChat,
+    lease: Lease,
+    channel: Channel,
+    until_told: AsyncExitStack,
 ) -> ChatWithMessages | WsError:
     with closing(channel):
         try:
-            match await post_chat_handler(services, request, sender.user, channel, lease):
+            match await post_chat_handler(services, request, sender.user, channel, lease, until_told):
                 case Ran(chat):
                     await channel.send([(chat, ThreadEvent.COMPLETED)])
                 case Replayed(chat):
-                    await channel.send([partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat)])
+                    _tell_sender(services, sender, ThreadEvent.COMPLETED, chat)
                 case Joined(run):
-                    await run.tell(partial(_tell_sender, services, sender, ThreadEvent.INITIALIZE_CHAT))
+                    was_told = await run.tell(partial(_tell_sender, services, sender, ThreadEvent.INITIALIZE_CHAT))
                     with services.requests.needed_by(sender.connection_id):
                         await run.ended.wait()
+                    if run.end and not was_told:
+                        _tell_sender(services, sender, ThreadEvent.COMPLETED, run.end)
                     return run.end or (describe(run.error) if run.error else FAILED_ELSEWHERE)
                 case JoinedElsewhere(run):
                     with services.requests.needed_by(sender.connection_id):
                         was_told = await run.follow(sender)
                         chat, _ = await read_chat(services, sender.user, run.stored.chat_id)
                         if not was_told:
-                            await channel.send([partial(_tell_sender, services, sender, ThreadEvent.COMPLETED, chat)])
+                            _tell_sender(services, sender, ThreadEvent.COMPLETED, chat)
                         return chat
                     return FAILED_ELSEWHERE  # nobody is there to hear it
                 case Closed(closed):
@@ -77,8 +84,8 @@ async def _post(
 async def _stream(services: Services, sender: Sender, lease: Lease, channel: Channel) -> None:
     """Make frames of the items as they come. An error that ends a stream goes to all who have seen it begin.
 
-    While it is not sure that the run is still ours nothing is told of it, here or to the other nodes, and once that is lost
-    only an end: it is there only when the end was ours, too.
+    While it is unsure whether the run is still ours, nothing is told of it, here or to the other nodes. Once it is lost only a
+    `complete` is told, since there is one only if we have stored the end.
     """
     broker, metrics, arrived = services.backends.broker, services.backends.metrics, time.monotonic()
     audience = WsSendMethod.SENDER_ONLY
@@ -96,9 +103,8 @@ async def _stream(services: Services, sender: Sender, lease: Lease, channel: Cha
                                     seconds.observe(time.monotonic() - arrived)
                         case WsError():
                             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, entry, audience)
-                        case errand:
-                            if audience is WsSendMethod.SENDER_ONLY or await lease.settled():
-                                errand()
+                        case Errand():
+                            entry.run(await lease.settled())
         except Exception as error:
             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, describe(error), audience)
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID, uuid4
+from weakref import WeakValueDictionary
 
 import anyio
 
@@ -25,11 +26,8 @@ from schemas.errors import ServiceUnavailable, ThreadcastError, TooManyRequests
 
 AgentsTask = asyncio.Task[BaseException | None]  # its result is the agent's error
 
-# Why a run ended early: the message's reasoning says it.
-STOPPED, INTERRUPTED, FULL, FAILED = "Stopped", "Interrupted", "Full", "Failed"
-
+STOPPED, INTERRUPTED, FULL, FAILED = "Stopped", "Interrupted", "Full", "Failed"  # why a run ended early, as its message says
 WAITING = 4  # posts that may wait in one chat for the one that runs; only a faulty client sends more
-
 TURN_RETRY_S = 10  # seconds, about one answer
 
 
@@ -46,13 +44,15 @@ class Run:
     id: UUID = field(default_factory=uuid4)  # differs from every other run, also of the same message
     holds: bool = False  # its message is, or will be at once, the chat's unfinished one
     begun: anyio.Event = field(default_factory=anyio.Event)  # set with `transcript`, or when there will never be one
-    ended: anyio.Event = field(default_factory=anyio.Event)
+    is_over: bool = False  # its end is put, or about to be: nobody joins it any more
+    ended: anyio.Event = field(default_factory=anyio.Event)  # set when its end has been told
     transcript: Transcript | None = None
     end: ChatWithMessages | None = None  # of a run that ended well
     error: ThreadcastError | None = None  # of a run that failed, if clients may read it
     stopped_as: str = STOPPED
     is_refused: bool = False  # it was stopped before its turn came
     stopping: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    uncount: Callable[[], None] = lambda: None  # it is one of its user's runs until this is called for the first time
     _waiting: anyio.CancelScope | None = None
     _began: float = 0.0
 
@@ -71,12 +71,17 @@ class Run:
         self.transcript, self._began = transcript, time.monotonic()
         self.begun.set()
 
-    async def tell(self, answer: Callable[[ChatWithMessages], None]) -> None:
-        """Have one connection told of the chat in its turn: as the stream has told it so far, so the stream goes on there."""
+    def over(self) -> None:
+        """Its end is about to be put. A client that has heard it may post again at once."""
+        self.is_over = True
+        self.uncount()
+
+    async def tell(self, answer: Callable[[ChatWithMessages], None]) -> bool:
+        """Tell one connection of the chat, as the stream has told it so far. False if the run was lost meanwhile."""
         if self.transcript is None:
             raise RuntimeError("the run has not begun")
         snapshot = self.transcript.snapshot
-        await self.channel.tell(lambda: partial(answer, snapshot()))
+        return await self.channel.tell(lambda: partial(answer, snapshot()))
 
     def stop(self, why: str = STOPPED) -> None:
         """Let the agent go. What there is becomes the answer; once the answer is being stored this changes nothing."""
@@ -118,6 +123,7 @@ class Runs:
         self._runs: dict[UUID, Run] = {}
         self._in_chat: dict[UUID, Run] = {}
         self._turns: dict[UUID, anyio.Lock] = {}
+        self._next: WeakValueDictionary[UUID, anyio.Event] = WeakValueDictionary()
 
     def get(self, message_id: UUID) -> Run | None:
         """The run that answers this message."""
@@ -163,6 +169,10 @@ class Runs:
         """The run that answers in this chat now."""
         return self._in_chat.get(chat_id)
 
+    def next_in(self, chat_id: UUID) -> anyio.Event:
+        """Set when a run gets its turn in this chat. Get it before you read the chat, or a run in between is missed."""
+        return self._next.setdefault(chat_id, anyio.Event())
+
     @contextmanager
     def entered(self, run: Run) -> Iterator[None]:
         """The run is found by its message id until the block ends. To be entered without awaiting after `get` found none."""
@@ -182,12 +192,12 @@ class Runs:
         async with self._counted(run):
             turns = self._turns.setdefault(run.chat_id, anyio.Lock())
             if turns.statistics().tasks_waiting >= WAITING:
-                raise TooManyRequests(
-                    "turns", f"{WAITING} posts are waiting in this chat already, retry in {TURN_RETRY_S} seconds", TURN_RETRY_S
-                )
+                what = f"{WAITING} posts are waiting in this chat already, retry in {TURN_RETRY_S} seconds"
+                raise TooManyRequests("turns", what, TURN_RETRY_S)
             try:
                 async with turns:
                     self._in_chat[run.chat_id] = run
+                    self._next.pop(run.chat_id, anyio.Event()).set()
                     try:
                         yield
                     finally:
@@ -200,10 +210,10 @@ class Runs:
     async def _counted(self, run: Run) -> AsyncIterator[None]:
         id = f"{run.lease.id}:{run.message_id}"  # for a moment two nodes may answer one message, and each counts
         if not await self._quota.enter(run.user_id, id, self._most_per_user):
-            raise TooManyRequests(
-                "runs", f"{self._most_per_user} of your posts are being answered, retry in {TURN_RETRY_S} seconds", TURN_RETRY_S
-            )
+            what = f"{self._most_per_user} of your posts are being answered, retry in {TURN_RETRY_S} seconds"
+            raise TooManyRequests("runs", what, TURN_RETRY_S)
+        run.uncount = partial(self._quota.leave, run.user_id, id)
         try:
             yield
         finally:
-            self._quota.leave(run.user_id, id)
+            run.uncount()

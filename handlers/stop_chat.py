@@ -12,7 +12,7 @@ async def stop_chat(services: Services, sender: Sender, request: StopChat) -> No
     run = runs.get(request.message_id) if request.message_id else runs.in_chat(request.id)
     if run and (run.chat_id, run.user_id) != (request.id, sender.user.id):
         run = None
-    # The run that has its turn here may hold no message yet, and wait for a run on another node: then that one is stopped.
+    # The run whose turn it is here may still wait for one on another node, which is then the one to stop.
     is_here = run and (request.message_id or run.holds)
     if not is_here and (elsewhere := await services.cluster.find(request.id, request.message_id)):
         if elsewhere.stored.user_id != sender.user.id:

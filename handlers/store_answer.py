@@ -139,6 +139,8 @@ async def finish_chat(
             if pause == PAUSE_S:  # one line for each outage
                 logger.warning("the end of message %s could not be stored, and is tried again", message.id, exc_info=True)
             if await services.runs.are_interrupted_within(pause):
+                if run.lease.lost:  # another node closes it, and tells its end
+                    raise LeaseLost from error
                 services.runs.cannot_end = True
                 raise EndNotStored from error
             pause = min(2 * pause, LONGEST_PAUSE_S)

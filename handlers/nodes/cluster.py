@@ -1,15 +1,14 @@
 """The seam of `handlers/cluster.py` where several nodes share a database."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
-from functools import partial
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 from uuid import UUID
 
 from anyio.abc import TaskGroup
 
 from backends import Backends
-from backends.lease import Lease, LeaseLost
+from backends.lease import Lease
 from backends.messages import Stored, find_message, find_running
 from backends.nodes import Membership
 from handlers.nodes.elsewhere import ElsewhereRun, is_elsewhere, turn
@@ -46,20 +45,11 @@ class Several:
     async def turn(self, run: Run, attempt: Callable[[], Awaitable[T]]) -> T:
         return await turn(self.node, run, attempt)
 
-    @contextmanager
-    def answering(self, run: Run) -> Iterator[None]:
+    def begun(self, run: Run) -> None:
         self.node.backends.broker.streams.begin(run.user_id, run.chat_id, run.message_id)
-        tell = partial(tell_run_ended, self.node, run)
-        try:
-            yield
-        except LeaseLost:
-            tell(lost=True)
-            raise
-        except BaseException:
-            tell(lost=False)
-            raise
-        else:
-            tell(lost=False)
+
+    def ended(self, run: Run, *, lost: bool = False) -> None:
+        tell_run_ended(self.node, run, lost)
 
     async def close_orphans(self, chat_id: UUID | None = None) -> None:
         await close_orphans(self.node, chat_id)

@@ -83,6 +83,8 @@ class ElsewhereRun:
             now = await find_message(self._node.backends.storage, self.stored.id)
             if now is None or not is_elsewhere(self._node, now):
                 return
+            if run is None and now.owner != self.stored.owner:  # another run has taken its place
+                return
             if not tell_stop(self._node, now):
                 raise ServiceUnavailable(UNREACHABLE, UNREACHABLE_S)
             if run:

@@ -33,7 +33,7 @@ class Awaited:
         self._questions: dict[UUID, Question] = {}
 
     def end_in(self, chat_id: UUID) -> anyio.Event:
-        """Set when it is heard that a run in this chat has ended. To be had before one looks whether there is one."""
+        """Set when it is heard that a run in this chat has ended. Get it before you look, or an end in between is missed."""
         return self._ends.setdefault(chat_id, anyio.Event())
 
     def ended(self, chat_id: UUID) -> None:

@@ -29,6 +29,7 @@ class Stop(msgspec.Struct, tag="stop", frozen=True):
     node: UUID
     message_id: UUID
     user_id: UUID
+    run: UUID | None = None  # unknown to nodes of the version before, which stop whatever run the message has
 
 
 class Ask(msgspec.Struct, tag="ask", frozen=True):
@@ -73,7 +74,7 @@ ASKED_ROUTES = {"initializeChat": WsRoutes.CHATS_POST, "getChat": WsRoutes.CHATS
 
 def tell_stop(node: Node, running: Stored) -> bool:
     """Have a run of another node stopped. False when that node cannot be told now."""
-    return running.node is not None and _tell(node, Stop(running.node, running.id, running.user_id))
+    return running.node is not None and _tell(node, Stop(running.node, running.id, running.user_id, running.owner.run))
 
 
 def tell_ask(
@@ -89,7 +90,7 @@ def tell_end(node: Node, chat_id: UUID) -> None:
 
 
 def tell_run_ended(node: Node, run: Run, lost: bool) -> None:
-    """Tell the others that a run of this node has ended, before its end is sent. `lost`: another node has closed it."""
+    """Tell the others that a run of this node has ended. `lost`: another node has closed it."""
     streams = node.backends.broker.streams
     if lost:
         streams.remember(run.user_id, run.chat_id, run.message_id)
@@ -113,7 +114,7 @@ def hear(node: Node, data: bytes) -> None:
     match notice:
         case Stop(node=node.id):
             run = node.runs.get(notice.message_id)
-            if run and run.user_id == notice.user_id:
+            if run and run.user_id == notice.user_id and notice.run in (None, run.id):
                 run.stop()
         case Ask(node=node.id):
             node.tasks.start_soon(_answer, node, notice)
@@ -132,8 +133,7 @@ async def _answer(node: Node, ask: Ask) -> None:
     try:
         if run and run.user_id == ask.sender.user.id:
             await run.begun.wait()
-            if run.transcript and not run.ended.is_set():
-                await run.tell(partial(_tell_sender, node, ask))
+            if run.transcript and not run.is_over and await run.tell(partial(_tell_sender, node, ask)):
                 return
         _tell(node, Answered(ask.question_id, told=False))
     except Exception:

@@ -16,6 +16,7 @@ from backends.orphans import finish_orphans
 from handlers.nodes.node import Node
 from handlers.nodes.notices import hear, tell_end
 from handlers.nodes.untold import find_chat_of, tell_untold
+from handlers.read_chat import is_settled
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes
 from schemas.users import Sender
@@ -78,7 +79,7 @@ async def _keep_ends_told(node: Node) -> None:
 async def close_orphans(node: Node, chat_id: UUID | None = None) -> None:
     """Close what nobody answers any more, in one chat or in all.
 
-    Clients have not heard the end of a dead node's runs. They have heard the end of ours; only the database missed it.
+    We tell the end of a dead node's runs, which clients have not heard. Of our own they have; only the database missed it.
     """
     me = node.id
 
@@ -104,11 +105,13 @@ async def _find_out(node: Node, me: UUID, orphan: Stored, closing: UUID) -> None
 
 
 async def _tell_closed(node: Node, me: UUID, orphan: Stored) -> None:
-    tell_end(node, orphan.chat_id)
-    if orphan.owner.node != me:
-        logger.warning("a dead node's run was closed", extra={"answer": str(orphan.id), "node": str(orphan.owner.node)})
-        node.backends.metrics.runs_ended.labels("interrupted").inc()
-        await _tell_interrupted(node, orphan)
+    try:
+        if orphan.owner.node != me:
+            logger.warning("a dead node's run was closed", extra={"answer": str(orphan.id), "node": str(orphan.owner.node)})
+            node.backends.metrics.runs_ended.labels("interrupted").inc()
+            await _tell_interrupted(node, orphan)
+    finally:
+        tell_end(node, orphan.chat_id)  # after its end: it lets others begin in the chat
 
 
 async def _tell_interrupted(node: Node, orphan: Stored) -> None:
@@ -120,7 +123,9 @@ async def _tell_interrupted(node: Node, orphan: Stored) -> None:
         logger.debug("the end of message %s is told later", orphan.id, exc_info=True)
         node.tasks.start_soon(_tell_later, node, orphan)
         return
-    if stored:
+    if stored and not is_settled(stored[1]):  # another stream has begun in the chat: `tell_untold` waits for its end
+        node.backends.broker.streams.remember(orphan.user_id, orphan.chat_id, orphan.id)
+    elif stored:
         user, chat = stored
         node.backends.broker.streams.end(orphan.user_id, orphan.id)
         send_ws_message(node.backends.broker, Sender(user, None), WsRoutes.CHATS_POST, WsEvent.COMPLETE, chat)

@@ -1,5 +1,6 @@
 """Nodes: who renews lives, who stands still is buried, and time in which nobody looked counts for nothing."""
 
+import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from sqlalchemy import select
 
 from backends import open_storage
 from backends import tables as db
+from backends.lease import Lease
 from backends.limits import MemoryQuota
 from backends.nodes import LEASE_S, RENEW_S, Membership
 from backends.storage import Change, Row, Storage
@@ -194,3 +196,10 @@ async def test_nobody_is_buried_for_a_time_in_which_the_database_took_no_writes(
     assert other.lease.id in await rows(storage)
     await looks(watcher, clock, 2 * RENEW_S)
     assert other.lease.id not in await rows(storage)
+
+
+def test_a_lease_that_is_lost_stays_lost_whoever_renews_it() -> None:
+    lease = Lease(until=-math.inf)
+    lease.give_up()
+    lease.renew(math.inf)
+    assert (lease.lost, lease.is_sure) == (True, False)

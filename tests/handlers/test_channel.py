@@ -1,8 +1,10 @@
 """What travels from a run to its frames: the first of a burst at once, the rest in flushes, everything in order, none twice."""
 
-from collections.abc import AsyncIterator, Iterator
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -168,7 +170,7 @@ class Joining:
                 if isinstance(entry, tuple):
                     self.told.append(cast(Any, entry[0]).response_message.message_chunk)
                 else:
-                    cast(Errand, entry)()
+                    cast(Errand, entry).run(True)
 
 
 @asynccontextmanager
@@ -176,7 +178,9 @@ async def a_full_channel() -> AsyncIterator[Joining]:
     it = Joining()
     with closing(it.channel):
         async with aclosing(it.flushes):
-            await it.channel.send([lambda: it.told.append("the first")])
+            first = Errand()
+            first.answer = partial(it.told.append, "the first")
+            await it.channel.send([first])
             yield it
 
 
@@ -185,8 +189,8 @@ async def test_who_joins_while_a_word_waits_for_room_gets_it_once() -> None:
         tasks.start_soon(it.say, "word")
         await anyio.lowlevel.checkpoint()
         first = it.channel._rx.receive_nowait()  # there is room, and the word does not know yet
-        assert callable(first)
-        first()
+        assert isinstance(first, Errand)
+        first.run(is_ours=True)
         tasks.start_soon(it.hear, 3)
         await it.join()
     assert it.told == ["the first", "word", "all so far: ['word']"]
@@ -199,3 +203,81 @@ async def test_what_is_said_while_who_joins_waits_for_room_comes_after_what_they
         tasks.start_soon(it.hear, 3)
         await it.say("word")
     assert it.told == ["the first", "all so far: []", "word"]
+
+
+@pytest.mark.parametrize("seed", range(50))
+async def test_each_of_many_who_join_gets_what_was_told_before_them_and_nothing_else(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def at_some_turn(act: Callable[[], Awaitable[None]]) -> None:
+        for _ in range(chance.randrange(4)):
+            await anyio.lowlevel.checkpoint()
+        await act()
+
+    async def say(it: Joining) -> None:
+        for number in range(20):
+            await at_some_turn(partial(it.say, f"{number} "))
+
+    async def join(it: Joining) -> None:
+        for _ in range(20):
+            await at_some_turn(it.join)
+
+    async with a_full_channel() as it, anyio.create_task_group() as tasks:
+        for act in (say, join, join, join):
+            tasks.start_soon(act, it)
+        await it.hear(1 + 20 + 3 * 20)
+    said = ""
+    for told in it.told[1:]:
+        if told.startswith("all so far: "):
+            assert told == f"all so far: {[said] if said else []}"
+        else:
+            said += told
+
+
+async def test_who_joins_a_stream_that_fails_is_told_that_they_were_not_told() -> None:
+    async with a_full_channel() as it, anyio.create_task_group() as tasks:
+        told: list[bool] = []
+
+        async def join() -> None:
+            told.append(await it.run.tell(it.snapshot))
+
+        await anext(it.flushes)
+        tasks.start_soon(join)
+        await anyio.wait_all_tasks_blocked()
+        await it.flushes.aclose()
+    assert told == [False]
+
+
+async def test_who_joins_when_the_run_is_lost_is_told_that_they_were_not_told() -> None:
+    async with a_full_channel() as it, anyio.create_task_group() as tasks:
+        told: list[bool] = []
+
+        async def join() -> None:
+            told.append(await it.run.tell(it.snapshot))
+
+        await anext(it.flushes)
+        tasks.start_soon(join)
+        await anyio.wait_all_tasks_blocked()
+        ((errand),) = await anext(it.flushes)
+        cast(Errand, errand).run(False)
+    assert (told, it.told) == ([False], [])
+
+
+async def test_who_gives_up_joining_is_not_told_later() -> None:
+    async with a_full_channel() as it:
+        await anext(it.flushes)
+        with anyio.move_on_after(0.05):
+            await it.join()
+        ((errand),) = await anext(it.flushes)
+        cast(Errand, errand).run(True)
+    assert it.told == []
+
+
+async def test_who_joins_after_the_last_word_is_told_when_that_has_been_told() -> None:
+    async with a_full_channel() as it, anyio.create_task_group() as tasks:
+        it.channel.close()
+        tasks.start_soon(it.join)
+        await anyio.wait_all_tasks_blocked()
+        assert it.told == []
+        assert [flush async for flush in it.flushes]
+    assert it.told == ["all so far: []"]

@@ -19,9 +19,9 @@ ENGINES = BOTH
 
 async def in_line(life: Life, chat_id: str, waiting: int) -> None:
     """Wait until one post runs in the chat and so many wait for it."""
-    turns = life.house.services.runs._turns
+    runs, chat = life.house.services.runs, UUID(chat_id)
     with anyio.fail_after(TIMEOUT_S):
-        while UUID(chat_id) not in turns or turns[UUID(chat_id)].statistics().tasks_waiting < waiting:
+        while not (run := runs.in_chat(chat)) or run.is_over or runs._turns[chat].statistics().tasks_waiting < waiting:
             await anyio.lowlevel.checkpoint()
 
 

@@ -15,7 +15,7 @@ import pytest
 from backends.agent import AgentEvent, AgentTask, ResponseChunk
 from backends.lease import Lease
 from backends.metrics import Traffic
-from handlers.channel import Channel
+from handlers.channel import Channel, Errand
 from handlers.run_agent import AgentClock, run_agent, supervised
 from handlers.runs import Run
 from handlers.services import Services, Timeouts
@@ -110,7 +110,7 @@ async def test_what_waits_for_room_when_the_run_is_stopped_is_told_all_the_same(
     backends, runs = SimpleNamespace(agent=Untitled()), SimpleNamespace(left_behind=set())
     services = SimpleNamespace(timeouts=HASTY_NOT, backends=backends, runs=runs)
     checkpoints = SimpleNamespace(due=math.inf)
-    await channel.send([lambda: None])  # what fills the channel
+    await channel.send([Errand()])  # what fills the channel
     async with anyio.create_task_group() as tasks:
         arguments = (services, run, AgentTask("Go"), grown, checkpoints)
         tasks.start_soon(run_agent, *cast(Any, arguments))

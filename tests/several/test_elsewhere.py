@@ -5,9 +5,11 @@ from uuid import UUID, uuid4
 
 import anyio
 import anyio.lowlevel
+import msgspec
 import pytest
 
 from handlers.nodes.cluster import Several
+from handlers.nodes.notices import Stop
 from settings import Settings
 from tests.support.agents import HeldAgent
 from tests.support.client import Client, is_end
@@ -18,7 +20,7 @@ from tests.support.linked import Node, good, open_nodes
 from tests.support.over_http import request
 from tests.support.pairs import Pair, pair
 from tests.support.waiting import begun, until
-from tests.support.world import BOB, MISSING, REVENUE
+from tests.support.world import ALICE, BOB, MISSING, REVENUE
 
 __all__ = ["pair"]  # the fixture
 
@@ -240,6 +242,19 @@ async def test_get_of_what_has_ended_before_its_node_is_asked_is_its_end(pair: P
         end = await frame_of(pair.on_a, "complete")
         pair.b.broker.let_go()
         assert (await frame_of(tab, "getChat"))["payload"] == end["payload"]
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+async def test_a_stop_that_comes_late_does_not_stop_the_run_that_has_taken_its_place(pair: Pair, is_old: bool) -> None:
+    id = uuid4()
+    frames = await begun(pair.on_a, "one", message_id=str(id))
+    notice = Stop(pair.a.lease_id, id, ALICE, None if is_old else uuid4())  # a node of the version before names no run
+    pair.b.broker.tell(msgspec.json.encode(notice))
+    async with pair.a.house.connect(BOB) as bob:
+        await bob.refusal({})  # so the notice has arrived
+    pair.agent.let_go("one")
+    end = good([*frames, *await pair.on_a.stream()])
+    assert ("Stopped" in str(end)) is is_old
 
 
 async def test_a_notice_that_is_not_understood_harms_nobody(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:

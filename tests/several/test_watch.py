@@ -1,5 +1,6 @@
 """Servers that die, that are only slow, that leave well, and databases that are away: each run has one end all the same."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from backends.storage import Row, Storage
 from handlers.nodes.cluster import Several
 from settings import Settings
 from tests.support.agents import HeldAgent
-from tests.support.client import Client
+from tests.support.client import TIMEOUT_S, Client
 from tests.support.database import as_stored, opened, rows, stored_chat
 from tests.support.failures import break_database, mend_database
 from tests.support.house import House
@@ -125,7 +126,10 @@ async def test_a_silent_run_of_a_node_that_was_paused_ends_with_its_lease(three:
     await until(lambda: not len(slow.house.services.runs))
 
 
-async def test_get_of_a_run_that_may_be_somebody_elses_by_now_is_what_is_stored(three: Three) -> None:
+async def test_get_of_a_run_that_may_be_somebody_elses_by_now_is_what_is_stored(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.get_chat.UNSURE_S", 0.05)
     slow, client = three.nodes[0], three.clients[0]
     chat_id = (await begun(client, "one"))[-1]["payload"]["chat_id"]
     slow.cable.hold()
@@ -133,6 +137,30 @@ async def test_get_of_a_run_that_may_be_somebody_elses_by_now_is_what_is_stored(
     await client.send({"id": chat_id}, route="/chats/get")
     assert not (await frame_of(client, "getChat"))["payload"]["messages"].popitem()[1]["response_message_ids"]
     slow.cable.let_go()
+
+
+@pytest.mark.parametrize("becomes", ["sure", "lost"])
+async def test_get_of_a_run_of_which_nobody_knows_whose_it_is_waits_until_that_is_known(
+    three: Three, becomes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.get_chat.UNSURE_S", TIMEOUT_S)
+    monkeypatch.setattr("backends.nodes.LEASE_S", 60)  # so nobody takes it for dead
+    slow, client = three.nodes[0], three.clients[0]
+    chat_id = (await begun(client, "one"))[-1]["payload"]["chat_id"]
+    lease = slow.house.services.cluster.lease
+    slow.cable.hold()
+    await until(lambda: slow.cable.held)  # its renewal
+    lease.until = -math.inf
+    await client.send({"id": chat_id}, route="/chats/get")
+    run = slow.house.services.runs.in_chat(UUID(chat_id))
+    assert run
+    await until(lambda: run.channel._asked)
+    if becomes == "lost":
+        lease.lose()
+    slow.cable.let_go()
+    chat = (await frame_of(client, "getChat"))["payload"]
+    said = [part["message"] for part in chat["messages"].popitem()[1]["response_messages"].values()]
+    assert said == (["one begins"] if becomes == "sure" else [])
 
 
 async def test_over_http_who_posted_to_a_node_that_was_paused_gets_what_became_of_it(three: Three) -> None:
@@ -216,6 +244,57 @@ async def test_an_end_that_could_not_be_read_for_telling_it_is_told_later(
     three.nodes[0].die()
     assert "Interrupted" in str(await frame_of(three.clients[1], "complete"))
     assert failures == []
+
+
+async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_away = True
+
+    async def find_later(storage: Storage, user_id: UUID) -> Row | None:
+        if is_away:
+            raise OSError("away")
+        return await find_user(storage, user_id)
+
+    monkeypatch.setattr("handlers.nodes.untold.find_user", find_later)
+    chat_id = (await begun(three.clients[0], "one"))[-1]["payload"]["chat_id"]
+    for client in three.clients[1:]:
+        await first_delta(client)
+    three.nodes[0].die()
+    await three.clients[1].send({"prompt": "two", "chat_id": chat_id}, id="2")
+    for client in three.clients[1:]:
+        await frame_of(client, "generatingResponseMessage", request_id="2")
+    is_away = False
+    for node in three.nodes[1:]:
+        await looked(node)
+    three.agent.let_go("two")
+    for client in three.clients[1:]:
+        end = await frame_of(client, "complete")
+        assert (end["request_id"], answer_of(end["payload"])) == ("2", "two begins, and ends")
+        of_the_dead = await frame_of(client, "complete")
+        assert as_stored(of_the_dead["payload"]) == stored_chat(three.house.database, chat_id)
+    for node, client in zip(three.nodes[1:], three.clients[1:], strict=True):
+        await looked(node)
+        await silent(client)
+
+
+async def test_a_node_that_stops_tells_no_error_for_a_run_that_another_node_has_closed(
+    three: Three, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("handlers.store_answer.PAUSE_S", 0.01)
+    slow, others = three.nodes[0], three.clients[1:]
+    await begun(three.clients[0], "one")
+    slow.cable.cut = True  # from the database, and not from the others
+    three.agent.let_go("one")
+    await until(lambda: "is tried again" in caplog.text)
+    for client in three.clients:
+        assert "Interrupted" in str(await frame_of(client, "complete"))
+    slow.house.server.should_exit = True
+    while (frame := await three.clients[0].frame())["event"] != "goingAway":
+        assert frame["event"] != "postThread"
+    await until(lambda: not slow.house.services.posts)
+    for client in others:
+        await silent(client)
 
 
 @pytest.mark.parametrize("way", ["cut", "cut_behind"])
