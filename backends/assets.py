@@ -32,7 +32,7 @@ async def visible_assets(storage: Storage, user_id: UUID, ids: Collection[UUID])
 
 
 async def find_asset(storage: Storage, user_id: UUID, asset_id: UUID, asset_type: AssetType) -> Asset | None:
-    """The asset, or None when it does not exist, is of another type or may not be viewed: the same for all three."""
+    """The asset, or None when it does not exist, is of another type or may not be viewed: the same answer for all three."""
     asset = (await visible_assets(storage, user_id, [asset_id])).get(asset_id)
     return asset if asset and asset.asset_type == asset_type else None
 

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Frame:
-    """A message with the place that it has among all of its user's.
+    """A message, encoded once, with its number among all frames of its user.
 
     `first` and `offset` are the numbers of the first and the last frame that it stands for: more than one when it was joined.
     `size` is what its text has in bytes. `holders` counts the outboxes that hold it: its bytes are shared by all of them.

@@ -40,10 +40,10 @@ class Quota(Protocol):
     """Counts how many of one thing, such as connections, a user has at once. Each has an id."""
 
     async def enter(self, user_id: UUID, id: str, most: int) -> bool:
-        """Have one more, if that makes no more than `most`. Whether it was let in; if so, it has to leave."""
+        """Add one, unless that makes more than `most`. Returns whether it was added; then `leave` must follow."""
 
     def leave(self, user_id: UUID, id: str) -> None:
-        """Have it no longer."""
+        """Count it no longer."""
 
 
 class MemoryQuota:

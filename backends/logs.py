@@ -48,10 +48,10 @@ class KnownPaths(logging.Filter):
 
 
 def log_config(level: str, paths: Collection[str] = ()) -> dict[str, Any]:
-    """The dict for `logging.config`: our lines from `level` on, uvicorn's from INFO on at most, others' warnings, to stderr.
+    """The dict for `logging.config`, for stderr: our lines from `level` up, uvicorn's from INFO or higher, others' warnings.
 
-    Never the DEBUG of uvicorn, and of a connection only what fails: the rest are handshakes, tokens included, and frames. JSON
-    unless stderr is a terminal. `paths`: those of requests that may be told.
+    uvicorn's DEBUG lines are never logged, and of a connection only errors: other lines have handshakes with tokens, and
+    frames. Lines are JSON unless stderr is a terminal. `paths`: only these paths of requests are shown.
     """
     quiet = logging.getLevelName(max(logging.INFO, logging.getLevelNamesMapping()[level]))
     processors = _rendering(sys.stderr.isatty(), level == "DEBUG")

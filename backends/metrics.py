@@ -36,7 +36,7 @@ class Traffic:
 
 
 class Metrics:
-    """All of them, in a registry of their own, so that several servers fit into one process."""
+    """All metrics, in a registry of their own, so that several servers fit into one process."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
@@ -85,12 +85,12 @@ class Metrics:
                 family.labels(label)  # so that each is exported, as 0, before it first happens
 
     def refused(self, error: Exception) -> None:
-        """Something was refused: counted when it was by a limit."""
+        """Count a refusal, if it was by a limit."""
         if isinstance(error, ThreadcastError) and error.limit:
             self.refusals.labels(error.limit).inc()
 
     def closed(self, code: int) -> None:
-        """A connection has closed. Clients choose codes as they like, so only known ones are told apart."""
+        """Count a closed connection by its code. Clients may send any code, so unknown ones are counted as one."""
         self.closes.labels(code if code in CLOSE_CODES else "other").inc()
 
     def text(self) -> bytes:

@@ -30,7 +30,7 @@ logger = logging.getLogger("threadcast")
 
 
 class Membership:
-    """This process among them."""
+    """This process as one of the nodes."""
 
     def __init__(self, storage: Storage) -> None:
         self.lease = Lease()
@@ -39,7 +39,7 @@ class Membership:
         self._looked = -math.inf
 
     async def enter(self) -> None:
-        """Become one of them."""
+        """Become one of the nodes."""
         lease = Lease(time.monotonic() + LEASE_S)
         await self._storage.write((ENTER_NODE, {"id": lease.id, "renewals": 0}))
         self.lease = lease
@@ -71,11 +71,11 @@ class Membership:
                 logger.warning("a node is dead", extra={"node": str(id)})
 
     async def leave(self) -> None:
-        """Be none of them any more."""
+        """Leave the nodes."""
         await self._storage.write((LEAVE, {"node": self.lease.id}))
 
 
 async def forget_nodes(storage: Storage) -> None:
-    """Delete all of them, where there is one server and it has just started: whoever has left a row here is dead."""
+    """Delete all rows of nodes. For a server that is alone and has just started: any other node is dead."""
     if await storage.fetch_all(ALL):
         await storage.write(CLEAR)

@@ -32,7 +32,7 @@ def told(error: sqlite3.OperationalError) -> Exception:
 
 @contextmanager
 def usable(path: Path) -> Iterator[None]:
-    """Raise as Unusable whatever the block finds wrong with the file, but that somebody else has a lock."""
+    """Raise Unusable for whatever the block finds wrong with the file, except a lock of another process."""
     try:
         yield
     except BlockingIOError:

@@ -121,7 +121,7 @@ def storable(text: str) -> str:
 
 
 class Said(TypeDecorator[str]):
-    """Text of an agent's, which may be any."""
+    """A text that an agent has written, which may be any characters."""
 
     impl = Text
     cache_ok = True

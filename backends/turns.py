@@ -6,7 +6,7 @@ from uuid import UUID
 
 
 class Turns:
-    """So many at once. Whoever waits does so behind one turn of each other user, and not behind all that one user waits for."""
+    """So many turns at a time. A user waits behind one turn of each other user, not behind all turns of one of them."""
 
     def __init__(self, most: int) -> None:
         self._free = most

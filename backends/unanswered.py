@@ -20,9 +20,9 @@ class Unanswered(Protocol):
 
 
 class UnansweredSockets:
-    """The sockets that have no request which is being answered: nobody knows yet who they are. At most so many.
+    """The sockets without a request that is being answered, of which nobody knows who they are: at most `most`.
 
-    One more than that costs the one that has waited for longest its place: whoever has something to say, says it at once.
+    When there are more, the one that has waited longest is cut off: a real client sends its request at once.
     """
 
     def __init__(self, most: int) -> None:

@@ -128,7 +128,7 @@ def _received(started: Connection) -> bool:
 
 @contextmanager
 def _deaf_to_ctrl_c() -> Iterator[None]:
-    """A terminal sends it to the children too, who would take their parent's word for the second signal."""
+    """A terminal sends Ctrl-C to the children, too, which would take their parent's SIGTERM for a second signal."""
     resource_tracker.ensure_running()  # else the first `start` does it, and unblocks SIGINT at its end
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -85,7 +85,7 @@ async def _answer(services: Services, run: Run, transcript: Transcript, request:
 
 
 async def _keep(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:
-    """Store what there is of a run that ends early. The run's own error matters more than one of this, but for LeaseLost."""
+    """Store what a run that ends early has said. Errors of this are only logged, except LeaseLost: the run has its own."""
     for _ in transcript.close():  # the items are told to nobody
         pass
     try:

@@ -45,7 +45,7 @@ class RunElsewhere(Protocol):
         """
 
     async def follow(self, sender: Sender) -> bool:
-        """Have the sender told how far it is, and wait for its end. Whether the sender was told.
+        """Have the sender told how far it is, and wait for its end. Returns whether the sender was told.
 
         Raises ServiceUnavailable when this node is to stop before that.
         """
@@ -59,7 +59,7 @@ class Cluster(Protocol):
 
     @property
     def lease(self) -> Lease:
-        """Under which a run that begins now is answered."""
+        """The lease under which a run that begins now is answered."""
 
     def elsewhere(self, stored: Stored | None) -> RunElsewhere | None:
         """The run of this message, if another node answers it."""
@@ -93,7 +93,7 @@ class Cluster(Protocol):
 
 
 class EndlessLease(Lease):
-    """One that nobody can take."""
+    """A lease that nobody can take."""
 
     async def settled(self) -> bool:
         return True

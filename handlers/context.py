@@ -36,7 +36,7 @@ class ContextLoader(Protocol):
     """Loads one kind of thing."""
 
     async def __call__(self, storage: Storage, user_id: UUID, id: UUID) -> Context:
-        """Only what the user may view. Raises NotFound when that leaves out the thing itself."""
+        """Load the thing, with what the user may view of it. Raises NotFound when the user may not view the thing itself."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ async def load_dashboard(storage: Storage, user_id: UUID, id: UUID) -> Context:
 
 
 async def load_chat(storage: Storage, user_id: UUID, id: UUID) -> Context:
-    """The chat, and what it has been about, the latest first, as far as the user may (still) view it."""
+    """The chat, and the assets that it has been about, the latest first, as far as the user may still view them."""
     found = await find_chat(storage, user_id, id)
     if not found:
         raise NotFound

@@ -90,7 +90,7 @@ async def demo_assets(request: Request) -> Response:
 
 @contextmanager
 def url_kept(address: str) -> Iterator[None]:
-    """Keep where the server listens for `make chat`, until the block ends. Where that cannot be, it is done without."""
+    """Until the block ends, keep the server's address in a file for `make chat`. If it cannot be written, there is none."""
     with suppress(OSError):
         FOLDER.mkdir(exist_ok=True)
         URL_FILE.write_text(f"ws://{address}/api/v1/ws")

@@ -11,7 +11,7 @@ logger = logging.getLogger("threadcast")
 
 
 def describe(error: Exception) -> WsError:
-    """A refusal as it was worded; anything else as a reference under which the log has the traceback."""
+    """A refusal with its own words; anything else as a reference, under which the log has the traceback."""
     if isinstance(error, ThreadcastError):
         return WsError(error.code, str(error), UNSET if error.retry_after is None else error.retry_after)
     reference = uuid4().hex[:12]

@@ -123,7 +123,7 @@ async def _store(
 
 
 def _discard_after(chat: ChatWithMessages, message_id: UUID) -> list[UUID]:
-    """Take out the messages that answered something that is no longer said, and return their ids."""
+    """Take out the messages after this one, which is asked anew, and return their ids."""
     end = chat.message_ids.index(message_id) + 1
     chat.message_ids, discarded = chat.message_ids[:end], chat.message_ids[end:]
     for id in discarded:

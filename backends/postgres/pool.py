@@ -83,7 +83,7 @@ class Write(Asked[bool]):
 
 
 class Servers:
-    """Where connections lead: to a server that takes writes. What only reads takes any, for as long as there is none such."""
+    """Chooses the server to connect to: one that takes writes. While there is none, reads use any server."""
 
     def __init__(self, writable: databases.Database, readable: databases.Database) -> None:
         self._writable = writable
@@ -98,7 +98,7 @@ class Servers:
         return connection, lambda: False
 
     async def to_read(self, held: AsyncExitStack) -> tuple[PooledConnection, Callable[[], bool]]:
-        """A connection for reads. Nothing tells a reader that its server is the primary no more, so the writers tell it."""
+        """A connection for reads. A reader does not notice that its server is no longer the primary, so the writers tell it."""
         demoted, found = self.demoted, self.found
         with suppress(Exception):
             connection = (await held.enter_async_context(self._writable.connection())).raw_connection
@@ -127,7 +127,7 @@ class Pool:
             raise DatabaseAway("the database has not answered in time") from asked.trouble
 
     async def close(self) -> None:
-        """Take no more. What somebody waits for is still done; the rest is, too, or it is cut."""
+        """Take nothing more. What a caller waits for is still done. The rest is given CLOSE_S, and then cut."""
         self._send.close()
         _, left = await asyncio.wait(self._tasks, timeout=CLOSE_S)
         while left:

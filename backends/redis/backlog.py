@@ -139,7 +139,7 @@ def _take_late(held: list[Outgoing], late: set[str], most: int, size: int) -> li
 
 
 def _drop(waiting: list[Outgoing], excess: int) -> set[Outgoing]:
-    """The first that go, as many as it takes."""
+    """Drop frames, the first ones first, until enough are gone."""
     gone = set[Outgoing]()
     for each in sorted(waiting, key=lambda each: _rank(each.frame)) if excess > 0 else ():
         if excess <= 0:
@@ -161,7 +161,7 @@ def _rank(frame: Frame) -> int:
 
 
 def _joined(waiting: Iterable[Outgoing]) -> list[Outgoing]:
-    """Deltas of a user that follow each other among all of that user's become one, in the place of the last of them."""
+    """Join deltas that follow each other among the frames of one user, in the place of the last of them."""
     groups: list[list[Outgoing]] = []
     latest: dict[str, tuple[Hashable, list[Outgoing]]] = {}
     for each in waiting:

@@ -94,7 +94,7 @@ class RedisRateLimit:
 
 
 class RedisQuota:
-    """Members of a user are a sorted set, by when they expire. `run` renews those of this process and takes out who left."""
+    """A user's members are a sorted set, by expiry. `run` renews those of this process and removes those that left."""
 
     def __init__(self, redis: Redis, name: str) -> None:
         self.here = MemoryQuota()
@@ -131,7 +131,7 @@ class RedisQuota:
         self._leaving.set()
 
     async def run(self) -> None:
-        """One task for both, so that nobody is renewed after leaving."""
+        """Renew and remove members, for ever: in one task, so that no member is renewed after it has left."""
         renewed = time.monotonic()
         while True:
             with anyio.move_on_after(max(0.0, renewed + RENEW_MEMBERS_S - time.monotonic())):

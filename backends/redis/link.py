@@ -36,7 +36,7 @@ logger = logging.getLogger("threadcast")
 
 
 def open_pool(url: str, most: int = 2, seconds: float = REDIS_ANSWER_S) -> ConnectionPool:
-    """At most so many connections, none of them made yet. Nothing is tried twice. Raises ValueError when the URL is none."""
+    """A pool of at most `most` connections, not connected yet. Nothing is tried twice. Raises ValueError for a bad URL."""
     return BlockingConnectionPool.from_url(
         url,
         max_connections=most,
@@ -51,7 +51,7 @@ def open_pool(url: str, most: int = 2, seconds: float = REDIS_ANSWER_S) -> Conne
 
 @asynccontextmanager
 async def beside(*forever: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run these until the block ends. One that ends before is a defect, and is logged."""
+    """Run these beside the block until it ends. One that ends earlier is a defect, and is logged."""
 
     async def run(each: Callable[[], Coroutine[Any, Any, None]], scope: anyio.CancelScope) -> None:
         with scope:  # it cancels again and again; task.cancel() cancels once, and asyncio.wait_for can swallow that
@@ -133,7 +133,7 @@ class Link:
 
 @contextmanager
 def _as_lost(connection: AbstractConnection) -> Iterator[None]:
-    """Raise ConnectionError where the link's other task has found the connection closed, and the client lacks what it had."""
+    """Raise ConnectionError when another task of the link has closed the connection: redis-py then raises AttributeError."""
     try:
         yield
     except AttributeError:
@@ -158,13 +158,13 @@ async def linked(pool: ConnectionPool) -> AsyncIterator[Link]:
 
 
 class RedisClock:
-    """Redis' clock, by this process' monotonic one. It is late by the way of an answer, and never early."""
+    """Redis' clock, kept by our monotonic one. It may be late by the time that an answer travels, and is never early."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
 
     def told(self, seconds: bytes, micros: bytes) -> None:
-        """So Redis has just answered."""
+        """Note the time that Redis has just answered."""
         self._ahead = int(seconds) + int(micros) / 10**6 - time.monotonic()
 
     def at(self, moment: float) -> int | str:
@@ -173,7 +173,7 @@ class RedisClock:
 
 
 def run_id_of(about: bytes) -> str:
-    """The id that no other process of Redis has, not even one with the same data. `about`: Redis' answer to INFO."""
+    """The id of this one process of Redis: another one with the same data has another id. `about`: Redis' answer to INFO."""
     return about.split(b"run_id:")[1][:16].decode()
 
 

@@ -70,7 +70,7 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, answer: list[object]) -> "Place | None":
-        """None: there is none."""
+        """The place in an answer, or None."""
         match answer:
             case [bytes(epoch), bytes(offset), int(whole), bytes(fence), list(entries), bytes(lost)]:
                 return cls(epoch.decode(), int(offset), bool(whole), int(fence), PublishedFrame.read(entries), int(lost))
@@ -135,7 +135,7 @@ class Logs:
         return self._read(user_id, epoch, offset or "0")
 
     def read_back(self, user_id: str, since: str) -> Command | None:
-        """The last frames up to `since`, the newest first. None when it is not in the middle of anything."""
+        """The command that reads the last frames up to `since`, the newest first; None for an empty `since`."""
         _, _, offset = since.rpartition(":")
         if not (offset.isascii() and offset.isdigit() and len(offset) <= OFFSET and int(offset)):
             return None

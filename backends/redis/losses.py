@@ -39,12 +39,12 @@ class Losses:
             self._tell()
 
     def begin_anew(self, user_id: str) -> None:
-        """A frame of this user is about to be told. What was lost before is not to be missed unnoticed behind it."""
+        """A frame of this user is about to be published. First the nodes must learn of what was lost before it."""
         if user_id in self._to_renew:
             self._wire.order(self._renewal(user_id))
 
     def found(self) -> list[Order]:
-        """Redis is there. Returns what it has to be told before anything else.
+        """Redis is there. Returns the orders that must go before everything else.
 
         Whoever is to be cut is so behind what waits, and has had all that is left of it, such as an end.
         """

@@ -30,7 +30,7 @@ async def open_redis_broker(pool: ConnectionPool, limits: ResumeLimits, bound: i
 
 
 async def _keep(broker: RedisBroker, seconds: float) -> None:
-    """Let nothing expire of users who are there, for ever."""
+    """Keep the logs of users who are connected from expiring, for ever."""
     while True:
         await anyio.sleep(seconds)
         for count, key in enumerate(broker.kept(), 1):

@@ -22,7 +22,7 @@ class Publisher(Protocol):
         """The frame with the next number, since later frames have been sent before it."""
 
     def found(self) -> list[Order]:
-        """Redis is there. Returns what it has to be told before anything else."""
+        """Redis is there. Returns the orders that must go before everything else."""
 
     def lost(self) -> None:
         """Redis is away."""

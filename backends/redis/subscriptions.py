@@ -62,7 +62,7 @@ class Subscriptions:
         return audience(self.subscriptions, method, sender_id)
 
     def tell_unnumbered(self, outgoing: Outgoing) -> bool:
-        """A frame has no offset yet. Whether it should have had one for anybody."""
+        """Send a frame that has no offset yet. Returns whether some connection should have had it with one."""
         subscriptions = [
             subscription
             for subscription in self.audience(outgoing.method, outgoing.sender_id)
@@ -125,13 +125,13 @@ class Unechoed:
         return replace(outgoing, number=number)
 
     def pop_user(self, user_id: str) -> list[Outgoing]:
-        """Wait for nothing of this user."""
+        """Wait for no frame of this user any longer."""
         waited = list(self._waiting.pop(user_id, {}).values())
         self.size -= self._sizes.pop(user_id, 0)
         return waited
 
     def pop_all(self) -> list[Outgoing]:
-        """Wait for nothing."""
+        """Wait for no frame any longer."""
         return [outgoing for user_id in list(self._waiting) for outgoing in self.pop_user(user_id)]
 
 
@@ -167,7 +167,7 @@ class Registry:
         return not user.subscriptions
 
     def kept(self) -> list[str]:
-        """The users here whose log is somebody's: who is numbered may come back for what follows their place."""
+        """The users here whose log is needed: a numbered connection may come back and go on from its place."""
         return [
             key
             for key, user in self.users.items()
@@ -175,7 +175,7 @@ class Registry:
         ]
 
     def hear(self, it: PublishedFrame) -> None:
-        """Another node's frame was published. It is none if it was heard before, under whatever offset."""
+        """Take a frame that another node has published. One that was heard before is passed over, whatever its offset."""
         if it.number <= self._numbers.get(it.node, 0):
             return
         self._numbers[it.node] = it.number

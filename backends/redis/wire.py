@@ -36,7 +36,7 @@ logger = logging.getLogger("threadcast")
 
 
 class Wire:
-    """`connected` while Redis hears and is heard. At most about `bound` bytes wait for it."""
+    """The way to Redis. `connected` while both directions work. At most about `bound` bytes wait."""
 
     def __init__(self, pool: ConnectionPool, channels: Channels, node: Publisher, bound: int) -> None:
         self.connected = False
@@ -190,7 +190,7 @@ class Wire:
         return each
 
     def _lose(self, why: str) -> None:
-        """Only the first call after a link was up, or the first of all, says anything."""
+        """Note that the link is lost. Only the first call after a link was up, or the very first, is logged."""
         if self.connected or not self.tried.is_set():
             self._since = time.monotonic()
             logger.warning("redis is away: %s", why)

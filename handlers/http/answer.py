@@ -14,7 +14,7 @@ PIECE_BYTES = 2**16
 
 
 class NotAnswered(ServiceUnavailable):
-    """The post was answered and stored. A retry would be told the same, so whoever asked is to decide."""
+    """The post was answered and stored. A retry would get the same answer, so the caller must decide what to do."""
 
     limit = "outboxes"
 

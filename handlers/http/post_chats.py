@@ -24,7 +24,7 @@ from schemas.users import Sender
 
 
 async def post_chats(request: Request) -> Response:
-    """Answer with the finished chat. The user's sockets see its stream; for the run a caller that goes away changes nothing."""
+    """Answer with the finished chat. The user's sockets see its stream, and the run goes on if the caller goes away."""
     services: Services = request.state.services
     try:
         user = await authenticate(services, token_of(request))
@@ -87,7 +87,7 @@ async def _end_of(
 
 
 async def _until_gone(receive: Receive, ended: anyio.Event) -> None:
-    """Wait until the caller has gone away: its request is open no more."""
+    """Wait until the caller has gone away, which ends the request."""
     while (await receive())["type"] != "http.disconnect":
         pass
     ended.set()

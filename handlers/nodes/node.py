@@ -17,7 +17,7 @@ from handlers.tasks import Tasks
 
 
 class Question:
-    """Asked of the node that answers a message: to tell one connection how far it is."""
+    """A question to the node that answers a message: it is to tell one connection how far it is."""
 
     def __init__(self) -> None:
         self.id = uuid4()
@@ -72,5 +72,5 @@ class Node:
 
     @property
     def id(self) -> UUID:
-        """By which the others know it. Another one after its lease was lost."""
+        """The id by which the others know this node. After its lease was lost it has another one."""
         return self.membership.lease.id

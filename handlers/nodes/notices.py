@@ -85,7 +85,7 @@ def tell_ask(
 
 
 def tell_end(node: Node, chat_id: UUID) -> None:
-    """Let the others know that a run of this chat has ended and is stored."""
+    """Tell the other nodes that a run of this chat has ended and is stored."""
     _tell(node, Ended(chat_id))
 
 

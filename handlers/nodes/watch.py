@@ -41,7 +41,7 @@ async def watching(node: Node, essential: TaskGroup) -> AsyncIterator[None]:
 
 
 async def _leave(node: Node) -> None:
-    """Be none of them any more. When the database does not hear it, the others find out by themselves."""
+    """Leave the nodes. If the database cannot be told, the others notice it by themselves."""
     try:
         with anyio.fail_after(LEAVE_S):
             await node.membership.leave()
