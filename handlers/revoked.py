@@ -1,6 +1,7 @@
 """Open connections whose token stands no more: an API key that was deleted, a user who was removed."""
 
 import logging
+from weakref import ref
 
 import anyio
 
@@ -16,10 +17,10 @@ logger = logging.getLogger("threadcast")
 async def keep_checking(services: Services) -> None:
     """Look at each open connection's token again and again, for ever. The round is spread, so that no burst holds up others."""
     while True:
-        connections = list(services.connections)
+        connections = [ref(connection) for connection in services.connections]  # one that closes meanwhile is not kept
         try:
             for connection in connections:
-                await check(services, connection)
+                await _check(services, connection)
                 await anyio.sleep(ROUND_S / len(connections))
         except Exception as error:  # an outage revokes nothing: all stay, and are checked again
             logger.warning("tokens could not be checked again", extra={"error": type(error).__name__})
@@ -28,7 +29,9 @@ async def keep_checking(services: Services) -> None:
             await anyio.sleep(ROUND_S)
 
 
-async def check(services: Services, connection: Connection) -> None:
+async def _check(services: Services, reference: "ref[Connection]") -> None:
     """Close the connection if its token does not stand any more. Raises what the database does."""
-    if connection in services.connections and await services.backends.auth.authenticate(connection.token) is None:
+    if (connection := reference()) is None or connection not in services.connections:
+        return
+    if await services.backends.auth.authenticate(connection.token) is None:
         connection.close(TOKEN_REVOKED)

@@ -1,12 +1,18 @@
 """Connections that are open when their API key is deleted or their user removed."""
 
+import gc
+from typing import Any
+from weakref import ref
+
+import anyio
 import pytest
 
 from backends.accounts import add_api_key
 from backends.auth import API, issue_token
+from tests.support.client import TIMEOUT_S
 from tests.support.database import opened
 from tests.support.house import SECRET, House
-from tests.support.waiting import until
+from tests.support.waiting import server_tasks, until
 from tests.support.world import ALICE, BOB
 
 QUICK_S = 0.05
@@ -60,3 +66,25 @@ async def test_while_the_database_does_not_answer_nobody_is_closed(
         with opened(house.database) as connection:
             connection.execute("UPDATE api_keys SET deleted_at = created_at")
         assert await program.close_code() == 4001
+
+
+async def test_a_connection_that_has_closed_is_not_kept_until_the_round_ends(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.revoked.ROUND_S", 1000.0)
+    async with house.connect():
+        (closed,) = map(ref, house.services.connections)
+        token, looked, authenticate = closed().token, anyio.Event(), house.backends.auth.authenticate  # type: ignore[union-attr]
+
+        async def look(looked_at: str) -> Any:
+            found = await authenticate(looked_at)
+            if looked_at == token:
+                looked.set()
+            return found
+
+        monkeypatch.setattr(house.backends.auth, "authenticate", look)
+        with anyio.fail_after(TIMEOUT_S):
+            await looked.wait()
+    await until(lambda: not server_tasks(house))
+    gc.collect()
+    assert closed() is None
