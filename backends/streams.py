@@ -121,6 +121,10 @@ class Streams:
         self._close(str(user_id), key)
         self._remember_end(key)
 
+    def is_open(self, user_id: UUID, chat_id: UUID) -> bool:
+        """Whether a stream of another node in this chat is open here."""
+        return any(each.chat_id == str(chat_id) and not each.own for each in self._open.get(str(user_id), {}).values())
+
     def has_ended(self, message_id: UUID) -> bool:
         """Whether this stream's end was sent here lately, and it did not begin again since."""
         return _key(str(message_id)) in self._ended

@@ -30,7 +30,7 @@ class Errand:
 
     def run(self, is_ours: bool) -> None:
         """Its turn has come. Of a run that is not ours any more nothing may be told."""
-        if self.answer and is_ours and not self.is_done.is_set():
+        if self.answer and is_ours:
             self.answer()
             self.was_told = True
         self.is_done.set()
@@ -51,7 +51,7 @@ class Channel:
         self._has_no_errand = anyio.Event()  # set while no errand waits; while it is not set, `send` puts nothing
         self._has_no_errand.set()
         self._asked: set[Errand] = set()  # those that `tell` waits for
-        self._is_over = anyio.Event()  # the stream has told everything, or has failed
+        self._has_ended = anyio.Event()  # set when the stream has told everything, or has failed
 
     async def send(self, entries: Iterable[Entry], waiting: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         """Put the entries, each as soon as it is made. Raises BrokenResourceError when the stream has failed.
@@ -90,12 +90,12 @@ class Channel:
         """Answer one connection with the transcript as it stands; what is put later goes on from there.
 
         `make` makes the answer, when no item waits for room: the transcript has such an item, and the stream has not. Until it
-        is put, `send` puts nothing. Returns whether the connection was told: not, if the run is not ours any more.
+        is put, `send` puts nothing. Returns whether the connection was told: not, if the stream has ended by then, has failed,
+        or tells of a run that is not ours any more.
         """
         if self._is_closed:
-            await self._is_over.wait()  # all has been told
-            make()()
-            return True
+            await self._has_ended.wait()
+            return False
         errand = Errand()
         self._asked.add(errand)
         try:
@@ -108,7 +108,10 @@ class Channel:
                 except anyio.WouldBlock:
                     await self._tx.send(errand)
             await errand.is_done.wait()
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            return False
         finally:
+            errand.answer = None
             errand.is_done.set()
             self._asked.discard(errand)
         return errand.was_told
@@ -159,7 +162,7 @@ class Channel:
         try:
             yield
         finally:
-            self._is_over.set()
+            self._has_ended.set()
             for errand in self._asked:  # the stream has failed, and comes to none of these
                 errand.is_done.set()
 

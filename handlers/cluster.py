@@ -77,10 +77,13 @@ class Cluster(Protocol):
         """The run begins to tell its stream."""
 
     def ended(self, run: Run, *, lost: bool = False) -> None:
-        """Tell the other nodes that the run has ended: when its `complete` has been told, or before its error is.
+        """Tell the other nodes that the run has ended: when its stream is over, or before its error is told.
 
         `lost`: another node has closed it, and tells its end.
         """
+
+    async def heard(self, user_id: UUID, chat_id: UUID) -> None:
+        """Wait, for a moment at most, until the user's connections here have heard an end that another node has stored."""
 
     async def close_orphans(self, chat_id: UUID | None = None) -> None:
         """Close as they stand the messages that nobody answers any more, in one chat or in all."""
@@ -122,6 +125,9 @@ class Alone:
         pass
 
     def ended(self, run: Run, *, lost: bool = False) -> None:
+        pass
+
+    async def heard(self, user_id: UUID, chat_id: UUID) -> None:
         pass
 
     async def close_orphans(self, chat_id: UUID | None = None) -> None:

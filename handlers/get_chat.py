@@ -14,7 +14,7 @@ from schemas.requests import GetChat
 from schemas.users import Sender
 
 BEGIN_S = 0.5  # seconds that a get waits for a run that is about to begin
-UNSURE_S = 3.0  # seconds that a get waits while it is unsure whether a run is still ours: a renewal of the lease takes as long
+UNSURE_S = 3.0  # seconds that a get waits while it is unsure whether a run is still ours: the next renewal comes within them
 
 
 async def get_chat(services: Services, sender: Sender, request: GetChat) -> None:
@@ -31,7 +31,7 @@ async def _answer(services: Services, sender: Sender, request: GetChat) -> None:
     answer = partial(send_ws_message, broker, sender, WsRoutes.CHATS_GET, WsEvent.GET_CHAT, method=WsSendMethod.SENDER_ONLY)
     outboxes = services.connections.outboxes
     while True:
-        began = services.runs.next_in(request.id)
+        ended = services.runs.end_in(request.id)
         chat, context = await read_chat(services, sender.user, request.id)
         if outboxes.is_full(outboxes.share_of(sender.user.id)):  # another answer, read at the same time, may have filled it
             await outboxes.wait(sender.user.id)
@@ -40,11 +40,17 @@ async def _answer(services: Services, sender: Sender, request: GetChat) -> None:
         if run and run.holds and run.user_id != sender.user.id:  # its stream goes to another user
             return answer(chat)
         if run and run.transcript:
-            with anyio.move_on_after(0 if run.lease.lost else UNSURE_S):
-                if await run.tell(partial(send_chat, services, sender, WsRoutes.CHATS_GET, WsEvent.GET_CHAT, WsEvent.GET_CHAT)):
-                    return None
-            return answer(chat)  # nothing may be told of a run that is lost, or may be
-        if is_settled(chat) and not began.is_set():
+            with anyio.move_on_after(UNSURE_S):
+                await run.lease.settled()
+            if not run.lease.is_sure:  # nothing may be told of a run that is lost, or may be
+                return answer(chat)
+            if await run.tell(partial(send_chat, services, sender, WsRoutes.CHATS_GET, WsEvent.GET_CHAT, WsEvent.GET_CHAT)):
+                return None
+            with anyio.move_on_after(BEGIN_S):
+                await run.ended.wait()
+            continue
+        if is_settled(chat) and not ended.is_set():
+            await services.cluster.heard(sender.user.id, request.id)
             return answer(chat)
         if elsewhere := services.cluster.elsewhere(context.running):
             if elsewhere.stored.user_id != sender.user.id:

@@ -40,7 +40,7 @@ async def initialize_chat(
         await editable_chat(services, user, request.chat_id)  # who may not edit may not wait in line either
     bind_contextvars(chat=str(run.chat_id))
     async with services.runs.turn(run):
-        if services.runs.cannot_end:
+        if services.runs.cannot_end or run.lease.lost:
             raise Restarting
         yield await services.cluster.turn(run, partial(_initialize, services, run, request, user))
 

@@ -17,6 +17,7 @@ from handlers.read_chat import read_chat
 from handlers.run_agent import is_stuck
 from handlers.runs import TURN_RETRY_S, Run
 from handlers.services import Services
+from handlers.store_answer import EndNotStored
 from schemas.assets import DASHBOARD, METRIC
 from schemas.chats import ChatWithMessages
 from schemas.errors import BadRequest, NotFound, ServiceUnavailable, TooManyRequests
@@ -42,7 +43,7 @@ class Replayed(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """The post is a retry of one that is being answered: this is its run, which has begun and not ended."""
+    """The post is a retry of one that is being answered: this is its run, which has begun, and whose end is not put yet."""
 
     run: Run
 
@@ -54,9 +55,9 @@ class JoinedElsewhere(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """The post was being answered when this node lost its lease. Whoever has closed the run tells its end."""
+    """The post was being answered when this node lost its lease. The node that closes the run tells its end."""
 
-    chat: ChatWithMessages | None
+    run: Run
 
 
 Outcome = Ran | Replayed | Joined | JoinedElsewhere | Closed
@@ -72,8 +73,8 @@ async def post_chat_handler(
 ) -> Outcome:
     """Run one post to its end; all that comes before the end goes into `channel`.
 
-    The run keeps its chat for itself until `until_told` is left, when its end has been told: what comes after it in the chat,
-    on whatever stream, is so told after it.
+    The run keeps its chat for itself until `until_told` is left, when its end has been told. So whatever comes next in the
+    chat, on any stream, is told after that end.
 
     Raises a ThreadcastError for what is refused, before anything is written, and whatever fails underneath.
     """
@@ -124,6 +125,7 @@ async def _look_up(
         if is_retry and elsewhere:
             return JoinedElsewhere(elsewhere)
         if is_retry:
+            await services.cluster.heard(user.id, stored.chat_id)
             async with services.connections.outboxes.room(user.id):  # as for a get, since many may come at once
                 chat, _ = await read_chat(services, user, stored.chat_id)
             return Replayed(chat)
@@ -135,9 +137,12 @@ async def _look_up(
         run.end = await answer_post(services, run, request, context, transcript)
     except LeaseLost:
         services.cluster.ended(run, lost=True)
-        with suppress(Exception):  # only a post over HTTP needs it
-            run.end, _ = await read_chat(services, user, run.chat_id)
-        return Closed(run.end)
+        run.error = EndNotStored()
+        with suppress(Exception):  # only posts over HTTP and retries need it
+            chat, _ = await read_chat(services, user, run.chat_id)
+            if chat.messages[run.message_id].is_completed:
+                run.end = chat
+        return Closed(run)
     except BaseException:
         services.cluster.ended(run)
         raise

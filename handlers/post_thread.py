@@ -13,6 +13,7 @@ from handlers.errors import describe
 from handlers.frames import send_chat
 from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
 from handlers.read_chat import read_chat
+from handlers.runs import Run
 from handlers.services import Services
 from schemas.chats import ChatWithMessages
 from schemas.errors import ServiceUnavailable, WsError, WsErrorCode
@@ -59,9 +60,12 @@ async def _post(
                     was_told = await run.tell(partial(_tell_sender, services, sender, ThreadEvent.INITIALIZE_CHAT))
                     with services.requests.needed_by(sender.connection_id):
                         await run.ended.wait()
-                    if run.end and not was_told:
-                        _tell_sender(services, sender, ThreadEvent.COMPLETED, run.end)
-                    return run.end or (describe(run.error) if run.error else FAILED_ELSEWHERE)
+                    end = _end_of(run)
+                    if isinstance(end, WsError) and not was_told:
+                        send_error_message(services.backends.broker, sender, ROUTE, WsEvent.POST_THREAD, end)
+                    elif not isinstance(end, WsError) and not was_told:
+                        _tell_sender(services, sender, ThreadEvent.COMPLETED, end)
+                    return end
                 case JoinedElsewhere(run):
                     with services.requests.needed_by(sender.connection_id):
                         was_told = await run.follow(sender)
@@ -70,8 +74,8 @@ async def _post(
                             _tell_sender(services, sender, ThreadEvent.COMPLETED, chat)
                         return chat
                     return FAILED_ELSEWHERE  # nobody is there to hear it
-                case Closed(closed):
-                    return closed or FAILED_ELSEWHERE
+                case Closed(run):
+                    return _end_of(run)
             return chat
         except Exception as error:  # whatever happens in a run ends only that run
             services.backends.metrics.refused(error)
@@ -107,6 +111,10 @@ async def _stream(services: Services, sender: Sender, lease: Lease, channel: Cha
                             entry.run(await lease.settled())
         except Exception as error:
             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, describe(error), audience)
+
+
+def _end_of(run: Run) -> ChatWithMessages | WsError:
+    return run.end or (describe(run.error) if run.error else FAILED_ELSEWHERE)
 
 
 def _tell_sender(services: Services, sender: Sender, event: ThreadEvent, chat: ChatWithMessages) -> None:

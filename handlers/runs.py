@@ -7,7 +7,7 @@ awaited, so that of any number of equal posts at once exactly one becomes a run 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID, uuid4
@@ -45,14 +45,14 @@ class Run:
     holds: bool = False  # its message is, or will be at once, the chat's unfinished one
     begun: anyio.Event = field(default_factory=anyio.Event)  # set with `transcript`, or when there will never be one
     is_over: bool = False  # its end is put, or about to be: nobody joins it any more
-    ended: anyio.Event = field(default_factory=anyio.Event)  # set when its end has been told
+    ended: anyio.Event = field(default_factory=anyio.Event)  # set when its end has been told, or there will be none
     transcript: Transcript | None = None
     end: ChatWithMessages | None = None  # of a run that ended well
     error: ThreadcastError | None = None  # of a run that failed, if clients may read it
     stopped_as: str = STOPPED
     is_refused: bool = False  # it was stopped before its turn came
     stopping: "asyncio.Future[None]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    uncount: Callable[[], None] = lambda: None  # it is one of its user's runs until this is called for the first time
+    counted: ExitStack = field(default_factory=ExitStack)  # it is one of its user's runs until this is closed
     _waiting: anyio.CancelScope | None = None
     _began: float = 0.0
 
@@ -74,10 +74,10 @@ class Run:
     def over(self) -> None:
         """Its end is about to be put. A client that has heard it may post again at once."""
         self.is_over = True
-        self.uncount()
+        self.counted.close()
 
     async def tell(self, answer: Callable[[ChatWithMessages], None]) -> bool:
-        """Tell one connection of the chat, as the stream has told it so far. False if the run was lost meanwhile."""
+        """Tell one connection of the chat, as the stream has told it so far. False if the stream cannot tell it any more."""
         if self.transcript is None:
             raise RuntimeError("the run has not begun")
         snapshot = self.transcript.snapshot
@@ -123,7 +123,7 @@ class Runs:
         self._runs: dict[UUID, Run] = {}
         self._in_chat: dict[UUID, Run] = {}
         self._turns: dict[UUID, anyio.Lock] = {}
-        self._next: WeakValueDictionary[UUID, anyio.Event] = WeakValueDictionary()
+        self._ends: WeakValueDictionary[UUID, anyio.Event] = WeakValueDictionary()
 
     def get(self, message_id: UUID) -> Run | None:
         """The run that answers this message."""
@@ -169,9 +169,9 @@ class Runs:
         """The run that answers in this chat now."""
         return self._in_chat.get(chat_id)
 
-    def next_in(self, chat_id: UUID) -> anyio.Event:
-        """Set when a run gets its turn in this chat. Get it before you read the chat, or a run in between is missed."""
-        return self._next.setdefault(chat_id, anyio.Event())
+    def end_in(self, chat_id: UUID) -> anyio.Event:
+        """Set when a run here gives up its turn in this chat. Get it before you read the chat, or a whole run is missed."""
+        return self._ends.setdefault(chat_id, anyio.Event())
 
     @contextmanager
     def entered(self, run: Run) -> Iterator[None]:
@@ -197,11 +197,11 @@ class Runs:
             try:
                 async with turns:
                     self._in_chat[run.chat_id] = run
-                    self._next.pop(run.chat_id, anyio.Event()).set()
                     try:
                         yield
                     finally:
                         del self._in_chat[run.chat_id]
+                        self._ends.pop(run.chat_id, anyio.Event()).set()
             finally:
                 if not turns.locked():  # nobody waits; else the lock would have passed to the next at once
                     self._turns.pop(run.chat_id, None)
@@ -212,8 +212,6 @@ class Runs:
         if not await self._quota.enter(run.user_id, id, self._most_per_user):
             what = f"{self._most_per_user} of your posts are being answered, retry in {TURN_RETRY_S} seconds"
             raise TooManyRequests("runs", what, TURN_RETRY_S)
-        run.uncount = partial(self._quota.leave, run.user_id, id)
-        try:
+        run.counted.callback(self._quota.leave, run.user_id, id)
+        with run.counted:
             yield
-        finally:
-            run.uncount()

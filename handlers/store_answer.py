@@ -139,8 +139,17 @@ async def finish_chat(
             if pause == PAUSE_S:  # one line for each outage
                 logger.warning("the end of message %s could not be stored, and is tried again", message.id, exc_info=True)
             if await services.runs.are_interrupted_within(pause):
-                if run.lease.lost:  # another node closes it, and tells its end
+                if run.lease.lost and not await _is_ours(services, run):
                     raise LeaseLost from error
                 services.runs.cannot_end = True
                 raise EndNotStored from error
             pause = min(2 * pause, LONGEST_PAUSE_S)
+
+
+async def _is_ours(services: Services, run: Run) -> bool:
+    """Whether no other node has closed the message yet. False if the database does not say: then another one may have."""
+    try:
+        stored = await find_message(services.backends.storage, run.message_id)
+    except Exception:
+        return False
+    return stored is not None and stored.owner == run.owner

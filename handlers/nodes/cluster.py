@@ -11,7 +11,7 @@ from backends import Backends
 from backends.lease import Lease
 from backends.messages import Stored, find_message, find_running
 from backends.nodes import Membership
-from handlers.nodes.elsewhere import ElsewhereRun, is_elsewhere, turn
+from handlers.nodes.elsewhere import ElsewhereRun, heard, is_elsewhere, turn
 from handlers.nodes.node import Node
 from handlers.nodes.notices import tell_crowded, tell_run_ended
 from handlers.nodes.watch import close_orphans, watching
@@ -50,6 +50,9 @@ class Several:
 
     def ended(self, run: Run, *, lost: bool = False) -> None:
         tell_run_ended(self.node, run, lost)
+
+    async def heard(self, user_id: UUID, chat_id: UUID) -> None:
+        await heard(self.node, user_id, chat_id)
 
     async def close_orphans(self, chat_id: UUID | None = None) -> None:
         await close_orphans(self.node, chat_id)

@@ -8,10 +8,11 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from uuid import UUID
 
 import anyio
 
-from backends.messages import Stored, find_message
+from backends.messages import Stored, find_message, find_running
 from backends.storage import Conflict
 from handlers.cluster import ChatBusy, MessageTaken, Overtaken
 from handlers.nodes.node import Node
@@ -63,6 +64,16 @@ async def _wait(node: Node, run: Run, ended: anyio.Event) -> None:
     if time.monotonic() > run.arrived + node.timeouts.run:
         raise _too_busy()
     await run.wait_for(ended, ELSEWHERE_LOOK_S)
+    if not ended.is_set() and await find_running(node.backends.storage, run.chat_id) is None:
+        await run.wait_for(ended, ELSEWHERE_LOOK_S)  # its end is stored, and about to be told
+
+
+async def heard(node: Node, user_id: UUID, chat_id: UUID) -> None:
+    """Wait, for a while at most, until the end of another node's stream in this chat has come here, if one is open here."""
+    ended = node.awaited.end_in(chat_id)
+    if node.backends.broker.streams.is_open(user_id, chat_id):
+        with anyio.move_on_after(ELSEWHERE_LOOK_S):
+            await ended.wait()
 
 
 def _too_busy() -> TooManyRequests:

@@ -79,7 +79,8 @@ async def _keep_ends_told(node: Node) -> None:
 async def close_orphans(node: Node, chat_id: UUID | None = None) -> None:
     """Close what nobody answers any more, in one chat or in all.
 
-    We tell the end of a dead node's runs, which clients have not heard. Of our own they have; only the database missed it.
+    Clients have not heard the end of a dead node's runs, so we tell it. They have heard the end of our own: only the database
+    missed it.
     """
     me = node.id
 
@@ -123,8 +124,9 @@ async def _tell_interrupted(node: Node, orphan: Stored) -> None:
         logger.debug("the end of message %s is told later", orphan.id, exc_info=True)
         node.tasks.start_soon(_tell_later, node, orphan)
         return
-    if stored and not is_settled(stored[1]):  # another stream has begun in the chat: `tell_untold` waits for its end
-        node.backends.broker.streams.remember(orphan.user_id, orphan.chat_id, orphan.id)
+    if stored and not is_settled(stored[1]):  # another run has begun in the chat
+        if (message := stored[1].messages.get(orphan.id)) and message.is_completed:  # else that run is of the same message
+            node.backends.broker.streams.remember(orphan.user_id, orphan.chat_id, orphan.id)  # for `tell_untold`, after its end
     elif stored:
         user, chat = stored
         node.backends.broker.streams.end(orphan.user_id, orphan.id)

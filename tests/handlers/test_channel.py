@@ -273,11 +273,25 @@ async def test_who_gives_up_joining_is_not_told_later() -> None:
     assert it.told == []
 
 
-async def test_who_joins_after_the_last_word_is_told_when_that_has_been_told() -> None:
+async def test_who_joins_after_the_last_word_hears_when_that_has_been_told_that_they_were_not_told() -> None:
     async with a_full_channel() as it, anyio.create_task_group() as tasks:
+        told: list[bool] = []
+
+        async def join() -> None:
+            told.append(await it.run.tell(it.snapshot))
+
         it.channel.close()
-        tasks.start_soon(it.join)
+        tasks.start_soon(join)
         await anyio.wait_all_tasks_blocked()
-        assert it.told == []
+        assert told == []
         assert [flush async for flush in it.flushes]
-    assert it.told == ["all so far: []"]
+    assert (told, it.told) == ([False], [])
+
+
+async def test_who_joins_a_stream_that_has_failed_is_told_that_they_were_not_told() -> None:
+    async with a_full_channel() as it:
+        await anext(it.flushes)
+        await it.flushes.aclose()
+        assert not await it.run.tell(it.snapshot)
+        it.channel.close()
+        assert not await it.run.tell(it.snapshot)

@@ -9,31 +9,14 @@ import anyio.lowlevel
 import pytest
 
 from backends.agent import AgentEvent, AgentTask, ResponseChunk
-from backends.storage import Change
 from settings import Settings
 from tests.support.agents import HeldAgent
 from tests.support.client import fold, is_end, unsettled
 from tests.support.database import as_stored, count, stored_chat
-from tests.support.house import BOTH, HeldFetch, open_house
+from tests.support.house import BOTH, HeldCommit, HeldFetch, open_house
 from tests.support.life import Life, answer_of, first_delta, until
 
 ENGINES = BOTH
-
-
-class HeldCommit:
-    """Lets a storage write only when it is let go."""
-
-    def __init__(self, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.storage = life.house.backends.storage
-        self.write = self.storage.write
-        self.reached = anyio.Event()
-        self.gate = anyio.Event()
-        monkeypatch.setattr(self.storage, "write", self.held)
-
-    async def held(self, *changes: Change, only_if: Change | None = None) -> bool:
-        self.reached.set()
-        await self.gate.wait()
-        return await self.write(*changes, only_if=only_if)
 
 
 @pytest.fixture
@@ -46,7 +29,7 @@ async def life(settings: Settings) -> AsyncIterator[Life]:
 async def test_a_stop_while_the_answer_is_stored_changes_nothing(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     await life.client.send({"prompt": "one"})
     chat_id = (await first_delta(life.client))["payload"]["chat_id"]
-    commit = HeldCommit(life, monkeypatch)
+    commit = HeldCommit(life.house, monkeypatch)
     life.agent.let_go("one")
     await commit.reached.wait()
     await life.client.send({"id": chat_id}, route="/chats/stop")
@@ -66,7 +49,7 @@ async def test_a_retry_while_the_answer_is_stored_joins_and_sees_the_one_end(
     payload = {"prompt": "one", "message_id": str(uuid4())}
     await life.client.send(payload, id="first")
     await first_delta(life.client)
-    commit = HeldCommit(life, monkeypatch)
+    commit = HeldCommit(life.house, monkeypatch)
     life.agent.let_go("one")
     await commit.reached.wait()
     async with life.house.connect() as tab:
@@ -84,7 +67,7 @@ async def test_a_replacement_while_a_stopped_answer_is_stored_waits_for_it(life:
     id = str(uuid4())
     await life.client.send({"prompt": "one", "message_id": id}, id="1")
     chat_id = (await first_delta(life.client))["payload"]["chat_id"]
-    commit = HeldCommit(life, monkeypatch)
+    commit = HeldCommit(life.house, monkeypatch)
     await life.client.send({"id": chat_id}, route="/chats/stop")
     await commit.reached.wait()
     life.agent.let_go("two")
@@ -122,7 +105,7 @@ async def test_the_same_new_post_while_the_first_is_stored_waits_until_it_has_be
     life: Life, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     payload = {"prompt": "one", "message_id": str(uuid4())}
-    commit = HeldCommit(life, monkeypatch)
+    commit = HeldCommit(life.house, monkeypatch)
     await life.client.send(payload, id="first")
     await commit.reached.wait()
     await life.client.send(payload, id="again")

@@ -18,7 +18,7 @@ from settings import Settings
 from tests.support.agents import HeldAgent, ScriptedAgent
 from tests.support.client import Frame, is_end
 from tests.support.database import rows
-from tests.support.house import House, open_house
+from tests.support.house import HeldCommit, House, open_house
 from tests.support.life import answer_of, first_delta, until
 from tests.support.waiting import until as until_true
 
@@ -91,6 +91,32 @@ async def test_who_asks_between_an_end_and_its_telling_is_told_after_it(settings
     assert frames[0]["payload"] == frames[1]["payload"]
 
 
+async def test_who_asks_in_the_middle_is_told_once_and_in_the_streams_order(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.get_chat.UNSURE_S", 0.0)  # a bound for what is unsure, and not for a long window
+    agent = HeldAgent()
+    async with open_house(replace(settings, flush_ms=WIDE_MS), agent) as house, house.connect() as client:
+        await client.send({"prompt": "one"}, id="1")
+        chat_id = (await first_delta(client))["payload"]["chat_id"]
+        for number in ("2", "3"):
+            await client.send({"id": chat_id}, "/chats/get", id=number)
+        agent.let_go("one")
+        frames = await both_and(client, 2)
+    assert sorted(order(frames)) == [("1", "complete"), ("2", "getChat"), ("3", "getChat")]
+
+
+async def both_and(client: Any, count: int) -> list[Frame]:
+    """The frames up to an end and so many chats, and what comes before the answer to one more request."""
+    frames: list[Frame] = []
+    while len(order(frames)) < 1 + count:
+        frames.append(await client.frame())
+    await client.send({}, id="last")
+    while frames[-1]["request_id"] != "last":
+        frames.append(await client.frame())
+    return frames[:-1]
+
+
 class HeldAnswer:
     """The first thing that is read is handed over only when it is let go: it is as old as that by then."""
 
@@ -120,6 +146,28 @@ async def test_a_chat_that_was_read_before_a_whole_run_is_read_again(
         agent.let_go("two")
         async with house.connect() as other:
             await other.post(prompt="two", chat_id=chat_id)
+        answer.gate.set()
+        got = await until(client, "getChat")
+    assert answer_of(got["payload"]) == "two begins, and ends"
+
+
+async def test_a_chat_that_was_read_while_a_run_had_its_turn_and_before_it_was_stored_is_read_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = HeldAgent()
+    async with open_house(settings, agent) as house, house.connect() as client, house.connect() as other:
+        agent.let_go("one")
+        chat_id = (await client.post(prompt="one"))[-1]["payload"]["id"]
+        commit = HeldCommit(house, monkeypatch)
+        agent.let_go("two")
+        await other.send({"prompt": "two", "chat_id": chat_id}, id="2")
+        await commit.reached.wait()
+        answer = HeldAnswer(house, monkeypatch)
+        await client.send({"id": chat_id}, "/chats/get", id="get")
+        await answer.has_read.wait()
+        commit.gate.set()
+        await until(other, "complete", request_id="2")
+        await until_true(lambda: not house.services.runs)
         answer.gate.set()
         got = await until(client, "getChat")
     assert answer_of(got["payload"]) == "two begins, and ends"

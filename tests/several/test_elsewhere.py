@@ -8,17 +8,19 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
+from backends.messages import Stored, find_running
+from backends.storage import Storage
 from handlers.nodes.cluster import Several
 from handlers.nodes.notices import Stop
 from settings import Settings
 from tests.support.agents import HeldAgent
-from tests.support.client import Client, is_end
+from tests.support.client import TIMEOUT_S, Client, is_end
 from tests.support.database import as_stored, count, opened, rows, stored_chat
 from tests.support.life import answer_of, first_delta, share
 from tests.support.life import until as frame_of
 from tests.support.linked import Node, good, open_nodes
 from tests.support.over_http import request
-from tests.support.pairs import Pair, pair
+from tests.support.pairs import Pair, is_waiting, pair
 from tests.support.waiting import begun, until
 from tests.support.world import ALICE, BOB, MISSING, REVENUE
 
@@ -242,6 +244,54 @@ async def test_get_of_what_has_ended_before_its_node_is_asked_is_its_end(pair: P
         end = await frame_of(pair.on_a, "complete")
         pair.b.broker.let_go()
         assert (await frame_of(tab, "getChat"))["payload"] == end["payload"]
+
+
+async def test_a_post_in_line_begins_after_the_end_that_another_node_has_stored_and_not_told_yet(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.nodes.elsewhere.ELSEWHERE_LOOK_S", 0.2)
+    has_looked = anyio.Event()
+
+    async def find(storage: Storage, chat_id: UUID) -> Stored | None:
+        found = await find_running(storage, chat_id)
+        if found is None:
+            has_looked.set()
+        return found
+
+    monkeypatch.setattr("handlers.nodes.elsewhere.find_running", find)
+    chat_id = (await begun(pair.on_a, "one"))[-1]["payload"]["chat_id"]
+    pair.agent.let_go("two")
+    await pair.on_b.send({"prompt": "two", "chat_id": chat_id}, id="2")
+    await until(lambda: is_waiting(pair.b.house, chat_id))
+    pair.a.broker.hold()
+    pair.agent.let_go("one")
+    await has_looked.wait()
+    pair.a.broker.let_go()
+    ends = [await frame_of(pair.on_b, "complete"), await frame_of(pair.on_b, "initializeChat", request_id="2")]
+    assert answer_of(ends[0]["payload"]) == "one begins, and ends"
+    assert len(ends[1]["payload"]["message_ids"]) == 2
+
+
+@pytest.mark.parametrize("route", ["/chats/get", "/chats/post"])
+async def test_who_asks_for_what_another_node_has_stored_and_not_told_yet_is_answered_after_it(
+    pair: Pair, route: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.nodes.elsewhere.ELSEWHERE_LOOK_S", TIMEOUT_S)
+    id = str(uuid4())
+    chat_id = (await begun(pair.on_a, "one", message_id=id))[-1]["payload"]["chat_id"]
+    await first_delta(pair.on_b)
+    pair.a.broker.hold()
+    pair.agent.let_go("one")
+    await frame_of(pair.on_a, "complete")
+    await pair.on_b.send({"id": chat_id} if route == "/chats/get" else {"prompt": "one", "message_id": id}, route, id="2")
+    cluster = pair.b.house.services.cluster
+    assert isinstance(cluster, Several)
+    await until(lambda: UUID(chat_id) in cluster.node.awaited._ends)
+    pair.a.broker.let_go()
+    end = await frame_of(pair.on_b, "complete")
+    assert end.get("request_id") != "2"
+    answer = await pair.on_b.frame()
+    assert (answer["request_id"], answer["payload"]) == ("2", end["payload"])
 
 
 @pytest.mark.parametrize("is_old", [False, True])

@@ -12,7 +12,7 @@ import pytest
 
 from backends.accounts import find_user
 from backends.messages import Stored, find_message
-from backends.storage import Row, Storage
+from backends.storage import Change, NothingStored, Row, Storage
 from handlers.nodes.cluster import Several
 from settings import Settings
 from tests.support.agents import HeldAgent
@@ -151,10 +151,15 @@ async def test_get_of_a_run_of_which_nobody_knows_whose_it_is_waits_until_that_i
     slow.cable.hold()
     await until(lambda: slow.cable.held)  # its renewal
     lease.until = -math.inf
+    asked, settled = anyio.Event(), lease.settled
+
+    async def ask() -> bool:
+        asked.set()
+        return await settled()
+
+    monkeypatch.setattr(lease, "settled", ask)
     await client.send({"id": chat_id}, route="/chats/get")
-    run = slow.house.services.runs.in_chat(UUID(chat_id))
-    assert run
-    await until(lambda: run.channel._asked)
+    await asked.wait()
     if becomes == "lost":
         lease.lose()
     slow.cable.let_go()
@@ -276,6 +281,63 @@ async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
     for node, client in zip(three.nodes[1:], three.clients[1:], strict=True):
         await looked(node)
         await silent(client)
+
+
+async def test_a_dead_nodes_end_is_not_told_when_its_message_is_answered_anew(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_away, id = True, str(uuid4())
+
+    async def find_later(storage: Storage, user_id: UUID) -> Row | None:
+        if is_away:
+            raise OSError("away")
+        return await find_user(storage, user_id)
+
+    monkeypatch.setattr("handlers.nodes.untold.find_user", find_later)
+    chat_id = (await begun(three.clients[0], "one", message_id=id))[-1]["payload"]["chat_id"]
+    for client in three.clients[1:]:
+        await first_delta(client)
+    three.nodes[0].die()
+    await three.clients[1].send({"prompt": "two", "chat_id": chat_id, "message_id": id}, id="2")
+    for client in three.clients[1:]:
+        await frame_of(client, "generatingResponseMessage", request_id="2")
+    is_away = False
+    for node in three.nodes[1:]:
+        await looked(node)
+    three.agent.let_go("two")
+    for node, client in zip(three.nodes[1:], three.clients[1:], strict=True):
+        end = await frame_of(client, "complete")
+        assert (end["request_id"], answer_of(end["payload"])) == ("2", "two begins, and ends")
+        await looked(node)
+        await silent(client)
+        assert not list(node.broker.streams)
+
+
+async def test_a_node_that_stops_says_so_where_nobody_has_closed_its_run(
+    three: Three, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("handlers.store_answer.PAUSE_S", 0.01)
+    monkeypatch.setattr("backends.nodes.LEASE_S", 60)  # so nobody takes it for dead
+    slow, answers = three.nodes[0], list[tuple[int, Any]]()
+
+    async def refuse(*changes: Change, only_if: Change | None = None) -> bool:
+        raise NothingStored
+
+    async def post() -> None:
+        status, error, _ = await request(slow.house, b'{"prompt": "one"}', slow.house.token())
+        answers.append((status, error["code"]))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(post)
+        await first_delta(three.clients[1])
+        monkeypatch.setattr(slow.cable, "write", refuse)
+        three.agent.let_go("one")
+        await until(lambda: "is tried again" in caplog.text)
+        slow.house.services.cluster.lease.until = -math.inf
+        slow.house.server.should_exit = True
+    assert answers == [(503, "SERVICE_UNAVAILABLE")]
+    for client in three.clients[:2]:
+        assert (await frame_of(client, "postThread"))["error"]["code"] == "SERVICE_UNAVAILABLE"
 
 
 async def test_a_node_that_stops_tells_no_error_for_a_run_that_another_node_has_closed(

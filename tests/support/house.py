@@ -17,7 +17,7 @@ from backends import Backends, open_backends
 from backends.agent import Agent
 from backends.auth import PERSON, issue_token
 from backends.hosting import Server
-from backends.storage import Row
+from backends.storage import Change, Row
 from cli import FEW_UNHEARD, create_server
 from handlers.services import Services
 from server import create_app
@@ -77,6 +77,22 @@ class HeldFetch:
         self.reached.set()
         await self.gate.wait()
         return await self.fetch_all(*query, **values)
+
+
+class HeldCommit:
+    """Lets a storage write only when it is let go."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.storage = house.backends.storage
+        self.write = self.storage.write
+        self.reached = anyio.Event()
+        self.gate = anyio.Event()
+        monkeypatch.setattr(self.storage, "write", self.held)
+
+    async def held(self, *changes: Change, only_if: Change | None = None) -> bool:
+        self.reached.set()
+        await self.gate.wait()
+        return await self.write(*changes, only_if=only_if)
 
 
 def settings_in(folder: Path, database_url: str = "") -> Settings:
