@@ -249,12 +249,13 @@ async def test_get_of_what_has_ended_before_its_node_is_asked_is_its_end(pair: P
 async def test_a_post_in_line_begins_after_the_end_that_another_node_has_stored_and_not_told_yet(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.nodes.elsewhere.ELSEWHERE_LOOK_S", 0.2)
+    monkeypatch.setattr("handlers.nodes.elsewhere.ELSEWHERE_LOOK_S", 0.1)
     has_looked = anyio.Event()
 
     async def find(storage: Storage, chat_id: UUID) -> Stored | None:
         found = await find_running(storage, chat_id)
         if found is None:
+            monkeypatch.setattr("handlers.nodes.elsewhere.ELSEWHERE_LOOK_S", TIMEOUT_S)
             has_looked.set()
         return found
 
@@ -266,6 +267,9 @@ async def test_a_post_in_line_begins_after_the_end_that_another_node_has_stored_
     pair.a.broker.hold()
     pair.agent.let_go("one")
     await has_looked.wait()
+    pair.agent.let_go("else")
+    async with pair.b.house.connect(BOB) as bob:
+        await bob.post(prompt="else")  # so the other post has come as far as it can
     pair.a.broker.let_go()
     ends = [await frame_of(pair.on_b, "complete"), await frame_of(pair.on_b, "initializeChat", request_id="2")]
     assert answer_of(ends[0]["payload"]) == "one begins, and ends"

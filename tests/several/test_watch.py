@@ -297,13 +297,15 @@ async def test_a_dead_nodes_end_is_not_told_when_its_message_is_answered_anew(
     chat_id = (await begun(three.clients[0], "one", message_id=id))[-1]["payload"]["chat_id"]
     for client in three.clients[1:]:
         await first_delta(client)
+    three.nodes[2].cable.blind = True  # so the other one closes it
     three.nodes[0].die()
     await three.clients[1].send({"prompt": "two", "chat_id": chat_id, "message_id": id}, id="2")
     for client in three.clients[1:]:
         await frame_of(client, "generatingResponseMessage", request_id="2")
-    is_away = False
+    three.nodes[2].cable.blind = is_away = False
     for node in three.nodes[1:]:
         await looked(node)
+    assert [stream.own for stream in three.nodes[1].broker.streams] == [True]
     three.agent.let_go("two")
     for node, client in zip(three.nodes[1:], three.clients[1:], strict=True):
         end = await frame_of(client, "complete")
