@@ -85,8 +85,26 @@ async def post_chat_handler(
         raise ServiceUnavailable("the agent does not let go of earlier posts", TURN_RETRY_S)
     run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), channel, lease)
     bind_contextvars(message=str(run.message_id))
+    if joined := await _join(services, run, request):
+        return Joined(joined)
+    async with AsyncExitStack() as held:
+        held.enter_context(services.runs.entered(run))
+        try:
+            while True:
+                with suppress(MessageTaken):  # then it is a retry
+                    return await _look_up(services, run, request, user, held)
+        finally:
+            if run.is_over:
+                until_told.push_async_exit(held.pop_all())
+
+
+async def _join(services: Services, run: Run, request: ChatCreateNewChat) -> Run | None:
+    """Wait until no other run here has the message: a retry waits for its end, a replacement stops it.
+
+    Returns the other run if the post is a retry that joins it. Raises NotFound if it is another user's, or in another chat.
+    """
     while other := services.runs.get(run.message_id):
-        if other.user_id != user.id:
+        if other.user_id != run.user_id:
             raise NotFound
         if request.chat_id not in (None, other.chat_id):
             if other.begun.is_set():
@@ -100,17 +118,9 @@ async def post_chat_handler(
             if other.is_refused:
                 raise other.refusal()
             if other.transcript and not other.is_over:
-                return Joined(other)
+                return other
             await other.ended.wait()
-    async with AsyncExitStack() as held:
-        held.enter_context(services.runs.entered(run))
-        try:
-            while True:
-                with suppress(MessageTaken):  # then it is a retry
-                    return await _look_up(services, run, request, user, held)
-        finally:
-            if run.is_over:
-                until_told.push_async_exit(held.pop_all())
+    return None
 
 
 async def _look_up(

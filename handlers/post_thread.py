@@ -57,15 +57,7 @@ async def _post(
                 case Replayed(chat):
                     _tell_sender(services, sender, ThreadEvent.COMPLETED, chat)
                 case Joined(run):
-                    was_told = await run.tell(partial(_tell_sender, services, sender, ThreadEvent.INITIALIZE_CHAT))
-                    with services.requests.needed_by(sender.connection_id):
-                        await run.ended.wait()
-                    end = _end_of(run)
-                    if isinstance(end, WsError) and not was_told:
-                        send_error_message(services.backends.broker, sender, ROUTE, WsEvent.POST_THREAD, end)
-                    elif not isinstance(end, WsError) and not was_told:
-                        _tell_sender(services, sender, ThreadEvent.COMPLETED, end)
-                    return end
+                    return await _follow(services, sender, run)
                 case JoinedElsewhere(run):
                     with services.requests.needed_by(sender.connection_id):
                         was_told = await run.follow(sender)
@@ -111,6 +103,21 @@ async def _stream(services: Services, sender: Sender, lease: Lease, channel: Cha
                             entry.run(await lease.settled())
         except Exception as error:
             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, describe(error), audience)
+
+
+async def _follow(services: Services, sender: Sender, run: Run) -> ChatWithMessages | WsError:
+    """Tell the sender how far the run is, and wait for its end, which its own stream tells, if it can."""
+    was_told = await run.tell(partial(_tell_sender, services, sender, ThreadEvent.INITIALIZE_CHAT))
+    with services.requests.needed_by(sender.connection_id):
+        await run.ended.wait()
+    end = _end_of(run)
+    if was_told:
+        return end
+    if isinstance(end, WsError):
+        send_error_message(services.backends.broker, sender, ROUTE, WsEvent.POST_THREAD, end)
+    else:
+        _tell_sender(services, sender, ThreadEvent.COMPLETED, end)
+    return end
 
 
 def _end_of(run: Run) -> ChatWithMessages | WsError:

@@ -1,11 +1,11 @@
 """The fan-out between nodes, by Redis: one subscription for each process, and a log for each user that every node resumes from.
 
-Connections that are not numbered hear what their own node publishes at once. Numbered ones hear everything as Redis says it
-again, in the order of the offsets that it gave. While Redis is away both hear their own node at once, without offsets, and
-what the others should hear waits; users to whom frames were told that way then begin a new epoch, in which nobody resumes from
-before. What is for one connection of this node stays here: a mark of it goes to Redis for its number. A user who has too much
-for Redis to keep up with is served as in an outage, and nobody else is. `link.py` has the connections, `wire.py` sends and
-hears, `log.py` is what Redis does, and `losses.py` has what other nodes have not been told.
+Connections that are not numbered hear at once what their own node publishes. Numbered ones hear everything as Redis publishes
+it, in the order of its offsets. While Redis is away both hear their own node at once, without offsets, and what the other nodes
+should hear waits. The users who were told something that way then begin a new epoch, and nobody resumes from before it. An
+answer to one connection stays on this node: only a mark goes to Redis, for its number. A user with too much for Redis is served
+as in an outage, and no other user is. `link.py` has the connections, `wire.py` sends and hears, `log.py` has Redis' side, and
+`losses.py` what other nodes have not been told.
 """
 
 import logging
@@ -58,7 +58,6 @@ class RedisBroker:
 
     @property
     def connected(self) -> bool:
-        """Whether this node is connected to the other nodes."""
         return self.wire.connected
 
     @asynccontextmanager
@@ -194,8 +193,8 @@ class RedisBroker:
 
     def _hear_of_loss(self, key: str) -> None:
         if user := self._users.get(key):
-            count = len(user.subscriptions)
-            logger.warning("another node has dropped frames: connections are closed", extra={"connections": count})
+            facts = {"connections": len(user.subscriptions)}
+            logger.warning("another node has dropped frames: connections are closed", extra=facts)
             self.cut_user(UUID(key))
 
     def _hear(self, it: PublishedFrame) -> None:
