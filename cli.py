@@ -80,7 +80,7 @@ def work(settings: Settings, secret: Secret, listening: socket, ready: Callable[
     sys.setswitchinterval(THREAD_SWITCH_S)
     gc.freeze()
     gc.set_threshold(*GARBAGE)
-    descriptors = all_descriptors()  # half for connections, a third for sockets before they are some, the rest for files
+    descriptors = all_descriptors()  # half for connections, a third for sockets that are no connections yet, the rest for files
     settings = replace(settings, max_connections=min(settings.max_connections, descriptors // 2))
     max_unheard = min(max(settings.max_connections, FEW_UNHEARD), descriptors // 3)
     create_server(create_app(settings, secret, dev=dev), settings, ready, max_unheard).run([listening])

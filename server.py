@@ -82,7 +82,7 @@ class Socket(WebSocketEndpoint):
                 await self.converse(since)
 
     async def converse(self, since: str | None) -> None:
-        """All that belongs to the connection ends with this, whatever ends it; runs belong to the server and go on."""
+        """When this ends, for any reason, all that belongs to the connection ends. Runs belong to the server and go on."""
         sender = Sender(self.connection.user, self.connection.id)
         bind_contextvars(connection=sender.connection_id)
         self.timers = Timers(self.connection, sender, self.services.ping_seconds)
@@ -119,7 +119,7 @@ def create_app(
 ) -> Starlette:
     """The ASGI application. Its lifespan opens what the settings ask for, or enters `opened`, and holds all runs.
 
-    `dev`: the demo user's short token is one, and `/demo.json` is there.
+    `dev`: the demo user's short token is accepted, and `/demo.json` is served.
     """
     short_tokens = {short_token(secret): demo_token(secret)} if dev else None
 

@@ -165,7 +165,7 @@ class Settings:
     context_chars: int = _setting(
         100_000,
         _whole(1000, 10_000_000, "characters"),
-        "of the definitions and earlier turns that a model is sent; the oldest turns go first, an asset never",
+        "characters that a model gets of definitions and earlier turns; the oldest turns are left out first, assets never",
     )
     first_token_seconds: int = _setting(30, SECONDS, "how long an agent may take to begin")
     between_tokens_seconds: int = _setting(30, SECONDS, "how long it may pause")
@@ -236,7 +236,7 @@ class Settings:
         "how often a connection is pinged; and after how long a connection with `since` that got no frame gets a heartbeat",
     )
     pong_seconds: int = _setting(10, SECONDS, "how long it may take to answer; then it is closed with 1011")
-    log_level: str = _setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "what the log leaves out is below it")
+    log_level: str = _setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "the log has no lines below this level")
 
     @property
     def on_postgres(self) -> bool:

@@ -52,8 +52,8 @@ class Broker(Protocol):
     ) -> AbstractAsyncContextManager[Resumption | None]:
         """The subscriber hears what the user is told until the block ends.
 
-        With `since` the block is given what came before, up to where the subscriber begins to hear, without gap or overlap,
-        provided that it is used before anything is awaited.
+        With `since` the block gets what came before, up to where the subscriber begins to hear, without gap or overlap.
+        This holds only if the block uses it before it awaits anything.
         """
 
     def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:

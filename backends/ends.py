@@ -1,7 +1,7 @@
 """Ends of messages as the database has them, for nodes that tell an end in the place of the node that stored it.
 
-The owner of a finished message is who tells its end. Whoever tells it instead becomes the owner first: of several nodes one
-does, and a node that comes back after all sees that the end is not its own to tell any more.
+The owner of a finished message tells its end. A node that wants to tell it instead must first become the owner. Only one of
+several nodes can do so. If the old owner comes back, it sees that it must not tell this end any more.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The sockets on which the server listens, had before anything else is done: a wrong address is told in words."""
+"""The sockets on which the server listens. They are opened first, so that a wrong address gives a clear message."""
 
 import errno
 import socket

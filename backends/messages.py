@@ -1,7 +1,7 @@
 """Messages on their way from asked to answered, in the database. Each function that writes is one transaction.
 
-A message has an owner: the node that answers it, and the run in which it does. What becomes of an answer is stored only while
-the message is unfinished and still that owner's, so of any number who would end it exactly one does. A run that replaces
+A message has an owner: the node that answers it, and the run in which it does. An answer is stored only while the
+message is unfinished and still that owner's, so if several try to end it, exactly one succeeds. A run that replaces
 another one is another owner, also on the same node.
 """
 

@@ -1,8 +1,8 @@
 """The processes that share a database: each says that it lives, and sees which of the others do not.
 
-A node has a row with a count, which it raises every RENEW_S. Who has seen a count stand still for LEASE_S deletes the row, if
-the count is still the same: what that node was answering then belongs to nobody, and anybody may close it. No two machines'
-clocks are ever compared. A node that was only slow finds its row gone, and goes on under another id.
+A node has a row with a count, which it raises every RENEW_S. If another node sees no change for LEASE_S, it deletes the row,
+provided that the count is still the same. What the dead node was answering then has no owner, and any node may close it.
+No two machines' clocks are ever compared. A node that was only slow finds its row gone, and goes on under another id.
 """
 
 import logging

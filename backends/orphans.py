@@ -13,7 +13,7 @@ from backends.tables import messages, nodes
 ORPHANS = WITH_NODE.where(unfinished, or_(nodes.c.id.is_(None), messages.c.owner == bindparam("me")))
 ORPHANS_OF_CHAT = ORPHANS.where(messages.c.chat_id == bindparam("chat"))
 
-# Called when nobody knows whether a message was finished: with the message, and the owner that it has if it was.
+# Called when nobody knows whether a message was finished: with the message, and its new owner in case it was finished.
 Unsure = Callable[[Stored, UUID], object]
 
 

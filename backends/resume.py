@@ -29,8 +29,8 @@ class Resumption:
 class ResumeLog:
     """One user's frames, numbered from 1. An epoch is one life of the log: offsets of another mean nothing in it.
 
-    Past its limits it first joins its older half, which loses only the places between the joined frames: who was just there
-    cannot resume, but who comes from before them still can. When that does not help it forgets the oldest.
+    Past its limits it first joins the frames of its older half. A client whose place is between two joined frames cannot
+    resume then; a client whose place is before them can. If that is not enough, it forgets the oldest frames.
     """
 
     def __init__(self, limits: ResumeLimits) -> None:

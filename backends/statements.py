@@ -36,7 +36,7 @@ SQLITE = pysqlite.dialect(paramstyle="named", json_serializer=to_json, json_dese
 class Prepared:
     """A statement's SQL, and what its values and its rows go through on their way.
 
-    Raises KeyError when `names`, those of the values that it will be given, are not the ones that it has to be given.
+    `names` are the names of the values that it will get. Raises KeyError if one is missing or unknown.
     """
 
     def __init__(self, dialect: Dialect, statement: Executable, names: Sequence[str] = ()) -> None:

@@ -29,7 +29,7 @@ class Storage(Protocol):
     async def fetch_all(self, query: Select[Any], *, turn: UUID | None = None, **values: object) -> list[Row]:
         """Rows as mappings by column name.
 
-        What may be large says whose `turn` it is to take: so users wait for each other in turn, and nothing small for it.
+        A query with a large result names the user whose `turn` it takes: users wait in turn, and small queries do not wait.
         """
 
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
@@ -51,7 +51,7 @@ class Committed(NamedTuple):
 
 
 class Conflict(Exception):
-    """A row is there already that has to be the only one of its kind, or another is not there that has to be."""
+    """A row that must be unique exists already, or a row that must exist is missing."""
 
 
 class DatabaseAway(Exception):

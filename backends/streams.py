@@ -89,7 +89,7 @@ class Streams:
         return True
 
     def _hear_error(self, user_id: str, node: str) -> None:
-        """An error names no message. Its node says before which one fails; if that is lost, the only stream there is."""
+        """An error names no message. Its node says before which one fails. If that is lost, its only open stream is meant."""
         streams = [each for each in self._open.get(user_id, {}).values() if not each.own and each.node in (node, None)]
         if failing := next((each for each in streams if each.is_failing), None):
             self._end(user_id, _key(failing.message_id))

@@ -92,8 +92,8 @@ class Workers:
                 self._left_well &= process.exitcode in (
                     0,
                     -signal.SIGTERM,
-                )  # the second: before it had its handlers
-            elif self._serving < len(self._sockets):  # what stops one at its start stops all
+                )  # -SIGTERM: it had no handlers yet
+            elif self._serving < len(self._sockets):  # the others could not start either
                 logger.error("a worker could not start", extra={"worker": process.pid, "code": process.exitcode})
                 self._left_well = False
                 self._stop()

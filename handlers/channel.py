@@ -41,7 +41,7 @@ Entry = Item | WsError | Errand
 
 
 class Channel:
-    """A memory channel of anyio with a bound. Whoever takes closes its end with `flushes`, and whoever puts with `close`."""
+    """A memory channel of anyio with a bound. The reader closes its end by leaving `flushes`, the writer by `close`."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._tx, self._rx = anyio.create_memory_object_stream[Entry](capacity)
@@ -89,9 +89,9 @@ class Channel:
     async def tell(self, make: Callable[[], Callable[[], None]]) -> bool:
         """Answer one connection with the transcript as it stands; what is put later goes on from there.
 
-        `make` makes the answer, when no item waits for room: the transcript has such an item, and the stream has not. Until it
-        is put, `send` puts nothing. Returns whether the connection was told: not, if the stream has ended by then, has failed,
-        or tells of a run that is not ours any more.
+        `make` makes the answer when no item waits for room: such an item is in the transcript, but not yet in the stream. Until
+        the answer is put, `send` puts nothing. Returns whether the connection was told. It is not told if the stream has ended
+        or failed, or if the run is not ours any more.
         """
         if self._is_closed:
             await self._has_ended.wait()

@@ -65,7 +65,7 @@ class Cluster(Protocol):
         """The run of this message, if another node answers it."""
 
     async def find(self, chat_id: UUID, message_id: UUID | None) -> RunElsewhere | None:
-        """The run that another node answers in this chat. With a message's id, if it is that one's."""
+        """The run that another node answers in this chat. With a message's id, only if the run answers that message."""
 
     async def turn(self, run: Run, attempt: Callable[[], Awaitable[T]]) -> T:
         """Make the attempt to store the run's message, and again after ChatBusy and Overtaken. Returns what it returns.

@@ -60,8 +60,8 @@ class Connections:
     async def entered(self, connection: Connection, tell_others: Callable[[], bool]) -> AsyncIterator[None]:
         """The connection is one of them until the block ends. Raises ServiceUnavailable, or TooManyConnections.
 
-        Where it is one too many of its user, dead ones make room, also those of other nodes: `tell_others` has these look, and
-        returns whether there are any.
+        If the user then has one too many, dead connections make room, on this node and on others: `tell_others` has the other
+        nodes look, and returns whether there are other nodes.
         """
         user_id = connection.user.id
         with self.gate.entered():  # first, since a server that restarts says so, and not that there are too many connections

@@ -1,7 +1,7 @@
 """Room for a user's new connection where an older one is dead and nobody knows it yet.
 
 After a change of network all connections of a device are dead, and until they miss a ping they would keep its new ones out. So
-a newcomer too many has the user's connections pinged, and the one that has been silent for longest ends if it does not answer.
+if there is one too many, all connections of the user are pinged. Of those that do not answer, the longest silent one ends.
 """
 
 import anyio

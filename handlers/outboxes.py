@@ -174,7 +174,7 @@ class Outboxes:
     def check(self, user_id: UUID) -> None:
         """Raise TooManyRequests or ServiceUnavailable if there is no room for an answer to one of the user's connections.
 
-        A quarter of what may wait for a user is for these, half of it in all: no connection is closed for what it asked for.
+        Room for answers ends at 1/4 of a user's bound, and 1/2 of the process': no connection is closed for what it asked for.
         """
         if self.is_full(self.share_of(user_id)):
             raise TooMuchWaits
@@ -184,7 +184,7 @@ class Outboxes:
     def relieve(self, share: Share) -> None:
         """Close connections until no more waits than may, or until none of them is at fault.
 
-        Of a user who has too much those go that have more than `each` behind what is being sent; of the process the largest go.
+        If a user has too much, those go that have more than `each` behind what is being sent; of the process the largest go.
         Those whose peer takes nothing go before those whose peer does. The last one that is behind stays: no frame is too large
         by itself.
         """

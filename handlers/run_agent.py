@@ -32,7 +32,7 @@ logger = logging.getLogger("threadcast")
 
 
 class AgentFailed(Exception):
-    """The agent raised what no Exception is. The cause is what it raised."""
+    """The agent raised something that is not an `Exception`. The cause is what it raised."""
 
 
 def is_stuck(services: Services) -> bool:
@@ -43,8 +43,8 @@ def is_stuck(services: Services) -> bool:
 async def run_agent(services: Services, run: Run, task: AgentTask, transcript: Transcript, checkpoints: Checkpoints) -> bool:
     """Let the agent answer until it ends or the run is stopped. True when the agent came to its own end.
 
-    An agent is stopped with whose answer the chat is full. Raises what the agent raises, AgentFailed, or TimeoutError. The run
-    does without a title that fails.
+    The agent is stopped when its answer fills the chat. Raises what the agent raises, AgentFailed, or TimeoutError. If the
+    title fails, the run goes on without it.
     """
 
     async def answer(clock: AgentClock) -> None:

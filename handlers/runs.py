@@ -63,7 +63,7 @@ class Run:
 
     @property
     def owner(self) -> Owner:
-        """As whose its message is stored."""
+        """The owner under which its message is stored."""
         return Owner(self.lease.id, self.id)
 
     def begin(self, transcript: Transcript) -> None:

@@ -26,8 +26,8 @@ from schemas.errors import ServiceUnavailable
 LATEST_AGAIN_S = 2.0  # seconds after a checkpoint that failed: the database is in trouble
 LATEST_S = 0.5  # seconds after the first words that are not stored; with the commit on a busy machine, about a second
 MANY = 8192  # bytes that are not stored; with so many a checkpoint is made sooner
-SOONEST_S = 0.2  # seconds after the checkpoint before
-CHECKPOINT_SHARE = 50  # those that are sooner take at most a fiftieth of the time: one of a long answer takes long
+SOONEST_S = 0.2  # seconds, at least, from the beginning of one checkpoint to the next
+CHECKPOINT_SHARE = 50  # sooner checkpoints take at most a fiftieth of the time: one of a long answer takes long
 
 PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0  # seconds between tries: many ends may wait, and each must be told soon after the outage
 TRIES = 3  # if the database works, and yet refuses this

@@ -158,7 +158,7 @@ class Requests(Gate):
 
     @contextmanager
     def connected(self, connection_id: str) -> Iterator[None]:
-        """The connection is there until the block ends. What only it was to be told is then cancelled."""
+        """The connection is there until the block ends. Then the requests that only it needs are cancelled."""
         scopes = self._of_connections[connection_id] = set()
         try:
             yield
@@ -169,7 +169,7 @@ class Requests(Gate):
 
     @contextmanager
     def needed_by(self, connection_id: str | None) -> Iterator[None]:
-        """The block is cancelled, and left, when this connection goes, or has gone. None: whatever goes."""
+        """The block is cancelled, and left, when this connection goes, or has gone. With None it is not cancelled."""
         if connection_id is None:
             yield
             return

@@ -42,7 +42,7 @@ class Timers:
             self.expiry = self._loop.call_later(min(left, LONGEST_SLEEP_S), self.expire)
 
     def beat(self) -> None:
-        """Send a heartbeat, since a script sees no pings, when nothing else was sent for so long. None waits behind a frame."""
+        """Send a heartbeat when nothing else was sent for so long, since a script sees no pings. Not while a frame waits."""
         left = self._connection.sent_at + self._heartbeat_seconds - self._loop.time()
         if left <= 0 and self._connection.is_idle:
             self._connection.put(heartbeat_frame(self._sender, self._heartbeat_seconds))

@@ -86,7 +86,7 @@ class TooManyRequests(ThreadcastError):
 
 
 class ServiceUnavailable(ThreadcastError):
-    """Takes None for `retry_after` where the user is to decide: what they stopped, or has an answer, is not to be run again."""
+    """Takes None for `retry_after` if the post was stopped or has an answer: do not run it again, the user must decide."""
 
     code = WsErrorCode.SERVICE_UNAVAILABLE
 

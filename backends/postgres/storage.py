@@ -1,8 +1,8 @@
 """PostgreSQL as the storage, through `databases` and asyncpg. Imported only when the settings ask for it.
 
 Each write is a transaction of its own on one of a few held connections; PostgreSQL itself flushes together what commits
-together. Of 100 at once so 6,600 writes of two statements were done in a second, and 4,100 by one task that commits all that
-has come in one transaction, as SQLite's does: its statements wait for each other's round trips.
+together. With 100 writes of two statements at once, this did 6,600 a second. One task that commits all that has come in one
+transaction, as SQLite's does, did 4,100: its statements wait for each other's round trips.
 """
 
 import asyncio

@@ -51,9 +51,9 @@ class Backlog:
         return orders
 
     def take(self, most: int, size: int, passed_over: Callable[[Outgoing], None]) -> list[Outgoing | Order]:
-        """The next, and more up to a number and about a size: of each user a little, and last what is left of the oldest.
+        """Take items, up to `most` and about `size` bytes: first a little of each user, then the oldest of what is left.
 
-        A frame that may not be told now is passed over, with all that follow it to the same user. One that never may goes.
+        A frame that may not be told now stays, with all later ones of that user. One that may never be told is dropped.
         """
         taken: list[Outgoing | Order] = []
         held: list[Outgoing] = []
@@ -88,8 +88,8 @@ class Backlog:
     def shrink(self) -> set[str]:
         """Make room, down to half the bound. Returns the users who lose frames by it.
 
-        First deltas are joined, by which nobody loses anything. Then those lose frames who have more than a share, then all:
-        the oldest go, deltas before others and beginnings and ends last: a client that gets an end has the whole text.
+        First deltas are joined, so nobody loses anything. Then users with more than a share lose frames, then all users do.
+        Deltas go first, beginnings and ends last, each the oldest first: a client that gets an end has the whole text.
         """
         left = _joined(each for each in _frames(self._waiting) if each.frame is not MARK)
         excess = sum(each.size for each in left) - self._bound // 2

@@ -46,7 +46,7 @@ class Losses:
     def found(self) -> list[Order]:
         """Redis is there. Returns the orders that must go before everything else.
 
-        Whoever is to be cut is so behind what waits, and has had all that is left of it, such as an end.
+        The orders to cut users come after the frames that wait. So these users first get what is left, such as an end.
         """
         self._tell()
         return [self._renewal(user_id) for user_id in list(self._to_renew)]

@@ -1,8 +1,8 @@
 """Scripts that Redis runs on a user's log, each in one step, so that nodes cannot get between each other.
 
-- `threadcast:{user}:place`: the epoch, the offset at which it began (`base`), that of the newest frame (`offset`), that of the
-  newest frame that is gone (`forgotten`), how many bytes are kept, and that of the newest frame when a node last could not tell
-  others everything (`lost`), if one ever could not.
+- `threadcast:{user}:place`: the epoch; the offset at which it began (`base`), of the newest frame (`offset`), and of the newest
+  frame that is gone (`forgotten`); how many bytes are kept (`bytes`); and, only if a node once could not tell the others
+  everything, the offset of the newest frame when this last happened (`lost`).
 - `threadcast:{user}:log`: a stream. An entry's id is its offset, its one field what was published: a head line and the frame.
 - `threadcast:fence:<node>`: the number of the last frame that a node has published. So a frame that is sent again, since its
   answer was lost, is not published twice, even if the first one arrives after the second.

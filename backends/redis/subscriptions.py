@@ -20,7 +20,7 @@ logger = logging.getLogger("threadcast")
 
 
 class Subscription:
-    """A connection. One that is numbered has been given everything up to offset `floor`, and so its own node's first `own`."""
+    """A connection. A numbered one has got everything up to offset `floor`, so also its own node's frames up to `own`."""
 
     __slots__ = ("floor", "held", "numbered", "own", "subscriber")
 

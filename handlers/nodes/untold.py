@@ -1,7 +1,7 @@
 """The ends of streams that are stored and were not told here: looked up, and told by one of the nodes.
 
-What keeps an end from being told twice: its owner is given the time that a frame takes, or until it is seen to be dead; all
-that the other nodes have published is heard first; and of the nodes that would tell it then, one becomes the message's owner.
+To tell no end twice, a node waits for the time that the owner's frame takes, or until it sees that the owner is dead. Then it
+hears all that the other nodes have published. Of the nodes that still want to tell the end, one becomes the message's owner.
 """
 
 import logging

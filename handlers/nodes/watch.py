@@ -1,4 +1,4 @@
-"""This node among the others: it says that it lives, and closes what those have left that do not."""
+"""This node among the others: it says that it lives, and closes the runs that dead nodes have left."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -94,7 +94,7 @@ async def close_orphans(node: Node, chat_id: UUID | None = None) -> None:
 
 
 async def _find_out(node: Node, me: UUID, orphan: Stored, closing: UUID) -> None:
-    """The answer to this closing was lost: tell of the orphan if it is seen to have come through."""
+    """The database's answer to this closing was lost. Look whether the orphan is closed, and if so tell its end."""
     looks = 0
     while looks < CLOSING_LOOKS:
         with suppress(Exception):  # an outage does not count
