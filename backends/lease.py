@@ -22,7 +22,7 @@ class Lease:
 
     @property
     def is_sure(self) -> bool:
-        """Whether it is certain that no other node has taken the lease."""
+        """Whether this node may still count on the lease: its last renewal holds, so no other node can have taken it."""
         return time.monotonic() < self.until
 
     def renew(self, until: float) -> None:

@@ -122,11 +122,11 @@ class Streams:
         self._remember_end(key)
 
     def is_open(self, user_id: UUID, chat_id: UUID) -> bool:
-        """Whether a stream of another node in this chat is open here."""
+        """Whether the user's connections here have heard another node's stream in this chat begin, and not end."""
         return any(each.chat_id == str(chat_id) and not each.own for each in self._open.get(str(user_id), {}).values())
 
     def has_ended(self, message_id: UUID) -> bool:
-        """Whether this stream's end was sent here lately, and it did not begin again since."""
+        """Whether this node lately sent the stream's end to its connections, and has not heard the stream begin again since."""
         return _key(str(message_id)) in self._ended
 
     def runs_again(self, message_id: UUID) -> None:

@@ -89,10 +89,7 @@ class Workers:
             await anyio.wait_readable(process.sentinel)
             process.join()
             if self._stopping.is_set():
-                self._left_well &= process.exitcode in (
-                    0,
-                    -signal.SIGTERM,
-                )  # -SIGTERM: it had no handlers yet
+                self._left_well &= process.exitcode in (0, -signal.SIGTERM)  # SIGTERM: it had no handlers yet
             elif self._serving < len(self._sockets):  # the others could not start either
                 logger.error("a worker could not start", extra={"worker": process.pid, "code": process.exitcode})
                 self._left_well = False

@@ -45,7 +45,6 @@ class Channel:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._tx, self._rx = anyio.create_memory_object_stream[Entry](capacity)
-        self._is_closed = False
         self._late = 0  # items that wait for room
         self._errands = 0  # errands that wait for room, or for late items
         self._has_no_errand = anyio.Event()  # set while no errand waits; while it is not set, `send` puts nothing
@@ -93,9 +92,6 @@ class Channel:
         the answer is put, `send` puts nothing. Returns whether the connection was told. It is not told if the stream has ended
         or failed, or if the run is not ours any more.
         """
-        if self._is_closed:
-            await self._has_ended.wait()
-            return False
         errand = Errand()
         self._asked.add(errand)
         try:
@@ -109,6 +105,7 @@ class Channel:
                     await self._tx.send(errand)
             await errand.is_done.wait()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            await self._has_ended.wait()
             return False
         finally:
             errand.answer = None
@@ -130,7 +127,6 @@ class Channel:
 
     def close(self) -> None:
         """Put nothing more. The stream ends with what was put before."""
-        self._is_closed = True
         self._tx.close()
 
     async def flushes(self, window: float, traffic: Traffic) -> AsyncGenerator[list[Entry], None]:

@@ -144,7 +144,7 @@ class Outboxes:
         return share
 
     def is_over(self, share: Share) -> bool:
-        """Whether more bytes wait than this user may have, or than all users may have together."""
+        """Whether the frames that wait exceed a bound, the user's own or the process', so that connections must be closed."""
         return share.bytes > self._per_user or self.bytes > self._in_all
 
     def is_full(self, share: Share) -> bool:

@@ -144,7 +144,7 @@ class Runs:
 
     @property
     def interrupted(self) -> bool:
-        """Whether this server stops: no run begins any more."""
+        """Whether `interrupt` was called, because this server stops: no run begins any more."""
         return self._interrupted.is_set()
 
     async def are_interrupted_within(self, seconds: float) -> bool:

@@ -121,11 +121,10 @@ async def finish_chat(
     left, pause = TRIES, PAUSE_S
     while True:
         try:
-            if not await finish_message(services.backends.storage, moved, ended, files, run.owner):
-                stored = await find_message(services.backends.storage, message.id)
-                if stored is None or stored.owner != run.owner:
-                    raise LeaseLost
-                # If not, an earlier try has stored it, and only the database's answer was lost.
+            is_stored = await finish_message(services.backends.storage, moved, ended, files, run.owner)
+            if not is_stored and not await _is_ours(services, run):
+                raise LeaseLost
+            # It is stored, now or by an earlier try of which only the database's answer was lost.
             message.final_reasoning_message, message.is_completed = how, True
             chat.updated_at = moved.updated_at
             return transcript.snapshot()
@@ -139,7 +138,7 @@ async def finish_chat(
             if pause == PAUSE_S:  # one line for each outage
                 logger.warning("the end of message %s could not be stored, and is tried again", message.id, exc_info=True)
             if await services.runs.are_interrupted_within(pause):
-                if run.lease.lost and not await _is_ours(services, run):
+                if run.lease.lost and not await _is_known_to_be_ours(services, run):
                     raise LeaseLost from error
                 services.runs.cannot_end = True
                 raise EndNotStored from error
@@ -147,9 +146,13 @@ async def finish_chat(
 
 
 async def _is_ours(services: Services, run: Run) -> bool:
-    """Whether no other node has closed the message yet. False if the database does not say: then another one may have."""
-    try:
-        stored = await find_message(services.backends.storage, run.message_id)
-    except Exception:
-        return False
+    """Whether no other node has closed the run's message."""
+    stored = await find_message(services.backends.storage, run.message_id)
     return stored is not None and stored.owner == run.owner
+
+
+async def _is_known_to_be_ours(services: Services, run: Run) -> bool:
+    try:
+        return await _is_ours(services, run)
+    except Exception:  # while the database does not say, another node may have closed it: then that node tells the end
+        return False

@@ -31,7 +31,7 @@ class Backlog:
 
     @property
     def is_over(self) -> bool:
-        """Whether more than `bound` bytes wait."""
+        """Whether the backlog holds more than `bound` bytes, so that it must be shrunk."""
         return self._size > self._bound
 
     def append(self, item: Outgoing | Order) -> None:

@@ -25,7 +25,7 @@ class Sent:
 
     @property
     def is_unsure(self) -> bool:
-        """Whether a frame is to be sent again whose lease may have been lost: nobody knows yet."""
+        """Whether some frame to be sent again has a lease of which this node does not know yet whether it is lost."""
         return any(not (each.is_sure or each.is_void) for each in _frames(self._first))
 
     def next(self, most: int, size: int) -> list[Outgoing | Order]:

@@ -91,7 +91,7 @@ class Unechoed:
 
     @property
     def is_over(self) -> bool:
-        """Whether more than `bound` bytes wait."""
+        """Whether Redis has yet to echo more than `bound` bytes of this node, so that it does not keep up."""
         return self.size > self._bound
 
     def add(self, outgoing: Outgoing) -> None:
@@ -101,7 +101,7 @@ class Unechoed:
         self.size += outgoing.size
 
     def is_too_much(self, user_id: str) -> bool:
-        """Whether this user has more than their share of `bound`. Their first frame is not counted: it may have any size."""
+        """Whether more of this user waits than their share of `bound`, not counting the first frame: it may have any size."""
         if self._sizes[user_id] <= self._bound // USER_SHARE:
             return False
         first = next(iter(self._waiting[user_id].values()))

@@ -38,13 +38,13 @@ logger = logging.getLogger("threadcast")
 class Wire:
     """The way to Redis. `connected` while both directions work. At most about `bound` bytes wait."""
 
-    def __init__(self, pool: ConnectionPool, channels: Channels, node: Publisher, bound: int) -> None:
+    def __init__(self, pool: ConnectionPool, channels: Channels, publisher: Publisher, bound: int) -> None:
         self.connected = False
         self.tried = anyio.Event()  # set after the first try to connect
         self.refused = False  # the first try, because of the password
         self._pool = pool
         self._channels = channels
-        self._publisher = node
+        self._publisher = publisher
         self._run_id = ""
         self._since = time.monotonic()  # when the link was lost
         self._backlog = Backlog(bound)

@@ -15,7 +15,10 @@ from backends.turns import Turns
 from settings import Settings
 from tests.support.client import TIMEOUT_S
 from tests.support.house import BOTH
+from tests.support.storages import template
 from tests.support.world import ALICE, BOB, CAROL
+
+__all__ = ["template"]  # the fixture
 
 ENGINES = BOTH
 MANY = 12  # reads of one user, several times what is read at once
@@ -45,7 +48,7 @@ async def test_a_small_read_and_another_users_large_one_wait_behind_none_of_thos
                 tasks.start_soon(read, storage, ALICE, "alice")
             await anyio.wait_all_tasks_blocked()
             tasks.start_soon(read, storage, BOB, "bob")
-            await find_user(storage, ALICE)  # as a login does
+            assert await find_user(storage, ALICE) is None  # as a login does
             order.append("login")
     assert len(order) == MANY + 2
     assert order.index("bob") <= 6  # two were being read, and two more may have begun as fast

@@ -143,7 +143,7 @@ async def finish(client: Client) -> None:
 
 
 class Joining:
-    """A run whose channel is full, and somebody who joins it: `told` is what they hear from then on."""
+    """A run whose channel is full, and those who join it: what they hear from then on, and for each whether they were told."""
 
     def __init__(self) -> None:
         self.channel = Channel(1)
@@ -151,12 +151,13 @@ class Joining:
         self.transcript = transcript()
         self.run = Run(uuid(1), uuid(2), uuid(3), self.channel, Lease(), transcript=self.transcript)
         self.told: list[str] = []
+        self.were_told: list[bool] = []
 
     async def say(self, word: str) -> None:
         await self.channel.send(self.transcript.apply(ResponseChunk(word)))
 
     async def join(self) -> None:
-        await self.run.tell(self.snapshot)
+        self.were_told.append(await self.run.tell(self.snapshot))
 
     def snapshot(self, chat: ChatWithMessages) -> None:
         (message,) = chat.messages.values()
@@ -236,31 +237,21 @@ async def test_each_of_many_who_join_gets_what_was_told_before_them_and_nothing_
 
 async def test_who_joins_a_stream_that_fails_is_told_that_they_were_not_told() -> None:
     async with a_full_channel() as it, anyio.create_task_group() as tasks:
-        told: list[bool] = []
-
-        async def join() -> None:
-            told.append(await it.run.tell(it.snapshot))
-
         await anext(it.flushes)
-        tasks.start_soon(join)
+        tasks.start_soon(it.join)
         await anyio.wait_all_tasks_blocked()
         await it.flushes.aclose()
-    assert told == [False]
+    assert it.were_told == [False]
 
 
 async def test_who_joins_when_the_run_is_lost_is_told_that_they_were_not_told() -> None:
     async with a_full_channel() as it, anyio.create_task_group() as tasks:
-        told: list[bool] = []
-
-        async def join() -> None:
-            told.append(await it.run.tell(it.snapshot))
-
         await anext(it.flushes)
-        tasks.start_soon(join)
+        tasks.start_soon(it.join)
         await anyio.wait_all_tasks_blocked()
         ((errand),) = await anext(it.flushes)
         cast(Errand, errand).run(False)
-    assert (told, it.told) == ([False], [])
+    assert (it.were_told, it.told) == ([False], [])
 
 
 async def test_who_gives_up_joining_is_not_told_later() -> None:
@@ -275,17 +266,12 @@ async def test_who_gives_up_joining_is_not_told_later() -> None:
 
 async def test_who_joins_after_the_last_word_hears_when_that_has_been_told_that_they_were_not_told() -> None:
     async with a_full_channel() as it, anyio.create_task_group() as tasks:
-        told: list[bool] = []
-
-        async def join() -> None:
-            told.append(await it.run.tell(it.snapshot))
-
         it.channel.close()
-        tasks.start_soon(join)
+        tasks.start_soon(it.join)
         await anyio.wait_all_tasks_blocked()
-        assert told == []
+        assert it.were_told == []
         assert [flush async for flush in it.flushes]
-    assert (told, it.told) == ([False], [])
+    assert (it.were_told, it.told) == ([False], [])
 
 
 async def test_who_joins_a_stream_that_has_failed_is_told_that_they_were_not_told() -> None:

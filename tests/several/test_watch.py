@@ -251,17 +251,23 @@ async def test_an_end_that_could_not_be_read_for_telling_it_is_told_later(
     assert failures == []
 
 
-async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
-    three: Three, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    is_away = True
+class Unreadable:
+    """The users, who cannot be read for telling an end until that is over."""
 
-    async def find_later(storage: Storage, user_id: UUID) -> Row | None:
-        if is_away:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_away = True
+        monkeypatch.setattr("handlers.nodes.untold.find_user", self.find)
+
+    async def find(self, storage: Storage, user_id: UUID) -> Row | None:
+        if self.is_away:
             raise OSError("away")
         return await find_user(storage, user_id)
 
-    monkeypatch.setattr("handlers.nodes.untold.find_user", find_later)
+
+async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = Unreadable(monkeypatch)
     chat_id = (await begun(three.clients[0], "one"))[-1]["payload"]["chat_id"]
     for client in three.clients[1:]:
         await first_delta(client)
@@ -269,7 +275,7 @@ async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
     await three.clients[1].send({"prompt": "two", "chat_id": chat_id}, id="2")
     for client in three.clients[1:]:
         await frame_of(client, "generatingResponseMessage", request_id="2")
-    is_away = False
+    users.is_away = False
     for node in three.nodes[1:]:
         await looked(node)
     three.agent.let_go("two")
@@ -286,14 +292,7 @@ async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
 async def test_a_dead_nodes_end_is_not_told_when_its_message_is_answered_anew(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    is_away, id = True, str(uuid4())
-
-    async def find_later(storage: Storage, user_id: UUID) -> Row | None:
-        if is_away:
-            raise OSError("away")
-        return await find_user(storage, user_id)
-
-    monkeypatch.setattr("handlers.nodes.untold.find_user", find_later)
+    users, id = Unreadable(monkeypatch), str(uuid4())
     chat_id = (await begun(three.clients[0], "one", message_id=id))[-1]["payload"]["chat_id"]
     for client in three.clients[1:]:
         await first_delta(client)
@@ -302,7 +301,7 @@ async def test_a_dead_nodes_end_is_not_told_when_its_message_is_answered_anew(
     await three.clients[1].send({"prompt": "two", "chat_id": chat_id, "message_id": id}, id="2")
     for client in three.clients[1:]:
         await frame_of(client, "generatingResponseMessage", request_id="2")
-    three.nodes[2].cable.blind = is_away = False
+    three.nodes[2].cable.blind = users.is_away = False
     for node in three.nodes[1:]:
         await looked(node)
     assert [stream.own for stream in three.nodes[1].broker.streams] == [True]
