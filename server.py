@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import TaskGroup
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.endpoints import WebSocketEndpoint
@@ -47,7 +46,6 @@ class Socket(WebSocketEndpoint):
 
     connection: Connection
     connected_at = 0.0  # by the loop's clock
-    tasks: TaskGroup
     timers: Timers
 
     async def dispatch(self) -> None:
@@ -86,21 +84,19 @@ class Socket(WebSocketEndpoint):
         sender = Sender(self.connection.user, self.connection.id)
         bind_contextvars(connection=sender.connection_id)
         self.timers = Timers(self.connection, sender, self.services.ping_seconds)
-        async with anyio.create_task_group() as self.tasks:
-            async with self.services.backends.broker.subscribe(sender.user.id, self.connection, since) as resumption:
-                if resumption:
-                    outcome = "lost" if not resumption.recovered else "recovered" if since else "started"
-                    self.services.backends.metrics.resumes.labels(outcome).inc()
-                    self.connection.go_on(resumed_frames(sender, resumption))
-                await super().dispatch()
-            self.tasks.cancel_scope.cancel()
+        async with self.services.backends.broker.subscribe(sender.user.id, self.connection, since) as resumption:
+            if resumption:
+                outcome = "lost" if not resumption.recovered else "recovered" if since else "started"
+                self.services.backends.metrics.resumes.labels(outcome).inc()
+                self.connection.go_on(resumed_frames(sender, resumption))
+            await super().dispatch()
 
     async def on_connect(self, websocket: WebSocket) -> None:
         self.connected_at = asyncio.get_running_loop().time()
         with suppress(OSError):  # the client has gone; the next receive() says so
             await websocket.accept()
         line = self.scope.get("extensions", {}).get(LINE, {}).get(LINE) or PlainLine(websocket)
-        self.tasks.start_soon(self.connection.write, websocket, line)
+        self.connection.open(line)
         self.timers.start()
 
     async def on_receive(self, websocket: WebSocket, data: Any) -> None:

@@ -5,6 +5,7 @@ so nothing is reordered and nothing is joined across another frame of its messag
 have under the same id, which is what makes joining invisible (protocol, section 5).
 """
 
+import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar, cast
@@ -18,7 +19,10 @@ from schemas.frames import WsResponseMessage, decode, encode
 # From this size on a frame keeps only its bytes, since its message would take as much memory again. And it is not joined with
 # others, since joining would copy the whole text with every delta.
 LARGE_BYTES = 2**16
+# From this size on a frame's text is not copied behind its head, so that all connections share its bytes.
+SHARED_BYTES = 2**14
 
+Parts = tuple[bytes | memoryview, ...]  # what one frame is made of, one behind the other
 T = TypeVar("T")
 
 
@@ -30,11 +34,13 @@ class Frame:
     `leavers` counts the transports of closed connections that still have it.
     """
 
-    __slots__ = ("_data", "_message", "first", "holders", "leavers", "offset", "size")
+    __slots__ = ("_data", "_message", "_numbered_wire", "_wire", "first", "holders", "leavers", "offset", "size")
 
     def __init__(self, message: WsResponseMessage | None, first: int = 0, offset: int = 0, size: int | None = None) -> None:
         self._message = message
         self._data: bytes | None = None
+        self._wire: Parts | None = None
+        self._numbered_wire: Parts | None = None
         self.first = first
         self.offset = offset
         self.holders = self.leavers = 0
@@ -62,16 +68,37 @@ class Frame:
         """The frame's text as it is sent, in UTF-8."""
         return self._data if self._data is not None else self._encode()
 
-    @property
-    def number(self) -> bytes:
-        """The end of the text for a connection that can resume, in place of its last byte: the number as one more last key."""
-        return b',"offset":%d}' % self.offset if self.offset else b""
+    def text(self, numbered: bool) -> Parts:
+        """The text for a connection: `numbered`, for one that can resume, has the number as one more last key."""
+        if not numbered or not self.offset:
+            return (self.data,)
+        return memoryview(self.data)[:-1], b',"offset":%d}' % self.offset
+
+    def wire(self, numbered: bool) -> Parts:
+        """The text as an unmasked frame of WebSocket, RFC 6455 section 5.2. Made once, whoever it is for."""
+        made = self._numbered_wire if numbered else self._wire
+        if made is None:
+            text = self.text(numbered)
+            size = sum(map(len, text))
+            made = (_head(size), *text) if size >= SHARED_BYTES else (b"".join((_head(size), *text)),)
+            if numbered:
+                self._numbered_wire = made
+            else:
+                self._wire = made
+        return made
 
     def _encode(self) -> bytes:
         self._data = encode(self.message)
         if len(self._data) >= LARGE_BYTES:
             self._message = None
         return self._data
+
+
+def _head(size: int) -> bytes:
+    """The head of an unmasked text frame, whose text has so many bytes."""
+    if size < 126:
+        return bytes((0x81, size))
+    return struct.pack("!BBH", 0x81, 126, size) if size < 2**16 else struct.pack("!BBQ", 0x81, 127, size)
 
 
 def frame_key(frame: Frame) -> Hashable | None:

@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
-import struct
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import uvicorn
 from starlette.types import Message
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame, Opcode
+from websockets import frames
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from backends.frame import Frame
 from backends.logs import WIRE
 from backends.transports import unsent
 
@@ -23,8 +25,7 @@ CLOSE_GRACE_S = 3.0
 # Pings, pongs and tiny fragments: each costs the server as much as a whole frame, and the client hardly anything.
 TRIFLES_PER_SECOND = 1024
 USEFUL_FRAGMENT_BYTES = 64
-# From this size on a text frame is written in parts and not copied, so that all connections share its bytes.
-SHARED_BYTES = 2**14
+BURST_BYTES = 2**16  # with so much, the frames of a burst do not wait for the end of the turn; as much as a transport takes
 LINE = "threadcast.line"  # the extension in a WebSocket's scope that holds its `Protocol`, which sends frames
 
 logger = logging.getLogger(WIRE)
@@ -33,22 +34,51 @@ logger = logging.getLogger(WIRE)
 class WireConnection(ServerProtocol):
     """Takes a close frame between the fragments of a message as RFC 6455 does (5.4): to websockets' own it is an error."""
 
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.CLOSE:
+    def recv_frame(self, frame: frames.Frame) -> None:
+        if frame.opcode is frames.Opcode.CLOSE:
             self.current_size = None  # uvicorn's count of the message being received
         super().recv_frame(frame)
+
+
+class Turn:
+    """The connections to which something is sent in this turn of the event loop.
+
+    uvloop's `write` makes the system call at once, which costs as much as all else that is done for a frame. So the frames
+    behind the first leave together, at the end of the turn.
+    """
+
+    def __init__(self) -> None:
+        self._protocols: list[Protocol] = []
+
+    def add(self, protocol: "Protocol") -> None:
+        """The first frame of this turn is sent to this connection."""
+        if not self._protocols:
+            protocol.loop.call_soon(self._end)
+        self._protocols.append(protocol)
+
+    def _end(self) -> None:
+        protocols, self._protocols = self._protocols, []
+        for protocol in protocols:
+            protocol.end_turn()
+
+
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
 
 
 class Protocol(WebSocketsSansIOProtocol):
     """Closes also a connection whose peer has stopped reading: uvicorn's own would wait for its buffer to drain, for ever.
 
-    As the scope's extension LINE it sends text frames that are encoded already, without the layers of ASGI and without a copy.
+    As the scope's extension LINE it sends frames whose bytes are made already, without the layers of ASGI and without a copy.
     """
 
     def __init__(self, config: uvicorn.Config, *arguments: Any, **options: Any) -> None:
         super().__init__(config, *arguments, **options)
         self._abort: asyncio.TimerHandle | None = None
         self._lost: Callable[[], None] = lambda: None
+        self.has_room: Callable[[], None] = lambda: None
+        self._turn = _turns.setdefault(self.loop, Turn())
+        self._burst: list[bytes | memoryview] | None = None  # what is sent in this turn, behind the first frame
+        self._burst_bytes = 0
         self.heard_at = 0.0  # by the loop's clock, when the peer last sent anything
         self._heard: asyncio.Future[None] | None = None  # done when the peer sends something again
         self._second = 0  # the second in which `_trifles` were counted
@@ -62,23 +92,44 @@ class Protocol(WebSocketsSansIOProtocol):
         """Bytes that the peer has not taken yet."""
         return unsent(self.transport)
 
-    def send_text(self, data: bytes, end: bytes = b"") -> bool:
-        """Send a text frame: `data`, with `end`, if there is one, in place of its last byte. Whether there is room for more.
+    def send_frame(self, frame: Frame, numbered: bool) -> bool:
+        """Send a frame, with its number or without. Whether there is room for more; `has_room` is called once there is.
 
         Raises OSError when the peer is gone or the connection is being closed.
         """
         if self.conn.state is not State.OPEN or self.disconnected:
             raise ClientDisconnected
-        size = len(data) + len(end) - 1 if end else len(data)
-        if size < SHARED_BYTES:
-            self.transport.write(_head(size) + (data[:-1] + end if end else data))
+        if self._burst is None:  # the first of its turn
+            self.transport.writelines(frame.wire(numbered))
+            self._burst = []
+            self._turn.add(self)
         else:
-            self.transport.writelines((_head(size), memoryview(data)[:-1], end) if end else (_head(size), data))
+            self._burst += frame.wire(numbered)
+            self._burst_bytes += frame.size
+            if self._burst_bytes >= BURST_BYTES:
+                self._write_burst()
         return self.writable.is_set()
 
-    async def drained(self) -> None:
-        """Wait until there is room for more, or the peer is gone."""
-        await self.writable.wait()
+    def end_turn(self) -> None:
+        """Send what has been sent in this turn and was kept back."""
+        self._write_burst()
+        self._burst = None
+
+    def _write_burst(self) -> None:
+        if self._burst:
+            if self.conn.state is State.OPEN:
+                self.transport.writelines(self._burst)
+            self._burst, self._burst_bytes = [], 0
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with this code and reason, behind what has been sent."""
+        task = self.loop.create_task(self._close(code, reason))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _close(self, code: int, reason: str) -> None:
+        with suppress(ClientDisconnected, RuntimeError):  # the peer, or the application, was quicker
+            await self.send({"type": "websocket.close", "code": code, "reason": reason})
 
     def when_lost(self, callback: Callable[[], None]) -> None:
         """Call this once the connection is lost, with all that is unsent. Takes one callback."""
@@ -114,6 +165,7 @@ class Protocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if message["type"] == "websocket.close":
+            self._write_burst()
             self.writable.set()  # do not wait for a peer that will never read
             self._end_soon()
         await super().send(message)  # type: ignore[arg-type]
@@ -150,6 +202,7 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         if not self.transport.is_closing():  # else it is closed already, and uvicorn would raise
+            self._write_burst()
             super().shutdown()
         self._end_soon()
 
@@ -169,12 +222,13 @@ class Protocol(WebSocketsSansIOProtocol):
         if self._pong and self.conn.state is State.OPEN:
             self.transport.write(self._pong)
         self._pong = b""
+        self.has_room()
 
-    def handle_pong(self, event: Frame) -> None:
+    def handle_pong(self, event: frames.Frame) -> None:
         self._count_trifle()
         super().handle_pong(event)
 
-    def handle_cont(self, event: Frame) -> None:
+    def handle_cont(self, event: frames.Frame) -> None:
         if len(event.data) < USEFUL_FRAGMENT_BYTES and not event.fin:
             self._count_trifle()
         super().handle_cont(event)
@@ -191,10 +245,3 @@ class Protocol(WebSocketsSansIOProtocol):
     def _end_soon(self) -> None:
         if self._abort is None and not self.disconnected:
             self._abort = self.loop.call_later(CLOSE_GRACE_S, self.transport.abort)
-
-
-def _head(size: int) -> bytes:
-    """The head of an unmasked text frame, RFC 6455 section 5.2."""
-    if size < 126:
-        return bytes((0x81, size))
-    return struct.pack("!BBH", 0x81, 126, size) if size < 2**16 else struct.pack("!BBQ", 0x81, 127, size)

@@ -1,7 +1,7 @@
-"""One socket's way out: an outbox that anybody may fill, and the one task that empties it.
+"""One socket's way out: straight to its line while that has room, and by an outbox while it has none.
 
-Concurrent sends on one socket can overtake each other, and a slow reader would hold up whoever waits for it. So nobody but
-`write` sends, and `put` never waits. A frame counts as waiting until the transport has room for the next one.
+A slow reader would hold up whoever waits for it, so `put` never waits. A frame counts as waiting until there is room for the
+next one.
 """
 
 import asyncio
@@ -9,9 +9,6 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from uuid import uuid4
-
-import anyio
-from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from backends.frame import Frame, frame_key, join_frames
 from backends.limits import FrameRate
@@ -48,23 +45,22 @@ class Connection:
         self.rate = FrameRate(frames_per_second)  # of the frames that the client sends
         self.share = share
         self.sent_at = 0.0  # by the loop's clock, when the last frame was sent
-        self.waiting = 0  # bytes of all frames in the outbox, and of the one that is being sent
+        self.waiting = 0  # bytes of all frames in the outbox, and of the one behind which there is no room
         self._traffic = traffic
         self._joins = joins
         self.numbered = numbered
         self._frames: deque[Frame] = deque()
-        self._current: Frame | None = None  # the frame that is being sent, until the transport has room again
+        self._current: Frame | None = None  # the frame that was sent last, until there is room behind it
         self._line: Line | None = None
+        self._clock = asyncio.get_running_loop().time
         self._unsent = 0  # bytes in the transport at the last look
         self._looks = 0  # looks since the peer last took anything
-        self._idle: asyncio.Future[None] | None = None  # the writer waits for it; an Event costs a fifth of sending a frame
-        self._sending = anyio.CancelScope()
         self._closing: tuple[int, str] | None = None
         self._closing_when_sent: tuple[int, str] | None = None
 
     @property
     def behind(self) -> int:
-        """Bytes that wait behind the frame that is being sent, or is the next to be."""
+        """Bytes that wait behind the frame that was sent last, or is the next to be."""
         first = self._current or (self._frames[0] if self._frames else None)
         return self.waiting - first.size if first else 0
 
@@ -76,7 +72,7 @@ class Connection:
     @property
     def is_idle(self) -> bool:
         """Whether all that was put has been sent."""
-        return not self._frames and not self._current
+        return not self.waiting
 
     @property
     def heard_at(self) -> float:
@@ -91,24 +87,75 @@ class Connection:
         """End the connection, whose peer is gone, without waiting for the peer. Whether it was open."""
         return self._line.end() if self._line else False
 
+    def open(self, line: Line) -> None:
+        """Send what is queued, and from now on whatever is put."""
+        self._line, line.has_room = line, self._go_on
+        if self._closing:
+            line.close(*self._closing)
+        else:
+            self._go_on()
+
     def put(self, frame: Frame) -> None:
-        """Queue a frame; a delta is joined with one that waits right before it. Closes when that is too much."""
+        """Send the frame, or queue it while there is no room. Closes the connection when too much waits."""
         if self._closing:
             return
-        if self._joins and self._frames and (key := frame_key(frame)) and key == frame_key(self._frames[-1]):
-            before = self._frames.pop()
-            self.waiting -= before.size
-            self.share.release(before)
-            frame = join_frames([before, frame])
-            self._traffic.joined += 1
-        self._frames.append(frame)
+        if self._line and not self.waiting:
+            if self._send(frame, self._line):
+                return
+            self._current = frame
+        else:
+            frame = self._queue(frame)
         self.waiting += frame.size
-        self._wake()
         if self.waiting >= BEHIND_BYTES:
             self.share.outboxes.watch(self)
         self.share.hold(frame)
         if self._looks >= BEHIND_LOOKS:
             self._judge()
+
+    def _send(self, frame: Frame, line: Line) -> bool:
+        """Whether there is room behind it, or no need of any since the peer is gone."""
+        try:
+            has_room = line.send_frame(frame, self.numbered)
+        except OSError:
+            self.close(GONE)
+            return True
+        self.sent_at = self._clock()
+        self._traffic.frames += 1
+        self._traffic.bytes += frame.size
+        return has_room
+
+    def _queue(self, frame: Frame) -> Frame:
+        """Queue the frame, a delta joined with one that waits right before it. Returns what is queued last."""
+        if self._joins and self._frames and (key := frame_key(frame)) and key == frame_key(self._frames[-1]):
+            before = self._frames.pop()
+            self._release(before)
+            frame = join_frames([before, frame])
+            self._traffic.joined += 1
+        self._frames.append(frame)
+        return frame
+
+    def _release(self, frame: Frame) -> None:
+        self.waiting -= frame.size
+        self.share.release(frame)
+
+    def _go_on(self) -> None:
+        """There is room: send what is queued while there is."""
+        if self._current:
+            self._release(self._current)
+            self._current, self.sent_at = None, self._clock()
+        self._unsent = self._looks = 0
+        while self._frames and self._line:
+            frame = self._frames[0]
+            has_room = self._send(frame, self._line)
+            if self._closing:  # which has released all that is queued
+                return
+            self._frames.popleft()
+            if not has_room:
+                self._current = frame
+                return
+            self._release(frame)
+        if self._closing_when_sent:
+            self.close(self._closing_when_sent)
 
     def cut(self) -> None:
         """Close: what the connection should have heard is lost."""
@@ -122,7 +169,7 @@ class Connection:
     def look(self) -> None:
         """See whether the peer has taken anything since the last look, and close when it is too slow.
 
-        While a frame is being sent no other gets into the transport, so less that is unsent means that the peer has taken some.
+        While there is no room no other frame gets into the transport: less that is unsent means that the peer has taken some.
         """
         unsent = self._line.unsent if self._line and self._current else 0
         self._looks = self._looks + 1 if unsent >= self._unsent > 0 else 0
@@ -142,8 +189,8 @@ class Connection:
         if self._closing is None:
             self._closing = why
             self._forget()
-            self._wake()
-            self._sending.cancel()  # the writer may hang in a send that never ends
+            if self._line and why is not GONE:
+                self._line.close(*why)
 
     def _forget(self) -> None:
         for frame in self._frames:
@@ -157,37 +204,7 @@ class Connection:
 
     def close_when_sent(self, why: tuple[int, str]) -> None:
         """Close with this code and reason once all that is queued has been sent, if it ever is."""
-        self._closing_when_sent = why
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._idle and not self._idle.done():
-            self._idle.set_result(None)
-
-    async def write(self, websocket: WebSocket, line: Line) -> None:
-        """Send what is queued until the connection is closed by either side."""
-        self._line, clock = line, asyncio.get_running_loop().time
-        try:
-            with self._sending:
-                while not self._closing:
-                    if not self._frames and not self._closing_when_sent:
-                        self._idle = asyncio.get_running_loop().create_future()
-                        await self._idle
-                    while self._frames:
-                        self._current = frame = self._frames.popleft()
-                        if not line.send_text(frame.data, frame.number if self.numbered else b""):
-                            await line.drained()
-                            if self._current is not frame:  # it was closed meanwhile, and the frame released
-                                break
-                            self._unsent = self._looks = 0
-                        self._current, self.sent_at = None, clock()
-                        self.waiting -= frame.size
-                        self.share.release(frame)
-                        self._traffic.frames += 1
-                        self._traffic.bytes += frame.size
-                    if self._closing_when_sent:
-                        self.close(self._closing_when_sent)
-            if self._closing:
-                await websocket.close(*self._closing)
-        except (WebSocketDisconnect, OSError, RuntimeError):  # the peer is gone: Starlette's error, uvicorn's and ours
-            self.close(GONE)
+        if self.waiting:
+            self._closing_when_sent = why
+        else:
+            self.close(why)

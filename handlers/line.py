@@ -1,28 +1,35 @@
 """A socket's transport as a connection needs it, and a simple one for ASGI servers that are not ours."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from backends.frame import Frame
+
+GONE_ERRORS = (WebSocketDisconnect, OSError, RuntimeError)  # the peer is gone: Starlette's, and those of ASGI servers
 
 
 class Line(Protocol):
     """The transport of a socket, which takes whatever it is given and says when that is enough."""
 
     heard_at: float  # by the loop's clock, when the peer last sent anything
+    has_room: Callable[[], None]  # is called when there is room again
 
     @property
     def unsent(self) -> int:
         """Bytes that the peer has not taken yet."""
 
-    def send_text(self, data: bytes, end: bytes = b"") -> bool:
-        """Send a text frame: `data`, with `end`, if there is one, in place of its last byte. Whether there is room for more.
+    def send_frame(self, frame: Frame, numbered: bool) -> bool:
+        """Send a frame, with its number or without. Whether there is room for more; `has_room` is called once there is.
 
-        The bytes are not copied if they are many. Raises OSError when the peer is gone.
+        Raises OSError when the peer is gone.
         """
 
-    async def drained(self) -> None:
-        """Wait until there is room for more, or the peer is gone."""
+    def close(self, code: int, reason: str) -> None:
+        """Close with this code and reason. What is sent later is not."""
 
     async def answers(self, seconds: float) -> bool:
         """Ping the peer. Whether it has sent or taken anything within `seconds`."""
@@ -41,15 +48,34 @@ class PlainLine:
     unsent = 0
 
     def __init__(self, websocket: WebSocket) -> None:
+        self.has_room: Callable[[], None] = lambda: None
         self._websocket = websocket
-        self._text = ""
+        self._task: asyncio.Task[None] | None = None  # sends or closes
+        self._is_gone = False
 
-    def send_text(self, data: bytes, end: bytes = b"") -> bool:
-        self._text = (data[:-1] + end if end else data).decode()
+    def send_frame(self, frame: Frame, numbered: bool) -> bool:
+        if self._is_gone:
+            raise OSError("the peer is gone")
+        text = b"".join(frame.text(numbered)).decode()
+        self._task = asyncio.create_task(self._send(text))
         return False
 
-    async def drained(self) -> None:
-        await self._websocket.send_text(self._text)
+    async def _send(self, text: str) -> None:
+        try:
+            await self._websocket.send_text(text)
+        except GONE_ERRORS:
+            self._is_gone = True
+        self.has_room()
+
+    def close(self, code: int, reason: str) -> None:
+        self._task = asyncio.create_task(self._close(self._task, code, reason))
+
+    async def _close(self, sending: asyncio.Task[None] | None, code: int, reason: str) -> None:
+        if sending and not sending.done():
+            sending.cancel()  # it may never end
+            await asyncio.wait([sending])
+        with suppress(*GONE_ERRORS):
+            await self._websocket.close(code, reason)
 
     async def answers(self, seconds: float) -> bool:
         return True

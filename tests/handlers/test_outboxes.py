@@ -1,15 +1,13 @@
 """What waits for readers is bounded, and a reader is judged by what it takes and not by how large a frame is."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
 import anyio.lowlevel
 import pytest
-from starlette.websockets import WebSocket
 
 from backends.agent import ResponseChunk
 from backends.frame import LARGE_BYTES, Frame
@@ -63,7 +61,8 @@ class Pipe:
     def __init__(self) -> None:
         self.unsent = 0
         self.sent: list[int] = []
-        self._room = anyio.Event()
+        self.has_room: Callable[[], None] = lambda: None
+        self.lost: Callable[[], None] = lambda: None
 
     async def answers(self, seconds: float) -> bool:
         return True
@@ -71,14 +70,13 @@ class Pipe:
     def end(self) -> bool:
         return False
 
-    def send_text(self, data: bytes, end: bytes = b"") -> bool:
-        self.unsent += len(data)
-        self.sent.append(len(data))
-        self._room = anyio.Event()
+    def send_frame(self, frame: Frame, numbered: bool) -> bool:
+        self.unsent += frame.size
+        self.sent.append(frame.size)
         return False
 
-    async def drained(self) -> None:
-        await self._room.wait()
+    def close(self, code: int, reason: str) -> None:
+        pass
 
     def when_lost(self, callback: Callable[[], None]) -> None:
         self.lost = callback
@@ -87,70 +85,62 @@ class Pipe:
         """The peer takes so many bytes, or all."""
         self.unsent -= size or self.unsent
         if not self.unsent:
-            self._room.set()
+            self.has_room()
 
 
-@asynccontextmanager
-async def writing(connection: Connection) -> AsyncIterator[Pipe]:
-    async def nothing(*_: Any) -> Any:
-        return {}
-
+def opened(connection: Connection) -> Pipe:
+    """The line on which the connection is open now."""
     pipe = Pipe()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(connection.write, WebSocket({"type": "websocket"}, nothing, nothing), pipe)
-        yield pipe
-        tasks.cancel_scope.cancel()
+    connection.open(pipe)
+    return pipe
 
 
 async def test_a_reader_that_takes_what_it_is_given_is_not_too_slow_however_much_waits() -> None:
     connection = outbox(Outboxes(2000, MANY, MANY))
-    async with writing(connection) as pipe:
-        for _ in range(3):
-            connection.put(frame(100_000))  # at once, before the writer has had a turn
-        await until(lambda: pipe.sent)
-        assert connection.behind == 200_000
-        for _ in range(3 * BEHIND_LOOKS):
-            connection.look()
-            connection.put(frame(1000))
-            pipe.take(1)
-        for sent in (2, 3):
-            pipe.take()
-            await until(lambda sent=sent: len(pipe.sent) == sent)  # type: ignore[misc]
-            connection.look()
-        assert connection._closing is None
-        for _ in range(BEHIND_LOOKS + 1):
-            connection.look()
-        assert connection._closing == TOO_SLOW
+    pipe = opened(connection)
+    for _ in range(3):
+        connection.put(frame(100_000))
+    assert connection.behind == 200_000
+    for _ in range(3 * BEHIND_LOOKS):
+        connection.look()
+        connection.put(frame(1000))
+        pipe.take(1)
+    for sent in (2, 3):
+        pipe.take()
+        assert len(pipe.sent) == sent
+        connection.look()
+    assert connection._closing is None
+    for _ in range(BEHIND_LOOKS + 1):
+        connection.look()
+    assert connection._closing == TOO_SLOW
 
 
 async def test_a_reader_that_takes_nothing_is_closed_once_more_than_the_bound_waits_behind_what_is_sent() -> None:
     connection = outbox(Outboxes(2000, MANY, MANY))
-    async with writing(connection) as pipe:
-        connection.put(frame(5000))
-        connection.put(frame(1000))
-        connection.put(frame(1000))
-        await until(lambda: pipe.sent)
-        for _ in range(3 * BEHIND_LOOKS):
-            connection.look()
-        assert connection._closing is None  # exactly full is still good
-        connection.put(frame(400))
-        assert connection._closing == TOO_SLOW
-        assert (connection.waiting, connection.share.bytes, connection.share.outboxes.bytes) == (0, 0, 0)
-        connection.put(frame(400))
-        assert connection.waiting == 0
-        assert connection.share.leaving == connection.share.outboxes.leaving == 5000  # which lie in the transport
-        pipe.lost()
-        assert connection.share.leaving == connection.share.outboxes.leaving == 0
+    pipe = opened(connection)
+    connection.put(frame(5000))
+    connection.put(frame(1000))
+    connection.put(frame(1000))
+    for _ in range(3 * BEHIND_LOOKS):
+        connection.look()
+    assert connection._closing is None  # exactly full is still good
+    connection.put(frame(400))
+    assert connection._closing == TOO_SLOW
+    assert (connection.waiting, connection.share.bytes, connection.share.outboxes.bytes) == (0, 0, 0)
+    connection.put(frame(400))
+    assert connection.waiting == 0
+    assert connection.share.leaving == connection.share.outboxes.leaving == 5000  # which lie in the transport
+    pipe.lost()
+    assert connection.share.leaving == connection.share.outboxes.leaving == 0
 
 
 async def test_a_reader_that_stops_in_the_middle_of_a_large_frame_is_closed_by_a_look_alone() -> None:
     connection = outbox(Outboxes(2000, MANY, MANY))
-    async with writing(connection) as pipe:
-        for _ in range(4):
-            connection.put(frame(LARGE_BYTES))
-        await until(lambda: pipe.sent)
-        await until(lambda: connection._closing)  # with the looks that the outboxes take by themselves
-        assert connection._closing == TOO_SLOW
+    opened(connection)
+    for _ in range(4):
+        connection.put(frame(LARGE_BYTES))
+    await until(lambda: connection._closing)  # with the looks that the outboxes take by themselves
+    assert connection._closing == TOO_SLOW
 
 
 async def test_what_waits_of_one_text_is_one_frame_and_counts_by_its_characters() -> None:
@@ -180,19 +170,19 @@ async def test_a_text_that_waits_is_joined_up_to_a_size_so_that_no_delta_copies_
 async def test_a_frame_that_waits_for_many_counts_once_and_until_the_last_has_sent_it() -> None:
     outboxes = Outboxes(MANY, MANY, MANY)
     tabs = [outbox(outboxes) for _ in range(3)]
-    async with writing(tabs[0]) as first, writing(tabs[1]) as second:
-        shared = frame(5000)
-        for tab in tabs:
-            tab.put(shared)
-        await until(lambda: first.sent and second.sent)
-        assert [tab.waiting for tab in tabs] == [5000] * 3
-        assert outboxes.bytes == tabs[0].share.bytes == 5000
-        first.take()
-        second.take()
-        await until(lambda: tabs[0].waiting == tabs[1].waiting == 0)
-        assert outboxes.bytes == 5000
-        tabs[2].close(TOO_SLOW)
-        assert (outboxes.bytes, tabs[0].share.bytes, shared.holders) == (0, 0, 0)
+    first = opened(tabs[0])
+    second = opened(tabs[1])
+    shared = frame(5000)
+    for tab in tabs:
+        tab.put(shared)
+    assert [tab.waiting for tab in tabs] == [5000] * 3
+    assert outboxes.bytes == tabs[0].share.bytes == 5000
+    first.take()
+    second.take()
+    assert tabs[0].waiting == tabs[1].waiting == 0
+    assert outboxes.bytes == 5000
+    tabs[2].close(TOO_SLOW)
+    assert (outboxes.bytes, tabs[0].share.bytes, shared.holders) == (0, 0, 0)
 
 
 async def test_of_a_user_for_whom_too_much_waits_those_go_that_are_furthest_behind() -> None:
@@ -311,47 +301,45 @@ async def test_what_many_do_not_read_is_in_memory_once(settings: Settings) -> No
 async def test_whoever_is_closed_in_the_turn_in_which_its_line_has_drained_lets_go_of_its_frame_once() -> None:
     boxes = Outboxes(1000, MANY, MANY)
     first, second = outbox(boxes), outbox(boxes)
-    async with writing(first) as line, writing(second) as other:
-        shared = frame(5000)
-        first.put(shared)
-        second.put(shared)
-        await until(lambda: line.sent and other.sent)
-        line.take()  # the writer is due
-        first.close(TOO_SLOW)
-        await anyio.wait_all_tasks_blocked()
-        assert (first.waiting, shared.holders, boxes.bytes) == (0, 1, 5000)
+    line = opened(first)
+    opened(second)
+    shared = frame(5000)
+    first.put(shared)
+    second.put(shared)
+    line.take()
+    first.close(TOO_SLOW)
+    assert (first.waiting, shared.holders, boxes.bytes) == (0, 1, 5000)
 
 
 async def test_what_lies_in_a_closed_connections_transport_counts_until_it_is_lost_whoever_else_has_read_it() -> None:
     boxes = Outboxes(1000, MANY, MANY)
     stuck, good = outbox(boxes), outbox(boxes)
-    async with writing(stuck) as line, writing(good) as other:
-        shared = frame(1_000_000)
-        stuck.put(shared)
-        good.put(shared)
-        await until(lambda: line.sent and other.sent)
-        stuck.close(TOO_SLOW)
-        other.take()
-        await until(lambda: good.waiting == 0)
-        assert (boxes.bytes, boxes.leaving) == (0, 1_000_000)
-        line.lost()
-        assert (boxes.bytes, boxes.leaving) == (0, 0)
+    line = opened(stuck)
+    other = opened(good)
+    shared = frame(1_000_000)
+    stuck.put(shared)
+    good.put(shared)
+    stuck.close(TOO_SLOW)
+    other.take()
+    assert good.waiting == 0
+    assert (boxes.bytes, boxes.leaving) == (0, 1_000_000)
+    line.lost()
+    assert (boxes.bytes, boxes.leaving) == (0, 0)
 
 
 async def test_when_too_much_waits_those_that_take_nothing_are_closed_before_one_that_does() -> None:
     boxes = Outboxes(MIB, 64 * MIB, 8 * MIB)
     stuck, good = [outbox(boxes, uuid(number)) for number in range(8)], outbox(boxes, uuid(100))
-    async with AsyncExitStack() as stack:
-        lines = [await stack.enter_async_context(writing(each)) for each in [*stuck, good]]
-        for each in stuck:
-            for _ in range(15):
-                each.put(frame(MIB // 16))
-        await until(lambda: all(line.sent for line in lines[:-1]))
-        for each in [*stuck, *stuck]:
-            each.look()
-        good.put(frame(2 * MIB))  # the end of an answer, to one that has taken all that it was given
-        assert good._closing is None
-        assert [each._closing for each in stuck].count(TOO_SLOW) >= 1
+    for each in [*stuck, good]:
+        opened(each)
+    for each in stuck:
+        for _ in range(15):
+            each.put(frame(MIB // 16))
+    for each in [*stuck, *stuck]:
+        each.look()
+    good.put(frame(2 * MIB))  # the end of an answer, to one that has taken all that it was given
+    assert good._closing is None
+    assert [each._closing for each in stuck].count(TOO_SLOW) >= 1
 
 
 @pytest.mark.parametrize("how", ["read", "lost"])
@@ -359,22 +347,22 @@ async def test_whoever_waits_for_room_goes_on_as_soon_as_there_is_some(how: str,
     monkeypatch.setattr("handlers.outboxes.WAIT_S", 1000.0)
     boxes = Outboxes(MIB, 400_000, MANY)
     full, good = outbox(boxes), outbox(boxes)
-    async with writing(full) as line, writing(good):
-        for _ in range(20):
-            full.put(frame(10_000))  # each too small to count as progress
-        await until(lambda: line.sent)
-        with anyio.fail_after(TIMEOUT_S):
-            async with anyio.create_task_group() as tasks:
+    line = opened(full)
+    opened(good)
+    for _ in range(20):
+        full.put(frame(10_000))  # each too small to count as progress
+    with anyio.fail_after(TIMEOUT_S):
+        async with anyio.create_task_group() as tasks:
 
-                async def ask() -> None:
-                    async with boxes.room(ALICE):
-                        pass
+            async def ask() -> None:
+                async with boxes.room(ALICE):
+                    pass
 
-                tasks.start_soon(ask)
-                await anyio.wait_all_tasks_blocked()
-                if how == "lost":
-                    full.close(TOO_SLOW)
-                    line.lost()
-                while full.waiting:
-                    line.take()
-                    await anyio.lowlevel.checkpoint()
+            tasks.start_soon(ask)
+            await anyio.wait_all_tasks_blocked()
+            if how == "lost":
+                full.close(TOO_SLOW)
+                line.lost()
+            while full.waiting:
+                line.take()
+                await anyio.lowlevel.checkpoint()
