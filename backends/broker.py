@@ -56,8 +56,8 @@ class Broker(Protocol):
         This holds only if the block uses it before it awaits anything.
         """
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
-        """Hand the message over, in order, without waiting. `sender_id` is the connection that asked, if one did.
+    def publish(self, user_id: UUID, frame: Frame, sender_id: str | None, lease: Lease | None = None) -> None:
+        """Hand the frame over, in order, without waiting. `sender_id` is the connection that asked, if one did.
 
         What waits for the other nodes goes to them while its `lease`, if it has one, is sure; never once that is lost.
         """
@@ -88,7 +88,7 @@ def send_ws_message(
     lease: Lease | None = None,
 ) -> None:
     """Send an answer to the sender's user, by default to all of their connections."""
-    _send(broker, sender, WsResponseMessage(route, event, payload, sent_by(sender), None, method), lease)
+    send_frame(broker, sender, Frame(answer_to(sender, route, event, payload, None, method)), lease)
 
 
 def send_error_message(
@@ -100,12 +100,25 @@ def send_error_message(
     method: WsSendMethod = WsSendMethod.SENDER_ONLY,
 ) -> None:
     """Send a refusal or a failure, by default only to the connection that asked."""
-    _send(broker, sender, WsResponseMessage(route, event, None, sent_by(sender), error, method))
+    send_frame(broker, sender, Frame(answer_to(sender, route, event, None, error, method)))
 
 
-def _send(broker: Broker, sender: Sender, message: WsResponseMessage, lease: Lease | None = None) -> None:
-    message.request_id = UNSET if sender.request_id is None else sender.request_id
-    broker.publish(sender.user.id, message, sender.connection_id, lease)
+def send_frame(broker: Broker, sender: Sender, frame: Frame, lease: Lease | None = None) -> None:
+    """Send a frame that answers the sender."""
+    broker.publish(sender.user.id, frame, sender.connection_id, lease)
+
+
+def answer_to(
+    sender: Sender,
+    route: WsRoutes | str,
+    event: WsEvent | str,
+    payload: Container | list[ChatListItem] | None,
+    error: WsError | None,
+    method: WsSendMethod,
+) -> WsResponseMessage:
+    """A message that answers the sender."""
+    request_id = UNSET if sender.request_id is None else sender.request_id
+    return WsResponseMessage(route, event, payload, sent_by(sender), error, method, request_id)
 
 
 def sent_by(sender: Sender) -> SentBy:
@@ -170,12 +183,12 @@ class MemoryBroker:
             elif not user.subscribers:
                 del self._users[user_id]
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
+    def publish(self, user_id: UUID, frame: Frame, sender_id: str | None, lease: Lease | None = None) -> None:
         self._forget()
         user = self._users.get(user_id)
         if user is None:
             return
-        frame, method = Frame(message), message.send_method
+        method = frame.method
         if user.log:
             user.log.number(frame)
             if method is not WsSendMethod.SENDER_ONLY:  # an answer to one connection is of no use to another

@@ -8,13 +8,14 @@ have under the same id, which is what makes joining invisible (protocol, section
 import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import TypeVar, cast
+from typing import cast
+from uuid import uuid4
 
 from msgspec.structs import replace
 
 from schemas.chats import FilesReasoning, TextReasoning, TextResponse
 from schemas.events import Container, GeneratingReasoningMessage, GeneratingResponseMessage, GeneratingTitle
-from schemas.frames import WsResponseMessage, decode, encode
+from schemas.frames import WsResponseMessage, WsSendMethod, decode, encode
 
 # From this size on a frame keeps only its bytes, since its message would take as much memory again. And it is not joined with
 # others, since joining would copy the whole text with every delta.
@@ -22,36 +23,47 @@ LARGE_BYTES = 2**16
 # From this size on a frame's text is not copied behind its head, so that all connections share its bytes.
 SHARED_BYTES = 2**14
 
+_MARK = uuid4().hex  # stands in no other text
+
 Parts = tuple[bytes | memoryview, ...]  # what one frame is made of, one behind the other
-T = TypeVar("T")
 
 
 class Frame:
-    """A message, encoded once, with its number among all frames of its user.
+    """A message, encoded once and only if somebody is to have it, with its number among all frames of its user.
 
     `first` and `offset` are the numbers of the first and the last frame that it stands for: more than one when it was joined.
-    `size` is what its text has in bytes. `holders` counts the outboxes that hold it: its bytes are shared by all of them.
-    `leavers` counts the transports of closed connections that still have it.
+    `method`: whom it is for. `holders` counts the outboxes that hold it: its bytes are shared by all of them. `leavers` counts
+    the transports of closed connections that still have it.
     """
 
-    __slots__ = ("_data", "_message", "_numbered_wire", "_wire", "first", "holders", "leavers", "offset", "size")
+    __slots__ = (
+        "_data", "_message", "_numbered_wire", "_size", "_wire", "first", "holders", "leavers", "method", "offset"
+    )  # fmt: skip
 
     def __init__(self, message: WsResponseMessage | None, first: int = 0, offset: int = 0, size: int | None = None) -> None:
         self._message = message
+        self._size = size
         self._data: bytes | None = None
         self._wire: Parts | None = None
         self._numbered_wire: Parts | None = None
+        self.method = message.send_method if message else WsSendMethod.ALL
         self.first = first
         self.offset = offset
         self.holders = self.leavers = 0
-        self.size = len(self._encode()) if size is None else size
 
     @classmethod
-    def of_data(cls, data: bytes, offset: int) -> "Frame":
-        """A frame that was encoded elsewhere. It is decoded when somebody asks for its message."""
+    def of_data(cls, data: bytes, offset: int = 0) -> "Frame":
+        """A frame that is encoded already. It is decoded when somebody asks for its message."""
         frame = cls(None, offset, offset, len(data))
         frame._data = data
         return frame
+
+    @property
+    def size(self) -> int:
+        """Bytes of the text, without its number."""
+        if self._size is None:
+            self._size = len(self.data)
+        return self._size
 
     @property
     def message(self) -> WsResponseMessage:
@@ -94,6 +106,17 @@ class Frame:
         return self._data
 
 
+class Template:
+    """The frames of the deltas of one text: only their chunks differ. `message_of` makes the message of a chunk."""
+
+    def __init__(self, message_of: Callable[[str], WsResponseMessage]) -> None:
+        self._before, _, self._after = encode(message_of(_MARK)).partition(encode(_MARK))
+
+    def frame(self, chunk: str) -> Frame:
+        """The frame of this chunk."""
+        return Frame.of_data(b"".join((self._before, encode(chunk), self._after)))
+
+
 def _head(size: int) -> bytes:
     """The head of an unmasked text frame, whose text has so many bytes."""
     if size < 126:
@@ -112,16 +135,11 @@ def frame_key(frame: Frame) -> Hashable | None:
 
 def joined_frames(frames: Iterable[Frame]) -> Iterator[Frame]:
     """Join adjacent deltas of one text, and leave all other frames as they are."""
-    return joined_by(frames, frame_key, join_frames)
-
-
-def joined_by(things: Iterable[T], key_of: Callable[[T], Hashable | None], join_all: Callable[[list[T]], T]) -> Iterator[T]:
-    """Join adjacent things of one key with `join_all`, and leave those as they are that have none."""
-    for key, group in groupby(things, key_of):
+    for key, group in groupby(frames, frame_key):
         if key is None:
             yield from group
         else:
-            yield join_all(list(group))
+            yield join_frames(list(group))
 
 
 def join_frames(frames: list[Frame]) -> Frame:

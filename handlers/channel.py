@@ -1,23 +1,25 @@
 """The bounded channel between a run and its frames: what a run says reaches its user in the order in which it was put here.
 
 A run puts (`send`, `tell`) and one stream takes (`flushes`). An agent that is faster than the stream waits in `send`. The first
-delta of a burst leaves at once; what follows within the flush window leaves together, with adjacent deltas joined.
+delta of a burst leaves at once. What follows within the flush window leaves together: a delta joins the one before it, while
+that has not been taken.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import cast
+from itertools import islice
 
 import anyio
 
-from backends.frame import delta_key, join, joined_by
 from backends.metrics import Traffic
+from handlers.growing import Delta
 from schemas.errors import WsError
 from schemas.events import Item
 
 CAPACITY = 1000  # entries, as the requirements say
+UNJOINED = 8  # entries that are taken in one turn of the event loop, where each becomes a frame of its own
 
 
 class Errand:
@@ -36,19 +38,25 @@ class Errand:
         self.is_done.set()
 
 
-# What travels: items for all connections that hear the stream, an error that ends it, and errands, which must not overtake it.
-Entry = Item | WsError | Errand
+# What travels: deltas and items for all connections that hear the stream, an error that ends it, and errands, in its order.
+Entry = Delta | Item | WsError | Errand
 
 
 class Channel:
     """A memory channel of anyio with a bound. The reader closes its end by leaving `flushes`, the writer by `close`."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(self, window: float = 0.0, capacity: int = CAPACITY) -> None:
+        """`window`: seconds in which deltas are joined. With 0 each is an entry of its own."""
         self._tx, self._rx = anyio.create_memory_object_stream[Entry](capacity)
+        self._window = window
+        self._capacity = capacity
+        self._latest: Delta | None = None  # the last entry, while the stream has not taken it and deltas may join it
+        self._joined = 0  # deltas that have joined one which the stream has not taken
+        self._is_urgent = anyio.Event()  # set when the stream is to take what there is, without waiting for the window's end
+        self._was_taken: anyio.Event | None = None  # set when the stream takes what there is, if anybody waits for that
         self._late = 0  # items that wait for room
-        self._errands = 0  # errands that wait for room, or for late items
-        self._has_no_errand = anyio.Event()  # set while no errand waits; while it is not set, `send` puts nothing
-        self._has_no_errand.set()
+        self._errands = 0  # errands that wait for room, or for late items; while there are any, `send` puts nothing
+        self._has_no_errand = anyio.Event()  # set when no errand waits any more
         self._asked: set[Errand] = set()  # those that `tell` waits for
         self._has_ended = anyio.Event()  # set when the stream has told everything, or has failed
 
@@ -58,23 +66,48 @@ class Channel:
         Waits, within `waiting()`, only when the channel is full or an errand waits: anyio's `send` gives up the processor for
         each item, and `send_nowait` does not.
         """
-        if not self._has_no_errand.is_set():
+        if self._errands:
             with waiting():
                 await self._no_errand()
         for entry in entries:
-            try:
-                self._tx.send_nowait(entry)
-            except anyio.WouldBlock:
+            if not (self._window and self._has_joined(entry)):
+                try:
+                    self._tx.send_nowait(entry)
+                except anyio.WouldBlock:
+                    with waiting():
+                        await self._send_late(entry)
+                        await self._no_errand()
+            elif self._joined >= self._capacity:
                 with waiting():
-                    await self._send_late(entry)
+                    await self._taken()
                     await self._no_errand()
 
+    def _has_joined(self, entry: Entry) -> bool:
+        """Whether the entry is a delta that has joined the latest one. With anything else the stream does not wait."""
+        if not isinstance(entry, Delta):
+            self._latest = None
+            self._is_urgent.set()
+        elif self._latest and self._latest.text is entry.text:
+            self._latest.chunks += entry.chunks
+            self._joined += 1
+            return True
+        else:
+            self._latest = entry
+        return False
+
+    async def _taken(self) -> None:
+        """Wait until the stream has taken what there is, or has failed."""
+        self._is_urgent.set()
+        self._was_taken = self._was_taken or anyio.Event()
+        await self._was_taken.wait()
+
     async def _no_errand(self) -> None:
-        while not self._has_no_errand.is_set():  # again, since another errand may have come before this task went on
+        while self._errands:  # again, since another errand may have come before this task went on
             await self._has_no_errand.wait()
 
     async def _send_late(self, entry: Entry) -> None:
         """Put the entry when there is room, even if the caller is cancelled meanwhile: the transcript has it already."""
+        self._is_urgent.set()
         sending = asyncio.ensure_future(self._tx.send(entry))
         self._late += 1
         sending.add_done_callback(self._is_late_no_more)
@@ -98,7 +131,9 @@ class Channel:
             with self._holding_up():
                 while self._late:
                     await self._tx.send(Errand())  # this waits behind the late items
+                self._latest = None  # what is put later goes on from the answer
                 errand.answer = make()
+                self._is_urgent.set()
                 try:
                     self._tx.send_nowait(errand)
                 except anyio.WouldBlock:
@@ -115,9 +150,9 @@ class Channel:
 
     @contextmanager
     def _holding_up(self) -> Iterator[None]:
-        self._errands += 1
-        if self._errands == 1:
+        if not self._errands:
             self._has_no_errand = anyio.Event()
+        self._errands += 1
         try:
             yield
         finally:
@@ -127,37 +162,42 @@ class Channel:
 
     def close(self) -> None:
         """Put nothing more. The stream ends with what was put before."""
+        self._is_urgent.set()
         self._tx.close()
 
-    async def flushes(self, window: float, traffic: Traffic) -> AsyncGenerator[list[Entry], None]:
-        """Take what is in the channel, as often as `window` seconds allow. With a window of 0 each entry comes as it was put.
+    async def flushes(self, traffic: Traffic) -> AsyncGenerator[list[Entry], None]:
+        """Take what is in the channel: at most once in the window while there are only deltas, everything else at once.
 
         Whoever ends this before the channel is closed breaks it: `send` and `tell` then raise BrokenResourceError.
         """
         with self._rx as rx, self._ending():
-            flushed, pause, bound = -window, window, rx.statistics().max_buffer_size
+            flushed, more = -self._window, None if self._window else UNJOINED - 1
             async for first in rx:
-                if not window:
-                    yield [first]
-                    continue
                 # Not `receive` with a time-out, which could lose an entry that comes in the last moment.
-                if _key(first) and (early := flushed + pause - time.monotonic()) > 0:
-                    await anyio.sleep(early)
-                flush = [first, *self._waiting()]
+                if isinstance(first, Delta) and (early := flushed + self._window - time.monotonic()) > 0:
+                    with anyio.move_on_after(early):
+                        await self._is_urgent.wait()
+                flush = [first, *islice(self._waiting(), more)]
                 flushed = time.monotonic()
-                if len(flush) >= bound:  # the channel was full, so the agent waited
-                    pause /= 2
-                elif len(flush) < bound / 4:
-                    pause = window
-                fewer = list(joined(flush))
-                traffic.joined += len(flush) - len(fewer)
-                yield fewer
+                traffic.joined += self._joined
+                self._take()
+                yield flush
+
+    def _take(self) -> None:
+        """What is put from now on belongs to the next flush."""
+        self._latest, self._joined = None, 0
+        if self._was_taken:
+            self._was_taken.set()
+            self._was_taken = None
+        if self._is_urgent.is_set():
+            self._is_urgent = anyio.Event()
 
     @contextmanager
     def _ending(self) -> Iterator[None]:
         try:
             yield
         finally:
+            self._take()
             self._has_ended.set()
             for errand in self._asked:  # the stream has failed, and comes to none of these
                 errand.is_done.set()
@@ -168,17 +208,3 @@ class Channel:
                 yield self._rx.receive_nowait()
             except (anyio.WouldBlock, anyio.EndOfStream):
                 return
-
-
-def joined(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Join adjacent deltas of one text, and leave all other entries as they are."""
-    return joined_by(entries, _key, _join)
-
-
-def _key(entry: Entry) -> Hashable | None:
-    return delta_key(entry[0]) if isinstance(entry, tuple) else None
-
-
-def _join(entries: list[Entry]) -> Entry:
-    items = cast(list[Item], entries)
-    return join([container for container, _ in items]), items[0][1]

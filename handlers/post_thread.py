@@ -6,11 +6,13 @@ from functools import partial
 
 import anyio
 
-from backends.broker import send_error_message, send_ws_message
+from backends.broker import answer_to, send_error_message, send_frame, send_ws_message
+from backends.frame import Template
 from backends.lease import Lease
 from handlers.channel import Channel, Errand
 from handlers.errors import describe
 from handlers.frames import send_chat
+from handlers.growing import Delta, Growing
 from handlers.post_chat import Closed, Joined, JoinedElsewhere, Ran, Replayed, post_chat_handler
 from handlers.read_chat import read_chat
 from handlers.runs import Run
@@ -30,7 +32,7 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
     """Answer one post with a stream that ends exactly once, and return that end. Goes on whatever becomes of the connection."""
     try:
         with services.posts.entered():
-            channel = Channel()
+            channel = Channel(services.flush_seconds)
             lease = services.cluster.lease
             async with AsyncExitStack() as until_told, anyio.create_task_group() as tasks:
                 tasks.start_soon(_stream, services, sender, lease, channel)
@@ -85,11 +87,17 @@ async def _stream(services: Services, sender: Sender, lease: Lease, channel: Cha
     """
     broker, metrics, arrived = services.backends.broker, services.backends.metrics, time.monotonic()
     audience = WsSendMethod.SENDER_ONLY
-    async with aclosing(channel.flushes(services.flush_seconds, metrics.traffic)) as flushes:
+    templates: dict[Growing, Template] = {}
+    async with aclosing(channel.flushes(metrics.traffic)) as flushes:
         try:
             async for flush in flushes:
                 for entry in flush:
                     match entry:
+                        case Delta(text):
+                            audience = WsSendMethod.ALL
+                            if await lease.settled():
+                                template = templates.get(text) or templates.setdefault(text, _template(sender, text))
+                                send_frame(broker, sender, template.frame(entry.chunk), lease)
                         case (container, event):
                             audience = WsSendMethod.ALL
                             under = None if event is ThreadEvent.COMPLETED else lease
@@ -103,6 +111,12 @@ async def _stream(services: Services, sender: Sender, lease: Lease, channel: Cha
                             entry.run(await lease.settled())
         except Exception as error:
             send_error_message(broker, sender, ROUTE, WsEvent.POST_THREAD, describe(error), audience)
+
+
+def _template(sender: Sender, text: Growing) -> Template:
+    """A template of the frames that tell this text."""
+    event = WS_EVENTS[text.event]
+    return Template(lambda chunk: answer_to(sender, ROUTE, event, text.delta(chunk), None, WsSendMethod.ALL))
 
 
 async def _follow(services: Services, sender: Sender, run: Run) -> ChatWithMessages | WsError:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
 from backends.messages import title_from
 from backends.statements import storable, to_json
+from handlers.growing import Answer, Delta, Growing, Thought, Title
 from schemas.chats import (
     ChatMessage,
     ChatWithMessages,
@@ -20,13 +21,11 @@ from schemas.chats import (
     PillsReasoning,
     ReasoningMessage,
     ResponseMessage,
-    TextReasoning,
     TextResponse,
 )
 from schemas.events import (
     GeneratingReasoningMessage,
     GeneratingResponseMessage,
-    GeneratingTitle,
     Item,
     Progress,
     ThreadEvent,
@@ -42,8 +41,9 @@ class Transcript:
         self.most = most
         self.wants_title = not chat.title  # until it has one
         self.size = 0  # about the bytes that have been told; it only grows
-        self._thinking: tuple[TextReasoning, list[str]] | None = None
-        self._answering: tuple[TextResponse, list[str]] | None = None
+        self._title = Title(chat.id, message.id)
+        self._thinking: Thought | None = None
+        self._answering: Answer | None = None
 
     @property
     def words(self) -> int:
@@ -62,22 +62,18 @@ class Transcript:
         """The chat as it stands, apart from what comes: what is open has its text so far."""
         message = self._copied()
         if self._answering:
-            part, pieces = self._answering
-            message.response_messages[part.id] = replace(part, message="".join(pieces))
+            message.response_messages[self._answering.part.id] = self._answering.so_far()
         if self._thinking:
-            step, pieces = self._thinking
-            message.reasoning_messages[step.id] = replace(step, message="".join(pieces))
+            message.reasoning_messages[self._thinking.step.id] = self._thinking.so_far()
         return replace(self.chat, messages={**self.chat.messages, message.id: message})
 
     def ended(self) -> ChatMessage:
         """The message as it would be if nothing more came: every part is closed."""
         message = self._copied()
         if self._answering:
-            part, pieces = self._answering
-            message.response_messages[part.id] = _whole_answer(part, pieces)
+            message.response_messages[self._answering.part.id] = self._answering.whole()
         if self._thinking:
-            step, pieces = self._thinking
-            message.reasoning_messages[step.id] = _whole_thought(step, pieces)
+            message.reasoning_messages[self._thinking.step.id] = self._thinking.whole()
         return message
 
     def _copied(self) -> ChatMessage:
@@ -89,21 +85,22 @@ class Transcript:
             reasoning_messages=dict(self.message.reasoning_messages),
         )
 
-    def apply(self, event: AgentEvent) -> Iterator[Item]:
-        """Yield what clients are told of the event. Each item is kept in the message when it is taken, and not before.
+    def apply(self, event: AgentEvent) -> Iterator[Delta | Item]:
+        """Yield what clients are told of the event. Each entry is kept in the message when it is taken, and not before.
 
-        So a snapshot that is taken while one of several items waits to be sent holds the items that were sent, and no other.
+        So a snapshot that is taken while one of several entries waits to be sent holds those that were sent, and no other.
         """
         match event:
             case ResponseChunk(text):
-                yield from self._end_thinking()
-                yield self._answer(text)
-            case ReasoningChunk(title, text):
-                if self._thinking is None or self._thinking[0].title != title:
+                if self._thinking:
                     yield from self._end_thinking()
-                yield self._think(title, text)
+                yield self._grow(self._answering or self._begin_answer(), text)
+            case ReasoningChunk(title, text):
+                if self._thinking and self._thinking.step.title != title:
+                    yield from self._end_thinking()
+                yield self._grow(self._thinking or self._begin_thought(title), text)
             case TitleChunk(text):
-                yield self._title_frame(None, text, "in_progress")
+                yield Delta(self._title, [text])
             case TitleEnd(whole):
                 yield self._end_title(whole)
             case AssetsFound():
@@ -128,48 +125,37 @@ class Transcript:
         self.size += 1
         return self._reasoning_frame(step, progress)
 
-    def _answer(self, text: str) -> Item:
-        if self._answering is None:
-            part = TextResponse(uuid4(), message=None, message_chunk=None, is_final_message=False)
-            self._answering = part, []
-            self.add_response(part, "in_progress")
-        part, pieces = self._answering
-        pieces.append(text)
-        self.size += len(text) if text.isascii() else len(text.encode(errors="replace"))  # it may have lone surrogates
-        return self._response_frame(TextResponse(part.id, None, text, False), "in_progress")
+    def _grow(self, text: Growing, chunk: str) -> Delta:
+        text.pieces.append(chunk)
+        self.size += len(chunk) if chunk.isascii() else len(chunk.encode(errors="replace"))  # it may have lone surrogates
+        return Delta(text, [chunk])
 
-    def _think(self, title: str, text: str) -> Item:
-        if self._thinking is None:
-            step = TextReasoning(uuid4(), title, None, message=None, message_chunk=None, status="loading")
-            self._thinking = step, []
-            self.add_reasoning(step, "in_progress")
-        step, pieces = self._thinking
-        pieces.append(text)
-        self.size += len(text) if text.isascii() else len(text.encode(errors="replace"))  # it may have lone surrogates
-        return self._reasoning_frame(TextReasoning(step.id, title, None, None, text, "loading"), "in_progress")
+    def _begin_answer(self) -> Answer:
+        self._answering = Answer(self.chat.id, self.message.id)
+        self.add_response(self._answering.part, "in_progress")
+        return self._answering
+
+    def _begin_thought(self, title: str) -> Thought:
+        self._thinking = Thought(self.chat.id, self.message.id, title)
+        self.add_reasoning(self._thinking.step, "in_progress")
+        return self._thinking
 
     def _end_thinking(self) -> Iterator[Item]:
-        if self._thinking:
-            step, pieces = self._thinking
+        if thought := self._thinking:
             self._thinking = None
-            yield self.add_reasoning(_whole_thought(step, pieces), "completed")
+            yield self.add_reasoning(thought.whole(), "completed")
 
     def _end_answering(self) -> Iterator[Item]:
-        if self._answering:
-            part, pieces = self._answering
+        if answer := self._answering:
             self._answering = None
-            yield self.add_response(_whole_answer(part, pieces), "completed")
+            yield self.add_response(answer.whole(), "completed")
 
     def _end_title(self, whole: str) -> Item:
         request = self.message.request_message
         self.wants_title = False
         self.size += 1
         self.chat.title = storable(whole) or title_from(request.request if request else None)
-        return self._title_frame(self.chat.title, None, "completed")
-
-    def _title_frame(self, title: str | None, chunk: str | None, progress: Progress) -> Item:
-        frame = GeneratingTitle(self.chat.id, self.message.id, title, chunk, progress)
-        return frame, ThreadEvent.GENERATING_TITLE
+        return self._title.whole(self.chat.title), self._title.event
 
     def _response_frame(self, part: ResponseMessage, progress: Progress) -> Item:
         frame = GeneratingResponseMessage(part, self.chat.id, self.message.id, progress)
@@ -178,14 +164,6 @@ class Transcript:
     def _reasoning_frame(self, step: ReasoningMessage, progress: Progress) -> Item:
         frame = GeneratingReasoningMessage(step, self.chat.id, self.message.id, progress)
         return frame, ThreadEvent.GENERATING_REASONING_MESSAGE
-
-
-def _whole_answer(part: TextResponse, pieces: list[str]) -> TextResponse:
-    return replace(part, message="".join(pieces), is_final_message=True)
-
-
-def _whole_thought(step: TextReasoning, pieces: list[str]) -> TextReasoning:
-    return replace(step, message="".join(pieces), status="completed")
 
 
 def _pills(found: AssetsFound) -> PillsReasoning:

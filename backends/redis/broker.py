@@ -29,7 +29,7 @@ from backends.redis.subscriptions import Registry, Subscription, Unechoed
 from backends.redis.wire import Wire
 from backends.resume import ResumeLimits, Resumption
 from backends.streams import Streams
-from schemas.frames import WsResponseMessage, WsSendMethod
+from schemas.frames import WsSendMethod
 
 LARGEST_BYTES = 16 * 2**20  # the largest frame: Redis cuts off a client that has 32 MB to read, and that would be every node
 ECHO_S = 1.0  # the most seconds for which a large frame holds up what follows it
@@ -71,8 +71,8 @@ class RedisBroker:
             if self._registry.leave(key, subscription):
                 self.touch(key)
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
-        frame, method = Frame(message), message.send_method
+    def publish(self, user_id: UUID, frame: Frame, sender_id: str | None, lease: Lease | None = None) -> None:
+        method = frame.method
         self._number += 1
         outgoing = Outgoing(self._number, str(user_id), method, sender_id, frame, lease)
         user = self._users.get(outgoing.user_id)

@@ -10,14 +10,14 @@ from backends.lease import Lease
 from backends.redis.backlog import Backlog
 from backends.redis.outgoing import MARK, Order, Outgoing
 from schemas.events import WsEvent
-from schemas.frames import WsResponseMessage, WsSendMethod
+from schemas.frames import WsSendMethod
 from tests.support.telling import delta, said, told
 
 
-def filled(bound: int, messages: list[tuple[str, WsResponseMessage]]) -> Backlog:
+def filled(bound: int, frames: list[tuple[str, Frame]]) -> Backlog:
     backlog = Backlog(bound)
-    for number, (user, message) in enumerate(messages, 1):
-        backlog.append(Outgoing(number, user, WsSendMethod.ALL, None, Frame(message)))
+    for number, (user, frame) in enumerate(frames, 1):
+        backlog.append(Outgoing(number, user, WsSendMethod.ALL, None, frame))
     return backlog
 
 
@@ -38,7 +38,7 @@ WORDS = st.lists(
 
 @given(WORDS)
 def test_joining_changes_no_text_and_keeps_the_order(words: list[tuple[str, int, str]]) -> None:
-    backlog = filled(10**9, [(user, delta(part, text).message) for user, part, text in words])
+    backlog = filled(10**9, [(user, delta(part, text)) for user, part, text in words])
     assert backlog.shrink() == set()
     left = all_of(backlog)
     for user in "xy":
@@ -50,15 +50,15 @@ def test_joining_changes_no_text_and_keeps_the_order(words: list[tuple[str, int,
 
 def test_deltas_go_before_others_and_ends_last_and_the_oldest_first() -> None:
     end = said("end")
-    end.event = WsEvent.POST_THREAD
-    messages = [
+    end.message.event = WsEvent.POST_THREAD
+    frames = [
         ("x", end),
         ("y", said("other")),
-        ("x", delta(1, "a").message),
+        ("x", delta(1, "a")),
         ("x", said("between")),
-        ("x", delta(1, "b").message),
+        ("x", delta(1, "b")),
     ]
-    sizes = [each.size for each in all_of(filled(10**9, messages))]
+    sizes = [each.size for each in all_of(filled(10**9, frames))]
     for bound, left, losers in (
         (2 * sum(sizes), [1, 2, 3, 4, 5], set()),
         (2 * (sum(sizes) - 1), [1, 2, 4, 5], {"x"}),
@@ -66,7 +66,7 @@ def test_deltas_go_before_others_and_ends_last_and_the_oldest_first() -> None:
         (2 * sizes[0], [1], {"x", "y"}),
         (0, [], {"x", "y"}),
     ):
-        backlog = filled(bound, messages)
+        backlog = filled(bound, frames)
         assert backlog.shrink() == losers
         assert [each.number for each in all_of(backlog)] == left
 
@@ -109,7 +109,7 @@ def test_what_is_unsure_behind_a_large_frame_is_passed_over_when_that_is_gone_an
     lease = Lease()
     lease.renew(-math.inf)
     backlog = filled(10**9, [("x", said("x" * 60_000)), ("x", said("y" * 60_000)), ("x", said("z" * 60_000))])
-    backlog.append(Outgoing(4, "x", WsSendMethod.ALL, None, Frame(said("unsure")), lease))
+    backlog.append(Outgoing(4, "x", WsSendMethod.ALL, None, said("unsure"), lease))
     assert [each.number for each in backlog.take(1, 1, never) if isinstance(each, Outgoing)] == [1]
     assert [each.number for each in backlog.take(500, 80_000, never) if isinstance(each, Outgoing)] == [2, 3]
     passed: list[Outgoing] = []
@@ -118,12 +118,12 @@ def test_what_is_unsure_behind_a_large_frame_is_passed_over_when_that_is_gone_an
 
 
 def test_one_user_is_shrunk_alone_and_what_goes_is_theirs() -> None:
-    messages = [
-        *(("x", delta(1, f"{number} ").message) for number in range(10)),
+    frames = [
+        *(("x", delta(1, f"{number} ")) for number in range(10)),
         ("y", said("y" * 10_000)),
         *(("x", said(f"{number}".ljust(10_000))) for number in range(10)),
     ]
-    backlog = filled(100_000, messages)
+    backlog = filled(100_000, frames)
     order = Order(("PING",))
     backlog.append(order)
     backlog.append(Outgoing(99, "x", WsSendMethod.SENDER_ONLY, "sender", MARK))
@@ -136,7 +136,7 @@ def test_one_user_is_shrunk_alone_and_what_goes_is_theirs() -> None:
 
 
 def test_joining_is_enough_for_many_words() -> None:
-    backlog = filled(20_000, [("x", delta(1, f"{number} ").message) for number in range(100)])
+    backlog = filled(20_000, [("x", delta(1, f"{number} ")) for number in range(100)])
     assert not backlog.shrink_user("x")
     (whole,) = all_of(backlog)
     assert told([whole.frame]) == told([delta(1, f"{number} ") for number in range(100)])

@@ -2,16 +2,14 @@
 
 import json
 from itertools import groupby, pairwise
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.frame import delta_key
-from handlers import channel
-from handlers.channel import Entry
+from backends.frame import Frame, delta_key, joined_frames
 from schemas.chats import (
     FileContent,
     FilesReasoning,
@@ -21,9 +19,10 @@ from schemas.chats import (
     TextReasoning,
     TextResponse,
 )
-from schemas.events import Container, GeneratingReasoningMessage, GeneratingResponseMessage, GeneratingTitle, ThreadEvent
+from schemas.events import Container, GeneratingReasoningMessage, GeneratingResponseMessage, GeneratingTitle
+from schemas.frames import SentBy, WsResponseMessage, WsSendMethod
 from tests.support.containers import CHAT, response
-from tests.support.world import uuid
+from tests.support.world import ALICE, uuid
 
 MESSAGES = st.sampled_from([uuid(2), uuid(3)])
 IDS = st.sampled_from([uuid(4), uuid(5)])
@@ -69,13 +68,10 @@ OTHERS = st.one_of(
 STREAMS = st.lists(st.one_of(DELTAS, DELTAS, OTHERS), max_size=30)
 
 
-def item(container: Container) -> Entry:
-    """A container as it goes through a channel; joining leaves the event alone."""
-    return container, ThreadEvent.GENERATING_TITLE
-
-
 def joined(containers: list[Container]) -> list[Container]:
-    return [entry[0] for entry in channel.joined(map(item, containers)) if isinstance(entry, tuple)]
+    sent_by = SentBy(ALICE, "Alice")
+    frames = [Frame(WsResponseMessage("", "", each, sent_by, None, WsSendMethod.ALL)) for each in containers]
+    return [cast(Container, frame.message.payload) for frame in joined_frames(frames)]
 
 
 def client_after(containers: list[Container]) -> dict[str, Any]:

@@ -109,7 +109,7 @@ async def test_a_client_that_is_cut_at_random_and_resumes_anywhere_has_all_of_bo
 
     async def say(speaker: int) -> None:
         for number in range(300):
-            nodes[speaker].publish(ALICE, delta(speaker + 1, f"{number} ").message, None)
+            nodes[speaker].publish(ALICE, delta(speaker + 1, f"{number} "), None)
             if chance.random() < 0.1:
                 await anyio.sleep(chance.random() / 200)
 

@@ -50,12 +50,12 @@ async def test_a_user_for_whom_it_does_not_keep_up_is_served_as_if_it_were_away_
             with server.stopped():
                 here.publish(BOB, said("first"), None)
                 for number in range(200):
-                    here.publish(CAROL, delta(1, f"{number} ").message, None)
+                    here.publish(CAROL, delta(1, f"{number} "), None)
                 assert ears[0].text.startswith("0 1 2 ")  # her share is full: at once, and without an offset
                 assert here.connected
                 assert bob.heard == []
             here.publish(BOB, said("second"), None)
-            here.publish(CAROL, delta(1, "last").message, None)
+            here.publish(CAROL, delta(1, "last"), None)
             for ear in ears:
                 await until(lambda ear=ear: ear.text.endswith("last"))  # type: ignore[misc]
                 assert ear.text == "".join(f"{number} " for number in range(200)) + "last"

@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from backends.frame import Frame
 from backends.lease import Lease
 from backends.redis import link as redis_link
 from backends.redis import sent as redis_sent
@@ -16,7 +17,6 @@ from backends.redis import wire as redis_wire
 from backends.redis.broker import RedisBroker
 from backends.resume import ResumeLimits
 from schemas.events import WsEvent
-from schemas.frames import WsResponseMessage
 from tests.support.proxy import Proxy
 from tests.support.redis import RedisServer, node, place_in, redis_server
 from tests.support.redis_town import Folding, Town, away, back, server, town
@@ -325,10 +325,10 @@ async def test_a_node_that_was_away_for_longer_than_the_log_reaches_back_says_so
             assert not bob.is_cut
 
 
-def end(text: str) -> WsResponseMessage:
-    message = said(text)
-    message.event = WsEvent.POST_THREAD
-    return message
+def end(text: str) -> Frame:
+    frame = said(text)
+    frame.message.event = WsEvent.POST_THREAD
+    return frame
 
 
 async def test_deltas_that_wait_through_an_outage_are_joined_and_all_arrive(server: RedisServer) -> None:
@@ -339,7 +339,7 @@ async def test_deltas_that_wait_through_an_outage_are_joined_and_all_arrive(serv
             await away(it)
             for number in range(2000):
                 for user in (CAROL, BOB):
-                    here.publish(user, delta(1, f"{number} ").message, None)
+                    here.publish(user, delta(1, f"{number} "), None)
                 assert here.wire._backlog._size <= 51_000
             await back(it)
             for ear in ears:
@@ -528,11 +528,11 @@ async def test_a_redis_that_does_not_keep_up_is_as_good_as_away(server: RedisSer
             with server.stopped():
                 for number in range(200):
                     for user in (CAROL, *map(uuid, range(5))):
-                        here.publish(user, delta(1, f"{number} ").message, None)
+                        here.publish(user, delta(1, f"{number} "), None)
                 assert not here.connected  # at once, and not by a time-out
                 assert ears[0].text.endswith("199 ")
             await it.all_connected()
-            here.publish(CAROL, delta(1, "last").message, None)
+            here.publish(CAROL, delta(1, "last"), None)
             for ear in ears:
                 await until(lambda ear=ear: ear.text.endswith("last"))  # type: ignore[misc]
                 assert ear.text == "".join(f"{number} " for number in range(200)) + "last"

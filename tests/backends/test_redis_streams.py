@@ -58,7 +58,7 @@ def chat(id: UUID, done: bool) -> ChatWithMessages:
 
 def say(broker: RedisBroker, event: WsEvent, payload: Container, sender_id: str | None = None) -> None:
     message = WsResponseMessage(WsRoutes.CHATS_POST, event, payload, SentBy(ALICE, "Alice"), None, WsSendMethod.ALL)
-    broker.publish(ALICE, message, sender_id)
+    broker.publish(ALICE, Frame(message), sender_id)
 
 
 def opened(broker: RedisBroker) -> list[UUID]:

@@ -1,11 +1,12 @@
 """What travels from a run to its frames: the first of a burst at once, the rest in flushes, everything in order, none twice."""
 
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import anyio
 import anyio.lowlevel
@@ -14,101 +15,150 @@ import pytest
 from backends.agent import ReasoningChunk, ResponseChunk
 from backends.lease import Lease
 from backends.metrics import Traffic
-from handlers.channel import Channel, Entry, Errand
+from handlers.channel import UNJOINED, Channel, Entry, Errand
+from handlers.growing import Answer, Delta
 from handlers.runs import Run
 from schemas.chats import ChatWithMessages, TextResponse
 from schemas.errors import WsError, WsErrorCode
-from schemas.events import ThreadEvent
 from settings import Settings
 from tests.support.agents import ScriptedAgent
 from tests.support.client import TIMEOUT_S, Client, fold, unsettled, untitled
-from tests.support.containers import response, transcript
+from tests.support.containers import transcript
 from tests.support.house import open_house
 from tests.support.world import uuid
 
-
-def delta(text: str) -> Entry:
-    return response(uuid(2), uuid(4), text), ThreadEvent.GENERATING_RESPONSE_MESSAGE
-
-
+LONG_S = 1000.0  # a window that no test waits for
+SHORT_S = 0.05
+ANSWER, OTHER = Answer(uuid(1), uuid(2)), Answer(uuid(1), uuid(2))
 FAILED = WsError(WsErrorCode.INTERNAL_SERVER_ERROR, "failed")
 
 
-class Clock:
-    """A time that moves only by sleeping, and what is put into the channel meanwhile."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-        self.meanwhile: list[Entry] = []
-        self.channel = Channel(100)
-        monkeypatch.setattr("handlers.channel.time.monotonic", lambda: self.now)
-        monkeypatch.setattr("handlers.channel.anyio.sleep", self.sleep)
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept.append(round(seconds, 6))
-        await self.channel.send(self.meanwhile)
-        self.meanwhile = []
+def delta(text: str, of: Answer = ANSWER) -> Delta:
+    return Delta(of, [text])
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
-    made = Clock(monkeypatch)
-    with closing(made.channel):
-        yield made
+def plain(flush: list[Entry]) -> list[object]:
+    """What a flush says: each delta by its text, and which it is of."""
+    return [(entry.chunk, entry.text) if isinstance(entry, Delta) else entry for entry in flush]
 
 
-async def test_the_first_delta_leaves_at_once_and_the_next_wait_for_the_window_and_are_joined(clock: Clock) -> None:
-    await clock.channel.send([delta("a")])
-    async with aclosing(clock.channel.flushes(0.010, Traffic())) as flushes:
-        assert await anext(flushes) == [delta("a")]
-        assert clock.slept == []
-        clock.now += 0.004
-        await clock.channel.send([delta("b"), delta("c")])
-        clock.meanwhile = [delta("d"), FAILED]
-        assert await anext(flushes) == [delta("bcd"), FAILED]
-        assert clock.slept == [0.006]
-        clock.now += 0.010
-        await clock.channel.send([delta("e")])
-        assert await anext(flushes) == [delta("e")]
-        assert clock.slept == [0.006]
+@asynccontextmanager
+async def stream(window: float, capacity: int = 100) -> AsyncIterator[tuple[Channel, AsyncGenerator[list[Entry], None]]]:
+    """A channel, and what its stream takes. The first delta has been taken."""
+    channel = Channel(window, capacity)
+    with closing(channel):
+        async with aclosing(channel.flushes(Traffic())) as flushes:
+            await channel.send([delta("first")])
+            assert plain(await anext(flushes)) == [("first", ANSWER)]
+            yield channel, flushes
 
 
-async def test_an_agent_that_fills_the_channel_within_a_window_is_waited_for_less_until_it_no_longer_does(clock: Clock) -> None:
-    many = [delta("x") for _ in range(100)]
-    await clock.channel.send([delta("a")])
-    async with aclosing(clock.channel.flushes(0.016, Traffic())) as flushes:
+async def test_the_first_delta_leaves_at_once_and_the_next_wait_for_the_window_and_are_joined() -> None:
+    async with stream(SHORT_S) as (channel, flushes):
+        flushed = time.monotonic()
+        await channel.send([delta("a")])
+        await channel.send([delta("b"), delta("c"), delta("d", OTHER), delta("e")])
+        assert plain(await anext(flushes)) == [("abc", ANSWER), ("d", OTHER), ("e", ANSWER)]
+        assert time.monotonic() - flushed >= SHORT_S * 0.9  # clocks differ by a little
+
+
+async def test_a_delta_that_comes_while_the_stream_waits_for_its_window_joins_the_one_before_it() -> None:
+    async with stream(LONG_S) as (channel, flushes), anyio.create_task_group() as tasks:
+        await channel.send([delta("a")])
+
+        async def hear() -> None:
+            assert plain(await anext(flushes)) == [("abc", ANSWER), FAILED]
+
+        tasks.start_soon(hear)
+        await anyio.wait_all_tasks_blocked()
+        await channel.send([delta("b")])
+        await channel.send([delta("c"), FAILED])
+
+
+@pytest.mark.parametrize("how", ["item", "errand", "close"])
+async def test_what_is_no_delta_does_not_wait_for_the_window_and_neither_does_what_stands_before_it(how: str) -> None:
+    async with stream(LONG_S) as (channel, flushes), anyio.create_task_group() as tasks:
+        await channel.send([delta("a")])
+        if how == "item":
+            await channel.send([FAILED])
+        elif how == "errand":
+            tasks.start_soon(channel.tell, lambda: lambda: None)
+            await anyio.wait_all_tasks_blocked()
+        else:
+            channel.close()
+        with anyio.fail_after(TIMEOUT_S):
+            first, *others = await anext(flushes)
+        assert plain([first]) == [("a", ANSWER)]
+        assert len(others) == (how != "close")
+        for errand in others:
+            if isinstance(errand, Errand):
+                errand.run(is_ours=True)
+
+
+async def test_a_delta_does_not_join_one_that_an_answer_has_told_of() -> None:
+    async with stream(LONG_S) as (channel, flushes), anyio.create_task_group() as tasks:
+        await channel.send([delta("a")])
+        tasks.start_soon(channel.tell, lambda: lambda: None)
+        await anyio.wait_all_tasks_blocked()
+        await channel.send([delta("b")])
+        before, errand, after = await anext(flushes)
+        assert plain([before, after]) == [("a", ANSWER), ("b", ANSWER)]
+        assert isinstance(errand, Errand)
+        errand.run(is_ours=True)
+
+
+@pytest.mark.parametrize("texts", [[ANSWER], [ANSWER, OTHER]])
+async def test_an_agent_that_fills_the_channel_within_a_window_waits_until_it_is_taken_and_that_is_at_once(
+    texts: list[Answer],
+) -> None:
+    async with stream(LONG_S, capacity=100) as (channel, flushes), anyio.create_task_group() as tasks:
+        put = 0
+
+        async def say() -> None:
+            nonlocal put
+            for number in range(250):
+                await channel.send([delta("x", texts[number % len(texts)])])
+                put += 1
+
+        tasks.start_soon(say)
+        await anyio.wait_all_tasks_blocked()
+        assert put <= 101
+        heard = 0
+        with anyio.fail_after(TIMEOUT_S):
+            while heard < 200:
+                heard += sum(len(cast(Delta, entry).chunk) for entry in await anext(flushes))
+        await channel.send([FAILED])
         await anext(flushes)
-        for filled in (many, many, many[:50], many[:50], many[:10], many[:10]):
-            await clock.channel.send([delta("x")])
-            clock.meanwhile = filled[1:]
-            assert await anext(flushes) == [delta("x" * len(filled))]
-    assert clock.slept == [0.016, 0.008, 0.004, 0.004, 0.004, 0.016]
+        await anyio.wait_all_tasks_blocked()
+        assert put == 250
 
 
-async def test_what_is_no_delta_does_not_wait(clock: Clock) -> None:
-    await clock.channel.send([delta("a")])
-    async with aclosing(clock.channel.flushes(0.010, Traffic())) as flushes:
-        await anext(flushes)
-        await clock.channel.send([FAILED])
-        assert await anext(flushes) == [FAILED]
-    assert clock.slept == []
+async def test_an_agent_that_waits_for_room_hears_of_the_streams_end() -> None:
+    async with stream(LONG_S, capacity=10) as (channel, flushes), anyio.create_task_group() as tasks:
+
+        async def say() -> None:
+            with pytest.raises(anyio.BrokenResourceError):
+                await channel.send(delta("x") for _ in range(1000))
+
+        tasks.start_soon(say)
+        await anyio.wait_all_tasks_blocked()
+        await flushes.aclose()
 
 
-async def test_the_last_items_of_a_closed_channel_are_flushed(clock: Clock) -> None:
-    await clock.channel.send([delta("a"), delta("b")])
-    clock.channel.close()
-    async with aclosing(clock.channel.flushes(0.010, Traffic())) as flushes:
-        assert [flush async for flush in flushes] == [[delta("ab")]]
+async def test_the_last_entries_of_a_closed_channel_are_flushed() -> None:
+    async with stream(LONG_S) as (channel, flushes):
+        await channel.send([delta("a"), delta("b")])
+        channel.close()
+        assert [plain(flush) async for flush in flushes] == [[("ab", ANSWER)]]
 
 
-async def test_a_window_of_0_joins_nothing_and_waits_for_nothing(clock: Clock) -> None:
-    await clock.channel.send([delta("a"), delta("b")])
-    async with aclosing(clock.channel.flushes(0, Traffic())) as flushes:
-        assert await anext(flushes) == [delta("a")]
-        assert await anext(flushes) == [delta("b")]
-    assert clock.slept == []
+async def test_with_a_window_of_0_each_delta_stays_as_it_was_put() -> None:
+    async with stream(0) as (channel, flushes):
+        await channel.send([delta("a"), delta("b")])
+        assert plain(await anext(flushes)) == [("a", ANSWER), ("b", ANSWER)]
+        await channel.send([delta("x") for _ in range(UNJOINED + 1)])
+        assert len(await anext(flushes)) == UNJOINED  # the others, so that everybody gets a turn
+        assert len(await anext(flushes)) == 1
 
 
 async def test_a_burst_arrives_in_few_frames_that_say_the_same_on_all_connections(settings: Settings) -> None:
@@ -146,8 +196,8 @@ class Joining:
     """A run whose channel is full, and those who join it: what they hear from then on, and for each whether they were told."""
 
     def __init__(self) -> None:
-        self.channel = Channel(1)
-        self.flushes = self.channel.flushes(0, Traffic())
+        self.channel = Channel(capacity=1)
+        self.flushes = self.channel.flushes(Traffic())
         self.transcript = transcript()
         self.run = Run(uuid(1), uuid(2), uuid(3), self.channel, Lease(), transcript=self.transcript)
         self.told: list[str] = []
@@ -167,11 +217,11 @@ class Joining:
     async def hear(self, count: int) -> None:
         with anyio.fail_after(TIMEOUT_S):
             while len(self.told) < count:
-                ((entry),) = await anext(self.flushes)
-                if isinstance(entry, tuple):
-                    self.told.append(cast(Any, entry[0]).response_message.message_chunk)
-                else:
-                    cast(Errand, entry).run(True)
+                for entry in await anext(self.flushes):
+                    if isinstance(entry, Delta):
+                        self.told.append(entry.chunk)
+                    else:
+                        cast(Errand, entry).run(True)
 
 
 @asynccontextmanager

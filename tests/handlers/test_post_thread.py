@@ -9,9 +9,9 @@ import pytest
 
 from backends.agent import ReasoningChunk, ResponseChunk
 from backends.broker import MemoryBroker
+from backends.frame import Frame as Sent
 from backends.lease import Lease
 from schemas.events import WsEvent
-from schemas.frames import WsResponseMessage
 from settings import Settings
 from tests.support.agents import ScriptedAgent
 from tests.support.client import Frame, fold, unsettled
@@ -271,9 +271,9 @@ class Leased(MemoryBroker):
         super().__init__(LIMITS)
         self.leases: list[tuple[object, Lease | None]] = []
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
-        self.leases.append((message.event, lease))
-        super().publish(user_id, message, sender_id, lease)
+    def publish(self, user_id: UUID, frame: Sent, sender_id: str | None, lease: Lease | None = None) -> None:
+        self.leases.append((frame.message.event, lease))
+        super().publish(user_id, frame, sender_id, lease)
 
 
 async def test_a_stream_is_told_under_the_lease_of_its_node_up_to_its_end(settings: Settings) -> None:

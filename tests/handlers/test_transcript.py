@@ -1,6 +1,7 @@
 """What clients are told of a run adds up to what is kept of it, from its beginning and from any point in its middle."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
+from handlers.growing import Delta
 from schemas.assets import METRIC, Asset
 from schemas.events import WS_EVENTS, Item
 from tests.support.client import apply
@@ -30,9 +32,10 @@ def wire(value: object) -> Any:
     return json.loads(msgspec.json.encode(value))
 
 
-def told(chat: Any, items: list[Item]) -> Any:
-    """A client's chat after these items."""
-    for container, event in items:
+def told(chat: Any, entries: Iterable[Delta | Item]) -> Any:
+    """A client's chat after these entries."""
+    for entry in entries:
+        container, event = (entry.text.delta(entry.chunk), entry.text.event) if isinstance(entry, Delta) else entry
         apply(chat, {"event": WS_EVENTS[event].value, "payload": wire(container)})
     return chat
 

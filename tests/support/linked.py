@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,10 +16,11 @@ from sqlalchemy import Select
 from backends import Backends
 from backends.agent import Agent
 from backends.broker import MemoryBroker
+from backends.frame import Frame as Sent
 from backends.lease import Lease
 from backends.resume import ResumeLimits
 from backends.storage import Change, Row, Storage
-from schemas.frames import WsResponseMessage, WsSendMethod, encode
+from schemas.frames import WsSendMethod
 from settings import Settings
 from tests.support.client import Frame, fold, is_end, unsettled
 from tests.support.house import House, open_house
@@ -42,21 +42,22 @@ class LinkedBroker(MemoryBroker):
         self._held = False
         peers.append(self)
 
-    def publish(self, user_id: UUID, message: WsResponseMessage, sender_id: str | None, lease: Lease | None = None) -> None:
-        super().publish(user_id, message, sender_id)
-        said = deepcopy(message)
+    def publish(self, user_id: UUID, frame: Sent, sender_id: str | None, lease: Lease | None = None) -> None:
+        super().publish(user_id, frame, sender_id)
 
         def deliver(peer: LinkedBroker) -> None:
             if lease is None or not lease.lost:
-                peer._hear(str(id(self)), user_id, said, sender_id)
+                peer._hear(str(id(self)), user_id, frame.data, frame.method, sender_id)
 
         self._send(deliver)
 
-    def _hear(self, node: str, user_id: UUID, message: WsResponseMessage, sender_id: str | None) -> None:
+    def _hear(self, node: str, user_id: UUID, text: bytes, method: WsSendMethod, sender_id: str | None) -> None:
         is_here = user_id in self._users and self._users[user_id].subscribers
-        is_for_all = message.send_method is WsSendMethod.ALL
-        if not (is_here and is_for_all) or self.streams.hear(str(user_id), node, encode(message), sender_id):
-            MemoryBroker.publish(self, user_id, message, sender_id)
+        is_for_all = method is WsSendMethod.ALL
+        if not (is_here and is_for_all) or self.streams.hear(str(user_id), node, text, sender_id):
+            frame = Sent.of_data(text)
+            frame.method = method
+            MemoryBroker.publish(self, user_id, frame, sender_id)
 
     def tell(self, notice: bytes) -> bool:
         if self.cut:

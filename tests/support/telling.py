@@ -38,9 +38,9 @@ class Ear:
         self.is_cut = True
 
 
-def said(text: str, method: WsSendMethod = WsSendMethod.ALL) -> WsResponseMessage:
+def said(text: str, method: WsSendMethod = WsSendMethod.ALL) -> Frame:
     error = WsError(WsErrorCode.BAD_REQUEST, text)
-    return WsResponseMessage("/", "error", None, SentBy(ALICE, "Alice"), error, method)
+    return Frame(WsResponseMessage("/", "error", None, SentBy(ALICE, "Alice"), error, method))
 
 
 def delta(part: int, text: str) -> Frame:
