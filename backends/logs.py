@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Collection, Iterator, MutableMapping
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 from structlog.contextvars import bind_contextvars
 from structlog.stdlib import ExtraAdder, ProcessorFormatter
@@ -23,8 +24,9 @@ PROBED = {"/healthz", "/readyz", "/metrics"}  # machines ask for these every few
 IDS = {"user", "connection", "chat", "message", "answer", "node"}
 ID_CHARACTERS = 8  # of an id that are shown to a person at a terminal
 # Characters that control a terminal, or that make a line look like two lines or like another line: C0 and C1, line separators,
-# and marks that change the direction of writing.
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# and marks that change the direction of writing. And surrogates, which no encoding can write. None of them is printable.
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+JSON = msgspec.json.Encoder(enc_hook=repr)
 # Errors whose message is about the machine and cannot quote a user. Of all other errors only the type is logged, except at
 # DEBUG: a message of a model's server, a database's driver or an agent may quote a prompt.
 PLAIN = (OSError, ImportError, NameError, AttributeError)
@@ -111,7 +113,7 @@ def _rendering(terminal: bool, whole: bool) -> list[Processor]:
         if terminal
         else [
             structlog.processors.ExceptionRenderer(format_error),
-            structlog.processors.JSONRenderer(ensure_ascii=False),
+            structlog.processors.JSONRenderer(_json),
         ]
     )
     return [ProcessorFormatter.remove_processors_meta, _escaped, *last]
@@ -119,9 +121,13 @@ def _rendering(terminal: bool, whole: bool) -> list[Processor]:
 
 def _escaped(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for name, value in event.items():
-        if isinstance(value, str):
+        if isinstance(value, str) and not value.isprintable():
             event[name] = CONTROLS.sub(_escape, value)
     return event
+
+
+def _json(event: object, **options: object) -> str:
+    return msgspec.json.format(JSON.encode(event), indent=0).decode()  # with the spaces that people and greps expect
 
 
 def _escape(control: re.Match[str]) -> str:

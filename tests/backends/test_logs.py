@@ -254,3 +254,11 @@ async def test_a_refused_connection_has_a_line(settings: Settings, capsys: pytes
                 pass
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["code"] for line in lines if line["event"] == "refused a connection"] == ["UNAUTHORIZED"]
+
+
+def test_what_no_encoding_can_write_is_logged_all_the_same(restored: None, capsys: pytest.CaptureFixture[str]) -> None:
+    logging.config.dictConfig(log_config("INFO"))
+    logging.getLogger("threadcast").warning("a \ud800 b", extra={"odd": "\udfff", "thing": object()})
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["odd"]) == ("a \\ud800 b", "\\udfff")
+    assert "object at" in line["thing"]
