@@ -7,11 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import click
-from rich.console import Console
 from websockets.exceptions import InvalidHandshake
 from websockets.sync.client import connect
-
-console = Console(highlight=False, soft_wrap=True)
 
 
 @click.command()
@@ -49,20 +46,18 @@ def show(frame: dict[str, Any], streamed: set[str]) -> bool:
     payload = frame["payload"]
     match frame["event"]:
         case _ if frame["error"]:
-            console.print(f"\n[red]{frame['error']['code']}[/] {frame['error']['message']}", markup=True)
+            click.echo(f"\n{click.style(frame['error']['code'], fg='red')} {frame['error']['message']}")
             sys.exit(1)
         case "initializeChat":
-            console.print(f"[dim]chat {payload['id']}[/]")
+            click.secho(f"chat {payload['id']}", dim=True)
         case "generatingTitle" if payload["title"]:
-            console.print(f"\n{payload['title']}", style="bold", markup=False)
+            click.secho(f"\n{payload['title']}", bold=True)
         case "generatingReasoningMessage":
             show_reasoning(payload["reasoning"])
         case "generatingResponseMessage":
             show_response(payload["response_message"], streamed)
         case "complete":
-            console.print(f"\n[dim]{len(payload['message_ids'])} messages, titled “[/]", end="")
-            console.print(payload["title"], style="dim", markup=False, end="")
-            console.print("[dim]”[/]")
+            click.secho(f"\n{len(payload['message_ids'])} messages, titled “{payload['title']}”", dim=True)
             return True
     return False
 
@@ -70,20 +65,20 @@ def show(frame: dict[str, Any], streamed: set[str]) -> bool:
 def show_reasoning(reasoning: dict[str, Any]) -> None:
     if reasoning["type"] == "pills":
         pills = ", ".join(pill["text"] for group in reasoning["pill_containers"] for pill in group["pills"])
-        console.print(f"{reasoning['title']}: {pills}", style="cyan", markup=False)
+        click.secho(f"{reasoning['title']}: {pills}", fg="cyan")
     elif reasoning["type"] == "text":
-        console.print(reasoning["message_chunk"] or "\n", style="dim", markup=False, end="")
+        click.secho(reasoning["message_chunk"] or "\n", dim=True, nl=False)
 
 
 def show_response(part: dict[str, Any], streamed: set[str]) -> None:
     if part["type"] == "file":
         opened = f"[{part['file_type']}] {part['file_name']}, version {part['version_number']}"
-        console.print(opened, style="cyan", markup=False)
+        click.secho(opened, fg="cyan")
     elif part["message_chunk"]:
         streamed.add(part["id"])
-        console.print(part["message_chunk"], markup=False, end="")
+        click.echo(part["message_chunk"], nl=False)
     elif part["id"] not in streamed:
-        console.print(part["message"], markup=False)
+        click.echo(part["message"])
 
 
 if __name__ == "__main__":

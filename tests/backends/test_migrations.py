@@ -23,7 +23,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, inspect
 
 import backends.migrations
-from backends.migrations import is_behind, migrate_sqlite
+from backends.migrations import is_behind, migrate_sqlite, revisions
 from backends.postgres.storage import migrate_postgres
 from backends.sqlite import open_sqlite
 from backends.storage import Committed
@@ -116,6 +116,10 @@ def written_down(database: Where) -> list[Any]:
     """The schema, as SQLite keeps it where it is one, and which revision it says it is."""
     kept = schema(database) if isinstance(database, str) else rows(database, "SELECT * FROM sqlite_master ORDER BY name")
     return [kept, rows(database, "SELECT * FROM alembic_version")]
+
+
+def test_the_files_are_named_after_the_revisions_that_alembic_finds_in_them() -> None:
+    assert revisions() == REVISIONS[::-1]
 
 
 def test_the_migrated_schema_is_that_of_the_tables(kind: Engine) -> None:
