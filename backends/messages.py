@@ -5,7 +5,7 @@ message is unfinished and still that owner's, so if several try to end it, exact
 another one is another owner, also on the same node.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -74,9 +74,17 @@ class Stored(NamedTuple):
 
 
 async def create_chat(
-    storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser, owner: Owner
+    storage: Storage,
+    chat: ChatWithMessages,
+    message: ChatMessage,
+    user: AuthenticatedUser,
+    owner: Owner,
+    files: Sequence[Asset] = (),
 ) -> None:
-    """Store a new chat with its first message. Raises Conflict when there is such a message."""
+    """Store a new chat with its first message, as far as that is answered, and the assets that it is about.
+
+    Raises Conflict when there is such a message.
+    """
     row = {
         "id": chat.id,
         "title": chat.title,
@@ -84,7 +92,7 @@ async def create_chat(
         "created_at": chat.created_at,
         "updated_at": chat.updated_at,
     }
-    await storage.write((INSERT_CHAT, row), _insert_message(chat.id, message, user, owner))
+    await storage.write((INSERT_CHAT, row), _insert_message(chat.id, message, user, owner), *_links(chat, message, files))
 
 
 async def add_message(
@@ -104,7 +112,7 @@ async def replace_message(
 
     False, and nothing is changed, when the chat has been updated since it was `seen` with that time.
     """
-    again = {"message": message.id, **_owned_by(owner), **_unanswered(message)}
+    again = {"message": message.id, **_owned_by(owner), **_content(message)}
     place = {"chat": chat.id, "message": message.id}
     discard = (DISCARD_LINKS_AFTER, place), (DISCARD_AFTER, place)
     return await storage.write(*discard, (UPDATE_MESSAGE, again), only_if=_touch(chat, seen))
@@ -134,18 +142,7 @@ async def finish_message(
         "updated_at": chat.updated_at,
     }
     title = {"chat": chat.id, "title": chat.title, "updated_at": chat.updated_at}
-    links = [
-        {
-            "message_id": message.id,
-            "file_id": file.id,
-            "version_number": file.version_number,
-            "created_at": chat.updated_at,
-        }
-        for file in files
-    ]
-    return await storage.write(
-        (UPDATE_CHAT, title), *((INSERT_LINK, link) for link in links), only_if=(UPDATE_UNFINISHED, answer)
-    )
+    return await storage.write((UPDATE_CHAT, title), *_links(chat, message, files), only_if=(UPDATE_UNFINISHED, answer))
 
 
 async def find_message(storage: Storage, message_id: UUID) -> Stored | None:
@@ -175,31 +172,37 @@ def stored_of(row: Row) -> Stored:
 
 def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser, owner: Owner) -> Change:
     row = {"id": message.id, "chat_id": chat_id, "created_by": user.id, "created_at": message.created_at}
-    return INSERT_MESSAGE, {"chat": chat_id, **row, **_owned_by(owner), **_unanswered(message)}
+    return INSERT_MESSAGE, {"chat": chat_id, **row, **_owned_by(owner), **_content(message)}
 
 
 def _owned_by(owner: Owner) -> dict[str, Any]:
     return {"owner": owner.node, "run": owner.run}
 
 
+def _links(chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset]) -> Iterator[Change]:
+    for file in files:
+        link = {"message_id": message.id, "file_id": file.id, "version_number": file.version_number}
+        yield INSERT_LINK, link | {"created_at": chat.updated_at}
+
+
 def _answered(message: ChatMessage, owner: Owner) -> dict[str, Any]:
+    return {"message": message.id, "of_node": owner.node, "of_run": owner.run, **_parts(message)}
+
+
+def _content(message: ChatMessage) -> dict[str, Any]:
     return {
-        "message": message.id,
-        "of_node": owner.node,
-        "of_run": owner.run,
-        "response_messages": [message.response_messages[id] for id in message.response_message_ids],
-        "reasoning_messages": [message.reasoning_messages[id] for id in message.reasoning_message_ids],
+        "request": message.request_message.request if message.request_message else None,
+        **_parts(message),
+        "final_reasoning_message": message.final_reasoning_message,
+        "is_completed": message.is_completed,
+        "updated_at": datetime.now(UTC),
     }
 
 
-def _unanswered(message: ChatMessage) -> dict[str, Any]:
+def _parts(message: ChatMessage) -> dict[str, Any]:
     return {
-        "request": message.request_message.request if message.request_message else None,
-        "response_messages": [],
-        "reasoning_messages": [],
-        "final_reasoning_message": None,
-        "is_completed": False,
-        "updated_at": datetime.now(UTC),
+        "response_messages": [message.response_messages[id] for id in message.response_message_ids],
+        "reasoning_messages": [message.reasoning_messages[id] for id in message.reasoning_message_ids],
     }
 
 

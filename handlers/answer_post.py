@@ -1,4 +1,4 @@
-"""Answering a post whose message is stored: by an agent or by opening the asset, told as it comes, and stored at its end."""
+"""Answering a prompt whose message is stored: by an agent, told as it comes, and stored at its end."""
 
 import logging
 
@@ -8,7 +8,7 @@ from backends.agent import AgentTask
 from backends.lease import LeaseLost
 from backends.logs import bind_contextvars
 from handlers.context import Context
-from handlers.open_asset import open_asset
+from handlers.initialize_chat import Begun
 from handlers.run_agent import run_agent
 from handlers.runs import FAILED, INTERRUPTED, Run
 from handlers.services import Services
@@ -25,18 +25,16 @@ SAVE_TIMEOUT_S = 3.0  # seconds to store what a cancelled run has said: a shutdo
 logger = logging.getLogger("threadcast")
 
 
-async def answer_post(
-    services: Services, run: Run, request: ChatCreateNewChat, context: Context, transcript: Transcript
-) -> ChatWithMessages:
-    """Tell and store the answer to a post whose message is stored. Returns the chat, whose end is still to be told.
+async def answer_post(services: Services, run: Run, request: ChatCreateNewChat, begun: Begun) -> ChatWithMessages:
+    """Tell and store the answer to a prompt whose message is stored. Returns the chat, whose end is still to be told.
 
     Raises LeaseLost when another node has closed the run, EndNotStored, and what the agent or the database raises. What there
     is of the answer is stored then, too, if it can be.
     """
     try:
-        return await _run(services, run, request, context, transcript)
+        return await _run(services, run, request, *begun)
     except LeaseLost:
-        _ended(services, run, "lost")
+        run_ended(services, run, begun.transcript, "lost")
         raise
 
 
@@ -47,17 +45,18 @@ async def _run(
     run.begin(transcript)
     files = context.assets[:1] if request.asset_id else ()
     try:
-        has_ended = await _answer(services, run, transcript, request, context)
-        reasoned = f"Reasoned for {round(run.seconds)} seconds" if request.prompt else None
+        with checkpointed(services, run, transcript) as checkpoints:
+            has_ended = await run_agent(services, run, _task(run, request, context, transcript), transcript, checkpoints)
+        reasoned = f"Reasoned for {round(run.seconds)} seconds"
         await run.channel.send(transcript.close())
         chat = await finish_chat(services, run, transcript, files, reasoned if has_ended else run.stopped_as)
-        _ended(services, run, "Completed" if has_ended else run.stopped_as)
+        run_ended(services, run, transcript, "Completed" if has_ended else run.stopped_as)
         return chat
     except LeaseLost:
         raise
     except EndNotStored as error:
         run.error = error
-        _ended(services, run, INTERRUPTED)
+        run_ended(services, run, transcript, INTERRUPTED)
         raise
     except Exception as error:
         await _keep(services, run, transcript, files, FAILED)
@@ -70,18 +69,10 @@ async def _run(
         raise
 
 
-async def _answer(services: Services, run: Run, transcript: Transcript, request: ChatCreateNewChat, context: Context) -> bool:
-    """Answer the post. False when it is stopped before its end."""
-    if request.prompt is None:
-        if run.stopping.done():
-            return False
-        await run.channel.send(transcript.add_response(part, "completed") for part in open_asset(context.assets))
-        return True
+def _task(run: Run, request: ChatCreateNewChat, context: Context, transcript: Transcript) -> AgentTask:
     ids = transcript.chat.message_ids
     history = tuple(transcript.chat.messages[id] for id in ids[: ids.index(run.message_id)])
-    task = AgentTask(request.prompt, context.assets, history)
-    with checkpointed(services, run, transcript) as checkpoints:
-        return await run_agent(services, run, task, transcript, checkpoints)
+    return AgentTask(request.prompt or "", context.assets, history)
 
 
 async def _keep(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:
@@ -94,11 +85,12 @@ async def _keep(services: Services, run: Run, transcript: Transcript, files: tup
         raise
     except Exception:
         logger.exception("message %s stays unfinished until somebody posts in its chat", transcript.message.id)
-    _ended(services, run, why)
+    run_ended(services, run, transcript, why)
 
 
-def _ended(services: Services, run: Run, end: str) -> None:
-    facts = {"end": end.lower(), "seconds": round(run.seconds, 1), "words": run.transcript.words if run.transcript else 0}
+def run_ended(services: Services, run: Run, transcript: Transcript, end: str) -> None:
+    """Log and count the end of a run."""
+    facts = {"end": end.lower(), "seconds": round(run.seconds, 1), "words": transcript.words}
     if end == FAILED:
         bind_contextvars(**facts)  # the log line of its error has them
     else:

@@ -5,49 +5,67 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
+from typing import NamedTuple
 from uuid import UUID
 
+from backends.chats import find_roles
 from backends.logs import bind_contextvars
 from backends.messages import add_message, create_chat, replace_message, size_of_message
 from backends.storage import Conflict
 from handlers.cluster import ChatBusy, MessageTaken, Overtaken
 from handlers.context import KINDS, Context
+from handlers.open_asset import open_asset
 from handlers.orphans import is_orphan
 from handlers.read_chat import is_settled, stored_chat
 from handlers.runs import Run
 from handlers.services import Services
 from handlers.tasks import Restarting
 from handlers.transcript import Transcript
-from schemas.assets import CHAT, EDITING_ROLES
+from schemas.assets import CHAT, EDITING_ROLES, AssetPermissionRole
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages
-from schemas.errors import BadRequest, Unauthorized
+from schemas.errors import BadRequest, NotFound, Unauthorized
+from schemas.events import Item, ThreadEvent
 from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
 
 CHAT_FULL = "the chat is full, start another"
 
 
+class Begun(NamedTuple):
+    """A post whose message is stored, and is to be answered."""
+
+    context: Context
+    transcript: Transcript
+
+
+class Opened(NamedTuple):
+    """A post without a prompt, which is stored with its answer. `items` are what is told of it before its end."""
+
+    transcript: Transcript
+    items: list[Item]
+
+
 @asynccontextmanager
 async def initialize_chat(
     services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser
-) -> AsyncIterator[tuple[Context, Transcript]]:
-    """Store an unanswered message: the first of a new chat, a new one of the context's chat, or one of its own again.
+) -> AsyncIterator[Begun | Opened]:
+    """Store the message: the first of a new chat, a new one of the context's chat, or one of its own again.
 
     It is stored when it is the run's turn, and the run has the chat for itself until the block ends. Raises MessageTaken when
     the message is there by then and not to be replaced, BadRequest when the chat is full, and what waiting for a turn does.
     """
     if request.chat_id:
-        await editable_chat(services, user, request.chat_id)  # who may not edit may not wait in line either
+        roles = await find_roles(services.backends.storage, user.id, request.chat_id)
+        check_may_edit(roles)  # who may not edit may not wait in line either
     bind_contextvars(chat=str(run.chat_id))
     async with services.runs.turn(run):
         if services.runs.cannot_end or run.lease.lost:
             raise Restarting
-        yield await services.cluster.turn(run, partial(_initialize, services, run, request, user))
+        attempt = _initialize if request.prompt else _open
+        yield await services.cluster.turn(run, partial(attempt, services, run, request, user))
 
 
-async def _initialize(
-    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser
-) -> tuple[Context, Transcript]:
+async def _initialize(services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser) -> Begun | Opened:
     context = await _load_context(services, request, user)
     if run.lease.lost:
         raise Restarting
@@ -64,12 +82,36 @@ async def _initialize(
         raise
 
 
+async def _open(services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser) -> Begun | Opened:
+    """Without a prompt the whole answer is known now, so one commit stores all of it, and nothing is told before."""
+    context = await _load_context(services, request, user)
+    room = _room(services, context, run.message_id, None)
+    if run.lease.lost:
+        raise Restarting
+    if run.stopping.done():
+        raise run.refusal()
+    message = _message(run.message_id, request, user)
+    transcript = Transcript(_chat(run.chat_id, user, message, title=f"View {context.assets[0].name}"), message, room)
+    begin = transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT
+    parts = [transcript.add_response(part, "completed") for part in open_asset(context.assets)]
+    message.is_completed = True
+    await create_chat(services.backends.storage, transcript.chat, message, user, run.owner, context.assets[:1])
+    return Opened(transcript, [begin, *parts])
+
+
 async def editable_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
     """The chat, and what it is about. Raises NotFound, or Unauthorized."""
     context = await stored_chat(services, user, chat_id)
-    if not context.roles & EDITING_ROLES:
-        raise Unauthorized("you may view this chat, but not post in it")
+    check_may_edit(context.roles)
     return context
+
+
+def check_may_edit(roles: frozenset[AssetPermissionRole] | None) -> None:
+    """Raises NotFound when the user may not even see the chat, or Unauthorized."""
+    if roles is None:
+        raise NotFound
+    if not roles & EDITING_ROLES:
+        raise Unauthorized("you may view this chat, but not post in it")
 
 
 async def _load_context(services: Services, request: ChatCreateNewChat, user: AuthenticatedUser) -> Context:
@@ -95,14 +137,14 @@ def _room(services: Services, context: Context, message_id: UUID, prompt: str | 
 
 async def _store(
     services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context, room: int
-) -> tuple[Context, Transcript]:
+) -> Begun:
     """Raises Overtaken when what was loaded is not how the chat stands, and Conflict when there is such a message."""
     storage, owner = services.backends.storage, run.owner
     message = _message(run.message_id, request, user)
     if context.chat is None:
-        chat = _chat(run.chat_id, user, message, title="" if request.prompt else f"View {context.assets[0].name}")
+        chat = _chat(run.chat_id, user, message, title="")
         await create_chat(storage, chat, message, user, owner)
-        return context, Transcript(chat, message, room)
+        return Begun(context, Transcript(chat, message, room))
     chat = context.chat
     seen = chat.updated_at
     chat.updated_at = message.created_at
@@ -119,7 +161,7 @@ async def _store(
     chat.messages[message.id] = message
     if not stored:
         raise Overtaken
-    return context, Transcript(chat, message, room)
+    return Begun(context, Transcript(chat, message, room))
 
 
 def _discard_after(chat: ChatWithMessages, message_id: UUID) -> list[UUID]:

@@ -1,26 +1,29 @@
-"""Posting a chat, whatever it came over: check it, look up what it repeats, and answer it. Knows channels, but no sockets."""
+"""Posting a chat, whatever it came over: check it, look up what it repeats, and answer it. Knows streams, but no sockets."""
 
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from typing import NamedTuple
 from uuid import uuid4
 
+import anyio
 from msgspec.structs import replace
 
 from backends.lease import Lease, LeaseLost
 from backends.logs import bind_contextvars
 from backends.messages import find_message
-from handlers.answer_post import answer_post
-from handlers.channel import Channel
+from handlers.answer_post import answer_post, run_ended
 from handlers.cluster import MessageTaken, RunElsewhere
-from handlers.initialize_chat import initialize_chat
+from handlers.errors import describe
+from handlers.initialize_chat import Begun, Opened, initialize_chat
 from handlers.read_chat import read_chat
 from handlers.run_agent import is_stuck
 from handlers.runs import TURN_RETRY_S, Run
 from handlers.services import Services
 from handlers.store_answer import EndNotStored
+from handlers.stream import Stream
 from schemas.assets import DASHBOARD, METRIC
 from schemas.chats import ChatWithMessages
-from schemas.errors import BadRequest, NotFound, ServiceUnavailable, TooManyRequests
+from schemas.errors import BadRequest, NotFound, ServiceUnavailable, TooManyRequests, WsError
+from schemas.events import ThreadEvent
 from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
 
@@ -31,9 +34,15 @@ NOTHING_ASKED = "a prompt is required unless an asset is provided"
 
 
 class Ran(NamedTuple):
-    """The post was answered, and this is the chat as it is stored."""
+    """The post was answered, which has been told, and this is the chat as it is stored."""
 
     chat: ChatWithMessages
+
+
+class Failed(NamedTuple):
+    """The post's answer has ended with an error, which has been told."""
+
+    error: WsError
 
 
 class Replayed(NamedTuple):
@@ -60,21 +69,16 @@ class Closed(NamedTuple):
     run: Run
 
 
-Outcome = Ran | Replayed | Joined | JoinedElsewhere | Closed
+Outcome = Ran | Failed | Replayed | Joined | JoinedElsewhere | Closed
 
 
 async def post_chat_handler(
-    services: Services,
-    request: ChatCreateNewChat,
-    user: AuthenticatedUser,
-    channel: Channel,
-    lease: Lease,
-    until_told: AsyncExitStack,
+    services: Services, request: ChatCreateNewChat, user: AuthenticatedUser, stream: Stream, lease: Lease
 ) -> Outcome:
-    """Run one post to its end; all that comes before the end goes into `channel`.
+    """Run one post to its end, which the stream tells with all that comes before it.
 
-    The run keeps its chat for itself until `until_told` is left, when its end has been told. So whatever comes next in the
-    chat, on any stream, is told after that end.
+    The run keeps its chat for itself until its end has been told. So whatever comes next in the chat, on any stream, is told
+    after that end.
 
     Raises a ThreadcastError for what is refused, before anything is written, and whatever fails underneath.
     """
@@ -83,19 +87,14 @@ async def post_chat_handler(
         raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds", wait)
     if request.prompt and is_stuck(services):
         raise ServiceUnavailable("the agent does not let go of earlier posts", TURN_RETRY_S)
-    run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), channel, lease)
+    run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), lease)
     bind_contextvars(message=str(run.message_id))
     if joined := await _join(services, run, request):
         return Joined(joined)
-    async with AsyncExitStack() as held:
-        held.enter_context(services.runs.entered(run))
-        try:
-            while True:
-                with suppress(MessageTaken):  # then it is a retry
-                    return await _look_up(services, run, request, user, held)
-        finally:
-            if run.is_over:
-                until_told.push_async_exit(held.pop_all())
+    with services.runs.entered(run):
+        while True:
+            with suppress(MessageTaken):  # then it is a retry
+                return await _look_up(services, run, request, user, stream)
 
 
 async def _join(services: Services, run: Run, request: ChatCreateNewChat) -> Run | None:
@@ -124,28 +123,52 @@ async def _join(services: Services, run: Run, request: ChatCreateNewChat) -> Run
 
 
 async def _look_up(
-    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, held: AsyncExitStack
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, stream: Stream
 ) -> Outcome:
     """Take up what became of a post that this one repeats, or answer it."""
-    if request.message_id and (stored := await find_message(services.backends.storage, run.message_id)):
-        if stored.user_id != user.id or request.chat_id not in (None, stored.chat_id):
+    if request.message_id and (earlier := await find_message(services.backends.storage, run.message_id)):
+        if earlier.user_id != user.id or request.chat_id not in (None, earlier.chat_id):
             raise NotFound
-        elsewhere = services.cluster.elsewhere(stored)
+        elsewhere = services.cluster.elsewhere(earlier)
         is_retry = request.once or not request.chat_id
         if is_retry and elsewhere:
             return JoinedElsewhere(elsewhere)
         if is_retry:
-            await services.cluster.heard(user.id, stored.chat_id)
+            await services.cluster.heard(user.id, earlier.chat_id)
             async with services.connections.outboxes.room(user.id):  # as for a get, since many may come at once
-                chat, _ = await read_chat(services, user, stored.chat_id)
+                chat, _ = await read_chat(services, user, earlier.chat_id)
             return Replayed(chat)
         if elsewhere:
             await elsewhere.stop(run)
-    context, transcript = await held.enter_async_context(initialize_chat(services, run, request, user))
-    services.cluster.begun(run)
+    async with initialize_chat(services, run, request, user) as stored:
+        services.cluster.begun(run)
+        if isinstance(stored, Opened):
+            outcome: Ran | Failed | Closed = await _tell_opened(services, run, stored, stream)
+        else:
+            async with stream.opened() as run.channel:
+                outcome = await _answer(services, run, request, user, stored)
+        if isinstance(outcome, Ran):
+            services.cluster.ended(run)
+        return outcome
+
+
+async def _tell_opened(services: Services, run: Run, opened: Opened, stream: Stream) -> Ran:
+    """Tell the whole stream of a post that was stored with its answer. Nobody joins it: a retry gets it from the database."""
+    run.over()
+    run.end = opened.transcript.snapshot()
+    run_ended(services, run, opened.transcript, "Completed")
+    await stream.tell([*opened.items, (run.end, ThreadEvent.COMPLETED)])
+    return Ran(run.end)
+
+
+async def _answer(
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, stored: Begun
+) -> Ran | Failed | Closed:
+    """Answer the post. Its end is the last that is put into the channel."""
     try:
-        run.end = await answer_post(services, run, request, context, transcript)
+        run.end = await answer_post(services, run, request, stored)
     except LeaseLost:
+        run.over()
         services.cluster.ended(run, lost=True)
         run.error = EndNotStored()
         with suppress(Exception):  # only posts over HTTP and retries need it
@@ -153,14 +176,20 @@ async def _look_up(
             if chat.messages[run.message_id].is_completed:
                 run.end = chat
         return Closed(run)
-    except BaseException:
-        services.cluster.ended(run)
-        raise
-    else:
-        held.callback(services.cluster.ended, run)
-        return Ran(run.end)
-    finally:
+    except BaseException as error:  # whatever happens in a run ends only that run
         run.over()
+        services.cluster.ended(run)
+        if not isinstance(error, Exception):  # cancelled: the server stops
+            raise
+        services.backends.metrics.refused(error)
+        end = describe(error)
+        with suppress(anyio.BrokenResourceError):  # the stream has failed, and has said so
+            await run.channel.send([end])
+        return Failed(end)
+    run.over()
+    with suppress(anyio.BrokenResourceError):
+        await run.channel.send([(run.end, ThreadEvent.COMPLETED)])
+    return Ran(run.end)
 
 
 def validate(request: ChatCreateNewChat) -> ChatCreateNewChat:

@@ -38,8 +38,8 @@ class Run:
     message_id: UUID
     user_id: UUID
     chat_id: UUID
-    channel: Channel  # what is put here is sent in its order
     lease: Lease  # under which it is answered
+    channel: Channel = field(init=False)  # what is put here is told in its order; there is one from the stream's beginning on
     arrived: float = field(default_factory=time.monotonic)
     id: UUID = field(default_factory=uuid4)  # differs from every other run, also of the same message
     holds: bool = False  # its message is, or will be at once, the chat's unfinished one
@@ -59,7 +59,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Since the stream began."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self._began if self.transcript else 0.0
 
     @property
     def owner(self) -> Owner:
@@ -190,7 +190,7 @@ class Runs:
     async def turn(self, run: Run) -> AsyncIterator[None]:
         """The run has its chat for itself until the block ends; others wait, in order. Raises TooManyRequests."""
         async with self._counted(run):
-            turns = self._turns.setdefault(run.chat_id, anyio.Lock())
+            turns = self._turns.setdefault(run.chat_id, anyio.Lock(fast_acquire=True))
             if turns.statistics().tasks_waiting >= WAITING:
                 what = f"{WAITING} posts are waiting in this chat already, retry in {TURN_RETRY_S} seconds"
                 raise TooManyRequests("turns", what, TURN_RETRY_S)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
 from backends.messages import title_from
 from backends.statements import storable, to_json
-from handlers.growing import Answer, Delta, Growing, Thought, Title
+from handlers.growing import Delta, Growing
 from schemas.chats import (
     ChatMessage,
     ChatWithMessages,
@@ -21,11 +21,13 @@ from schemas.chats import (
     PillsReasoning,
     ReasoningMessage,
     ResponseMessage,
+    TextReasoning,
     TextResponse,
 )
 from schemas.events import (
     GeneratingReasoningMessage,
     GeneratingResponseMessage,
+    GeneratingTitle,
     Item,
     Progress,
     ThreadEvent,
@@ -41,9 +43,10 @@ class Transcript:
         self.most = most
         self.wants_title = not chat.title  # until it has one
         self.size = 0  # about the bytes that have been told; it only grows
-        self._title = Title(chat.id, message.id)
-        self._thinking: Thought | None = None
-        self._answering: Answer | None = None
+        self._ids = ids = chat.id, message.id
+        self._title = Growing(ThreadEvent.GENERATING_TITLE, lambda chunk: GeneratingTitle(*ids, None, chunk, "in_progress"))
+        self._thinking: tuple[TextReasoning, Growing] | None = None
+        self._answering: tuple[TextResponse, Growing] | None = None
 
     @property
     def words(self) -> int:
@@ -62,18 +65,22 @@ class Transcript:
         """The chat as it stands, apart from what comes: what is open has its text so far."""
         message = self._copied()
         if self._answering:
-            message.response_messages[self._answering.part.id] = self._answering.so_far()
+            part, text = self._answering
+            message.response_messages[part.id] = replace(part, message="".join(text.pieces))
         if self._thinking:
-            message.reasoning_messages[self._thinking.step.id] = self._thinking.so_far()
+            step, text = self._thinking
+            message.reasoning_messages[step.id] = replace(step, message="".join(text.pieces))
         return replace(self.chat, messages={**self.chat.messages, message.id: message})
 
     def ended(self) -> ChatMessage:
         """The message as it would be if nothing more came: every part is closed."""
         message = self._copied()
         if self._answering:
-            message.response_messages[self._answering.part.id] = self._answering.whole()
+            part, text = self._answering
+            message.response_messages[part.id] = _whole_answer(part, text)
         if self._thinking:
-            message.reasoning_messages[self._thinking.step.id] = self._thinking.whole()
+            step, text = self._thinking
+            message.reasoning_messages[step.id] = _whole_thought(step, text)
         return message
 
     def _copied(self) -> ChatMessage:
@@ -94,11 +101,13 @@ class Transcript:
             case ResponseChunk(text):
                 if self._thinking:
                     yield from self._end_thinking()
-                yield self._grow(self._answering or self._begin_answer(), text)
+                _, answer = self._answering or self._begin_answer()
+                yield self._grow(answer, text)
             case ReasoningChunk(title, text):
-                if self._thinking and self._thinking.step.title != title:
+                if self._thinking and self._thinking[0].title != title:
                     yield from self._end_thinking()
-                yield self._grow(self._thinking or self._begin_thought(title), text)
+                _, thought = self._thinking or self._begin_thought(title)
+                yield self._grow(thought, text)
             case TitleChunk(text):
                 yield Delta(self._title, [text])
             case TitleEnd(whole):
@@ -130,40 +139,64 @@ class Transcript:
         self.size += len(chunk) if chunk.isascii() else len(chunk.encode(errors="replace"))  # it may have lone surrogates
         return Delta(text, [chunk])
 
-    def _begin_answer(self) -> Answer:
-        self._answering = Answer(self.chat.id, self.message.id)
-        self.add_response(self._answering.part, "in_progress")
+    def _begin_answer(self) -> tuple[TextResponse, Growing]:
+        part = TextResponse(uuid4(), message=None, message_chunk=None, is_final_message=False)
+        ids = self._ids
+        self._answering = (
+            part,
+            Growing(
+                ThreadEvent.GENERATING_RESPONSE_MESSAGE,
+                lambda chunk: GeneratingResponseMessage(replace(part, message_chunk=chunk), *ids, "in_progress"),
+            ),
+        )
+        self.add_response(part, "in_progress")
         return self._answering
 
-    def _begin_thought(self, title: str) -> Thought:
-        self._thinking = Thought(self.chat.id, self.message.id, title)
-        self.add_reasoning(self._thinking.step, "in_progress")
+    def _begin_thought(self, title: str) -> tuple[TextReasoning, Growing]:
+        step = TextReasoning(uuid4(), title, None, message=None, message_chunk=None, status="loading")
+        ids = self._ids
+        self._thinking = (
+            step,
+            Growing(
+                ThreadEvent.GENERATING_REASONING_MESSAGE,
+                lambda chunk: GeneratingReasoningMessage(replace(step, message_chunk=chunk), *ids, "in_progress"),
+            ),
+        )
+        self.add_reasoning(step, "in_progress")
         return self._thinking
 
     def _end_thinking(self) -> Iterator[Item]:
-        if thought := self._thinking:
+        if self._thinking:
+            whole = _whole_thought(*self._thinking)
             self._thinking = None
-            yield self.add_reasoning(thought.whole(), "completed")
+            yield self.add_reasoning(whole, "completed")
 
     def _end_answering(self) -> Iterator[Item]:
-        if answer := self._answering:
+        if self._answering:
+            whole = _whole_answer(*self._answering)
             self._answering = None
-            yield self.add_response(answer.whole(), "completed")
+            yield self.add_response(whole, "completed")
 
     def _end_title(self, whole: str) -> Item:
         request = self.message.request_message
         self.wants_title = False
         self.size += 1
         self.chat.title = storable(whole) or title_from(request.request if request else None)
-        return self._title.whole(self.chat.title), self._title.event
+        return GeneratingTitle(*self._ids, self.chat.title, None, "completed"), ThreadEvent.GENERATING_TITLE
 
     def _response_frame(self, part: ResponseMessage, progress: Progress) -> Item:
-        frame = GeneratingResponseMessage(part, self.chat.id, self.message.id, progress)
-        return frame, ThreadEvent.GENERATING_RESPONSE_MESSAGE
+        return GeneratingResponseMessage(part, *self._ids, progress), ThreadEvent.GENERATING_RESPONSE_MESSAGE
 
     def _reasoning_frame(self, step: ReasoningMessage, progress: Progress) -> Item:
-        frame = GeneratingReasoningMessage(step, self.chat.id, self.message.id, progress)
-        return frame, ThreadEvent.GENERATING_REASONING_MESSAGE
+        return GeneratingReasoningMessage(step, *self._ids, progress), ThreadEvent.GENERATING_REASONING_MESSAGE
+
+
+def _whole_answer(part: TextResponse, text: Growing) -> TextResponse:
+    return replace(part, message="".join(text.pieces), is_final_message=True)
+
+
+def _whole_thought(step: TextReasoning, text: Growing) -> TextReasoning:
+    return replace(step, message="".join(text.pieces), status="completed")
 
 
 def _pills(found: AssetsFound) -> PillsReasoning:

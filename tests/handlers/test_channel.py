@@ -16,30 +16,31 @@ from backends.agent import ReasoningChunk, ResponseChunk
 from backends.lease import Lease
 from backends.metrics import Traffic
 from handlers.channel import UNJOINED, Channel, Entry, Errand
-from handlers.growing import Answer, Delta
+from handlers.growing import Delta, Growing
 from handlers.runs import Run
 from schemas.chats import ChatWithMessages, TextResponse
 from schemas.errors import WsError, WsErrorCode
+from schemas.events import ThreadEvent
 from settings import Settings
 from tests.support.agents import ScriptedAgent
 from tests.support.client import TIMEOUT_S, Client, fold, unsettled, untitled
-from tests.support.containers import transcript
+from tests.support.containers import response, transcript
 from tests.support.house import open_house
 from tests.support.world import uuid
 
 LONG_S = 1000.0  # a window that no test waits for
 SHORT_S = 0.05
-ANSWER, OTHER = Answer(uuid(1), uuid(2)), Answer(uuid(1), uuid(2))
+ANSWER, OTHER = (Growing(ThreadEvent.GENERATING_RESPONSE_MESSAGE, partial(response, uuid(2), uuid(id))) for id in (4, 5))
 FAILED = WsError(WsErrorCode.INTERNAL_SERVER_ERROR, "failed")
 
 
-def delta(text: str, of: Answer = ANSWER) -> Delta:
+def delta(text: str, of: Growing = ANSWER) -> Delta:
     return Delta(of, [text])
 
 
 def plain(flush: list[Entry]) -> list[object]:
     """What a flush says: each delta by its text, and which it is of."""
-    return [(entry.chunk, entry.text) if isinstance(entry, Delta) else entry for entry in flush]
+    return [("".join(entry.chunks), entry.text) if isinstance(entry, Delta) else entry for entry in flush]
 
 
 @asynccontextmanager
@@ -109,7 +110,7 @@ async def test_a_delta_does_not_join_one_that_an_answer_has_told_of() -> None:
 
 @pytest.mark.parametrize("texts", [[ANSWER], [ANSWER, OTHER]])
 async def test_an_agent_that_fills_the_channel_within_a_window_waits_until_it_is_taken_and_that_is_at_once(
-    texts: list[Answer],
+    texts: list[Growing],
 ) -> None:
     async with stream(LONG_S, capacity=100) as (channel, flushes), anyio.create_task_group() as tasks:
         put = 0
@@ -126,7 +127,7 @@ async def test_an_agent_that_fills_the_channel_within_a_window_waits_until_it_is
         heard = 0
         with anyio.fail_after(TIMEOUT_S):
             while heard < 200:
-                heard += sum(len(cast(Delta, entry).chunk) for entry in await anext(flushes))
+                heard += sum(len(cast(Delta, entry).chunks) for entry in await anext(flushes))
         await channel.send([FAILED])
         await anext(flushes)
         await anyio.wait_all_tasks_blocked()
@@ -199,7 +200,8 @@ class Joining:
         self.channel = Channel(capacity=1)
         self.flushes = self.channel.flushes(Traffic())
         self.transcript = transcript()
-        self.run = Run(uuid(1), uuid(2), uuid(3), self.channel, Lease(), transcript=self.transcript)
+        self.run = Run(uuid(1), uuid(2), uuid(3), Lease(), transcript=self.transcript)
+        self.run.channel = self.channel
         self.told: list[str] = []
         self.were_told: list[bool] = []
 
@@ -219,7 +221,7 @@ class Joining:
             while len(self.told) < count:
                 for entry in await anext(self.flushes):
                     if isinstance(entry, Delta):
-                        self.told.append(entry.chunk)
+                        self.told.append("".join(entry.chunks))
                     else:
                         cast(Errand, entry).run(True)
 

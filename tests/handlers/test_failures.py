@@ -49,12 +49,13 @@ async def test_an_agent_that_raises_at_once_still_ends_the_stream(settings: Sett
         assert chat["title"] == "What went wrong here?"
 
 
+@pytest.mark.parametrize("payload", [{"prompt": "Go"}, {"metric_id": str(REVENUE)}])
 async def test_a_database_that_refuses_the_new_chat_gets_no_stream_begun(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: House, caplog: pytest.LogCaptureFixture, payload: dict[str, Any]
 ) -> None:
     async with house.connect() as client, house.connect() as other:
         break_database(house, "INSERT ON messages")
-        await client.send({"prompt": "Go"})
+        await client.send(payload)
         frame = await client.frame()
         assert_internal(frame, caplog)
         assert frame["send_method"] == "SenderOnly"
@@ -64,13 +65,12 @@ async def test_a_database_that_refuses_the_new_chat_gets_no_stream_begun(
         assert (await other.frame())["event"] == "initializeChat"
 
 
-@pytest.mark.parametrize("payload", [{"prompt": "Go"}, {"metric_id": str(REVENUE)}])
 async def test_a_database_that_refuses_the_answer_ends_the_stream_with_an_error_and_no_complete(
-    house: House, caplog: pytest.LogCaptureFixture, payload: dict[str, Any]
+    house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with house.connect() as client:
         break_database(house, "UPDATE ON messages WHEN new.final_reasoning_message IS NOT 'Failed'")
-        frames = await client.post(**payload)
+        frames = await client.post(prompt="Go")
         assert_internal(frames[-1], caplog)
         assert "complete" not in {frame["event"] for frame in frames}
         (message,) = rows(house.database, "SELECT is_completed, final_reasoning_message FROM messages")

@@ -183,7 +183,7 @@ async def test_a_run_counts_no_more_when_its_end_is_told(settings: Settings, mon
             counted.append(len(quota.members))
         send_ws_message(broker, sender, route, event, *rest)
 
-    monkeypatch.setattr("handlers.post_thread.send_ws_message", tell)
+    monkeypatch.setattr("handlers.stream.send_ws_message", tell)
     agent = HeldAgent()
     agent.let_go("one")
     async with open_house(settings, agent) as house, house.connect() as client:

@@ -109,7 +109,8 @@ async def test_what_waits_for_room_when_the_run_is_stopped_is_told_all_the_same(
     channel = Channel(capacity=1)
     grown = transcript()
     grown.chat.title, grown.wants_title = "", True
-    run = Run(uuid(1), uuid(2), uuid(3), channel, Lease(), transcript=grown)
+    run = Run(uuid(1), uuid(2), uuid(3), Lease(), transcript=grown)
+    run.channel = channel
     backends, runs = SimpleNamespace(agent=Untitled()), SimpleNamespace(left_behind=set())
     services = SimpleNamespace(timeouts=HASTY_NOT, backends=backends, runs=runs)
     checkpoints = SimpleNamespace(due=math.inf)

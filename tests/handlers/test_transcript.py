@@ -35,7 +35,7 @@ def wire(value: object) -> Any:
 def told(chat: Any, entries: Iterable[Delta | Item]) -> Any:
     """A client's chat after these entries."""
     for entry in entries:
-        container, event = (entry.text.delta(entry.chunk), entry.text.event) if isinstance(entry, Delta) else entry
+        container, event = (entry.text.delta_of("".join(entry.chunks)), entry.text.event) if isinstance(entry, Delta) else entry
         apply(chat, {"event": WS_EVENTS[event].value, "payload": wire(container)})
     return chat
 
