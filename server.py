@@ -44,49 +44,57 @@ class Socket(WebSocketEndpoint):
 
     encoding = None  # with "json" Starlette would close the socket at the first bad frame
 
+    services: Services
     connection: Connection
+    since: str | None = None
     connected_at = 0.0  # by the loop's clock
     timers: Timers
 
     async def dispatch(self) -> None:
-        websocket = WebSocket(self.scope, self.receive, self.send)
-        services: Services = websocket.state.services
-        self.services, metrics = services, services.backends.metrics
-        since = websocket.query_params.get("since")
-        async with AsyncExitStack() as stack:
-            try:
-                token = token_of(websocket)
-                user = await authenticate(services, token)
-                self.connection = Connection(
-                    user,
-                    token,
-                    services.frames_per_second,
-                    metrics.traffic,
-                    services.connections.outboxes.share_of(user.id),
-                    joins=services.flush_seconds > 0,
-                    numbered=since is not None,
-                )
-                await stack.enter_async_context(
-                    services.connections.entered(self.connection, partial(services.cluster.end_silent, user.id))
-                )
-                stack.enter_context(services.requests.connected(self.connection.id))
-            except Exception as error:
-                metrics.refused(error)
-                told = describe(error)
-                logger.info("refused a connection", extra={"code": told.code.value})
-                if code := await refuse(websocket, told):
-                    metrics.closed(code)
-            else:
-                await self.converse(since)
-
-    async def converse(self, since: str | None) -> None:
         """When this ends, for any reason, all that belongs to the connection ends. Runs belong to the server and go on."""
+        if await self.is_let_in():
+            try:
+                await self.converse()
+            finally:
+                self.services.requests.disconnected(self.connection.id)
+                self.services.connections.leave(self.connection)
+
+    async def is_let_in(self) -> bool:
+        """Make the connection of whoever has a token, if there is a place for it. Everybody else is refused."""
+        websocket = WebSocket(self.scope, self.receive, self.send)
+        self.services, self.since = websocket.state.services, websocket.query_params.get("since")
+        try:
+            token = token_of(websocket)
+            user = await authenticate(self.services, token)
+            self.connection = Connection(
+                user,
+                token,
+                self.services.frames_per_second,
+                self.services.backends.metrics.traffic,
+                self.services.connections.outboxes.share_of(user.id),
+                joins=self.services.flush_seconds > 0,
+                numbered=self.since is not None,
+                brief=websocket.query_params.get("messages") == "new",
+            )
+            await self.services.connections.enter(self.connection, partial(self.services.cluster.end_silent, user.id))
+            self.services.requests.connected(self.connection.id)
+        except Exception as error:
+            self.services.backends.metrics.refused(error)
+            told = describe(error)
+            logger.info("refused a connection", extra={"code": told.code.value})
+            if code := await refuse(websocket, told):
+                self.services.backends.metrics.closed(code)
+            return False
+        return True
+
+    async def converse(self) -> None:
+        """Hear what the user is told, and take their frames, until the socket is closed."""
         sender = Sender(self.connection.user, self.connection.id)
         bind_contextvars(connection=sender.connection_id)
         self.timers = Timers(self.connection, sender, self.services.ping_seconds)
-        async with self.services.backends.broker.subscribe(sender.user.id, self.connection, since) as resumption:
+        async with self.services.backends.broker.subscribe(sender.user.id, self.connection, self.since) as resumption:
             if resumption:
-                outcome = "lost" if not resumption.recovered else "recovered" if since else "started"
+                outcome = "lost" if not resumption.recovered else "recovered" if self.since else "started"
                 self.services.backends.metrics.resumes.labels(outcome).inc()
                 self.connection.go_on(resumed_frames(sender, resumption))
             await super().dispatch()

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import uvicorn
 from starlette.types import Message
@@ -16,7 +15,9 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from backends.frame import Frame
+from backends.bursts import Burst
+from backends.frame import Frame, Parts
+from backends.inbox import Inbox
 from backends.logs import WIRE
 from backends.transports import unsent
 
@@ -25,7 +26,6 @@ CLOSE_GRACE_S = 3.0
 # Pings, pongs and tiny fragments: each costs the server as much as a whole frame, and the client hardly anything.
 TRIFLES_PER_SECOND = 1024
 USEFUL_FRAGMENT_BYTES = 64
-BURST_BYTES = 2**16  # with so much, the frames of a burst do not wait for the end of the turn; as much as a transport takes
 LINE = "threadcast.line"  # the extension in a WebSocket's scope that holds its `Protocol`, which sends frames
 
 logger = logging.getLogger(WIRE)
@@ -40,31 +40,6 @@ class WireConnection(ServerProtocol):
         super().recv_frame(frame)
 
 
-class Turn:
-    """The connections to which something is sent in this turn of the event loop.
-
-    uvloop's `write` makes the system call at once, which costs as much as all else that is done for a frame. So the frames
-    behind the first leave together, at the end of the turn.
-    """
-
-    def __init__(self) -> None:
-        self._protocols: list[Protocol] = []
-
-    def add(self, protocol: "Protocol") -> None:
-        """The first frame of this turn is sent to this connection."""
-        if not self._protocols:
-            protocol.loop.call_soon(self._end)
-        self._protocols.append(protocol)
-
-    def _end(self) -> None:
-        protocols, self._protocols = self._protocols, []
-        for protocol in protocols:
-            protocol.end_turn()
-
-
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
-
-
 class Protocol(WebSocketsSansIOProtocol):
     """Closes also a connection whose peer has stopped reading: uvicorn's own would wait for its buffer to drain, for ever.
 
@@ -76,9 +51,8 @@ class Protocol(WebSocketsSansIOProtocol):
         self._abort: asyncio.TimerHandle | None = None
         self._lost: Callable[[], None] = lambda: None
         self.has_room: Callable[[], None] = lambda: None
-        self._turn = _turns.setdefault(self.loop, Turn())
-        self._burst: list[bytes | memoryview] | None = None  # what is sent in this turn, behind the first frame
-        self._burst_bytes = 0
+        self._burst = Burst(self.loop, self._write)
+        self.queue = Inbox()  # type: ignore[assignment]
         self.heard_at = 0.0  # by the loop's clock, when the peer last sent anything
         self._heard: asyncio.Future[None] | None = None  # done when the peer sends something again
         self._second = 0  # the second in which `_trifles` were counted
@@ -97,29 +71,18 @@ class Protocol(WebSocketsSansIOProtocol):
 
         Raises OSError when the peer is gone or the connection is being closed.
         """
-        if self.conn.state is not State.OPEN or self.disconnected:
+        if not self._is_open:
             raise ClientDisconnected
-        if self._burst is None:  # the first of its turn
-            self.transport.writelines(frame.wire(numbered))
-            self._burst = []
-            self._turn.add(self)
-        else:
-            self._burst += frame.wire(numbered)
-            self._burst_bytes += frame.size
-            if self._burst_bytes >= BURST_BYTES:
-                self._write_burst()
+        self._burst.send(frame.wire(numbered), frame.size)
         return self.writable.is_set()
 
-    def end_turn(self) -> None:
-        """Send what has been sent in this turn and was kept back."""
-        self._write_burst()
-        self._burst = None
+    @property
+    def _is_open(self) -> bool:
+        return self.conn.state is State.OPEN and not self.transport.is_closing()  # uvloop raises when it is written to then
 
-    def _write_burst(self) -> None:
-        if self._burst:
-            if self.conn.state is State.OPEN:
-                self.transport.writelines(self._burst)
-            self._burst, self._burst_bytes = [], 0
+    def _write(self, parts: Parts) -> None:
+        if self._is_open:
+            self.transport.writelines(parts)
 
     def close(self, code: int, reason: str) -> None:
         """Close with this code and reason, behind what has been sent."""
@@ -140,7 +103,7 @@ class Protocol(WebSocketsSansIOProtocol):
 
     async def answers(self, seconds: float) -> bool:
         """Ping the peer. Whether it has sent or taken anything within `seconds`."""
-        if self.conn.state is not State.OPEN or self.disconnected:
+        if not self._is_open:
             return False
         before = self.unsent
         if self._heard is None:
@@ -165,12 +128,19 @@ class Protocol(WebSocketsSansIOProtocol):
 
     async def send(self, message: Message) -> None:  # type: ignore[override]
         if message["type"] == "websocket.close":
-            self._write_burst()
+            self._burst.flush()
             self.writable.set()  # do not wait for a peer that will never read
             self._end_soon()
         await super().send(message)  # type: ignore[arg-type]
+        if message["type"] == "websocket.accept":
+            self._forget_handshake()
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True  # it was refused; otherwise uvicorn logs an error of the application
+
+    def _forget_handshake(self) -> None:
+        """Free what is needed no more: of an idle connection's memory it is a fifth."""
+        for headers in (self.request.headers, self.response.headers, self.scope["headers"]):
+            headers.clear()  # type: ignore[union-attr]  # in place, since the parser and the application hold them, too
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.loop.time()
@@ -202,7 +172,7 @@ class Protocol(WebSocketsSansIOProtocol):
 
     def shutdown(self) -> None:
         if not self.transport.is_closing():  # else it is closed already, and uvicorn would raise
-            self._write_burst()
+            self._burst.flush()
             super().shutdown()
         self._end_soon()
 

@@ -1,8 +1,7 @@
 """The open connections of this process, all users': how many there may be, and whom to tell that the server goes."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from uuid import UUID
 
 import anyio
@@ -56,30 +55,34 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         return iter(self._open)
 
-    @asynccontextmanager
-    async def entered(self, connection: Connection, tell_others: Callable[[], bool]) -> AsyncIterator[None]:
-        """The connection is one of them until the block ends. Raises ServiceUnavailable, or TooManyConnections.
+    async def enter(self, connection: Connection, tell_others: Callable[[], bool]) -> None:
+        """The connection is one of them until it leaves. Raises ServiceUnavailable, or TooManyConnections.
 
         If the user then has one too many, dead connections make room, on this node and on others: `tell_others` has the other
         nodes look, and returns whether there are other nodes.
         """
-        user_id = connection.user.id
-        with self.gate.entered():  # first, since a server that restarts says so, and not that there are too many connections
+        self.gate.enter()  # first, since a server that restarts says so, and not that there are too many connections
+        try:
             if len(self._open) >= self._most:
                 raise ServerFull
             self._open.add(connection)  # before any await, so that others count it
             connection.share.members.add(connection)
-            try:
-                if not await self._enter(connection) and not await self._wait_for_place(connection, tell_others):
-                    raise TooManyConnections
-                try:
-                    yield
-                finally:
-                    self._quota.leave(user_id, connection.id)
-            finally:
-                connection.close(GONE)  # nothing waits for it any longer
-                connection.share.members.remove(connection)
-                self._open.remove(connection)
+            if not await self._enter(connection) and not await self._wait_for_place(connection, tell_others):
+                raise TooManyConnections
+        except BaseException:
+            self._forget(connection)
+            raise
+
+    def leave(self, connection: Connection) -> None:
+        """It has ended."""
+        self._quota.leave(connection.user.id, connection.id)
+        self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        connection.close(GONE)  # nothing waits for it any longer
+        connection.share.members.discard(connection)
+        self._open.discard(connection)
+        self.gate.leave()
 
     async def _enter(self, connection: Connection) -> bool:
         return await self._quota.enter(connection.user.id, connection.id, self._most_per_user)

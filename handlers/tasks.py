@@ -111,14 +111,22 @@ class Gate:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Be inside until the block ends. Raises Restarting when it is shut."""
-        if self._shut:
-            raise Restarting
-        self._inside += 1
+        self.enter()
         try:
             yield
         finally:
-            self._inside -= 1
-            self._tell()
+            self.leave()
+
+    def enter(self) -> None:
+        """Be inside until `leave`. Raises Restarting when it is shut."""
+        if self._shut:
+            raise Restarting
+        self._inside += 1
+
+    def leave(self) -> None:
+        """Be inside no more."""
+        self._inside -= 1
+        self._tell()
 
     def _tell(self) -> None:
         if self._shut and not self._inside:
@@ -139,7 +147,7 @@ class Requests(Gate):
         super().__init__()
         self._most_per_user = most_per_user
         self._open: dict[UUID, int] = {}
-        self._of_connections: dict[str, set[anyio.CancelScope]] = {}
+        self._of_connections: dict[str, set[anyio.CancelScope] | None] = {}  # None until there is one
 
     @contextmanager
     def entered_by(self, user_id: UUID) -> Iterator[None]:
@@ -156,16 +164,14 @@ class Requests(Gate):
                 if not self._open[user_id]:
                     del self._open[user_id]
 
-    @contextmanager
-    def connected(self, connection_id: str) -> Iterator[None]:
-        """The connection is there until the block ends. Then the requests that only it needs are cancelled."""
-        scopes = self._of_connections[connection_id] = set()
-        try:
-            yield
-        finally:
-            del self._of_connections[connection_id]
-            for scope in scopes:
-                scope.cancel()
+    def connected(self, connection_id: str) -> None:
+        """The connection is there from now on."""
+        self._of_connections[connection_id] = None
+
+    def disconnected(self, connection_id: str) -> None:
+        """It has gone: cancel the requests that only it needs."""
+        for scope in self._of_connections.pop(connection_id) or ():
+            scope.cancel()
 
     @contextmanager
     def needed_by(self, connection_id: str | None) -> Iterator[None]:
@@ -174,8 +180,9 @@ class Requests(Gate):
             yield
             return
         with anyio.CancelScope() as scope:
-            scopes = self._of_connections.get(connection_id)
-            if scopes is None:
+            if connection_id in self._of_connections:
+                scopes = self._of_connections[connection_id] = self._of_connections[connection_id] or set()
+            else:
                 scope.cancel()
                 scopes = set()
             scopes.add(scope)

@@ -10,8 +10,9 @@ import anyio.lowlevel
 import pytest
 
 from backends.agent import ResponseChunk
+from backends.bursts import BURST_BYTES
 from backends.frame import Frame
-from backends.socket_protocol import BURST_BYTES, LINE, Protocol
+from backends.socket_protocol import LINE, Protocol
 from handlers.connection import RESTARTING, Connection
 from handlers.frames import heartbeat_frame
 from schemas.users import Sender
@@ -137,6 +138,17 @@ async def test_nothing_is_sent_behind_the_close_frame_of_the_peer(house: House) 
         connection.put(numbered(connection, 2))
         assert await numbers(client, 1) == [0]
         await until(lambda: connections(house) == 0)
+
+
+async def test_a_connection_that_ends_within_a_turn_is_no_error(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    async with recorded(house) as (connection, _, transport):
+        connection.put(numbered(connection, 0))
+        connection.put(numbered(connection, 1))
+        transport.abort()
+        connection.put(numbered(connection, 2))
+        await until(lambda: connections(house) == 0)
+    assert len(transport.writes) == 1
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.fixture
