@@ -86,9 +86,15 @@ def send_ws_message(
     payload: Container | list[ChatListItem],
     method: WsSendMethod = WsSendMethod.ALL,
     lease: Lease | None = None,
+    about: UUID | None = None,
 ) -> None:
-    """Send an answer to the sender's user, by default to all of their connections."""
-    send_frame(broker, sender, Frame(answer_to(sender, route, event, payload, None, method)), lease)
+    """Send an answer to the sender's user, by default to all of their connections.
+
+    `about`: the message that a chat is told for, if it may be another than its newest.
+    """
+    frame = Frame(answer_to(sender, route, event, payload, None, method))
+    frame.about = about
+    send_frame(broker, sender, frame, lease)
 
 
 def send_error_message(

@@ -37,6 +37,8 @@ GRANTED = (
     )
     .scalar_subquery()
 )
+visible = chats.c.deleted_at.is_(None), or_(chats.c.created_by == bindparam("user"), GRANTED.is_not(None))
+CHAT_ROLES = select(chats.c.created_by, GRANTED.label("roles")).where(chats.c.id == bindparam("chat"), *visible)
 # A chat, what the user may do with it, and who answers in it: in one statement, so that all of it is of one moment.
 CHAT_TURNS = (
     select(
@@ -63,11 +65,7 @@ CHAT_TURNS = (
     .join(messages, messages.c.chat_id == chats.c.id, isouter=True)
     .join(sender, sender.c.id == messages.c.created_by, isouter=True)
     .join(nodes, and_(unfinished, nodes.c.id == messages.c.owner), isouter=True)
-    .where(
-        chats.c.id == bindparam("chat"),
-        chats.c.deleted_at.is_(None),
-        or_(chats.c.created_by == bindparam("user"), GRANTED.is_not(None)),
-    )
+    .where(chats.c.id == bindparam("chat"), *visible)
     .order_by(messages.c.position)
 )
 
@@ -90,22 +88,32 @@ async def find_chat(storage: Storage, user_id: UUID, chat_id: UUID) -> Found | N
     found = await storage.fetch_all(CHAT_TURNS, turn=user_id, chat=chat_id, user=user_id)
     if not found:
         return None
-    granted: str | None = found[0]["roles"]
-    roles = {AssetPermissionRole(role) for role in granted.split(",")} if granted else set()
-    if found[0]["created_by"] == user_id:
-        roles.add(AssetPermissionRole.OWNER)
     turns = [row for row in found if row["message_id"]]  # a chat without messages is one row without a message
     running = next((_running(chat_id, turn) for turn in turns if not turn["is_completed"]), None)
     sizes = {turn["message_id"]: _size(turn) for turn in turns}
-    return Found(_chat(chat_id, found[0], turns), frozenset(roles), running, sizes)
+    return Found(_chat(chat_id, found[0], turns), _roles(found[0], user_id), running, sizes)
+
+
+async def find_roles(storage: Storage, user_id: UUID, chat_id: UUID) -> frozenset[AssetPermissionRole] | None:
+    """What the user may do with the chat, without the chat; None when it does not exist or the user may not see it."""
+    found = await storage.fetch_all(CHAT_ROLES, chat=chat_id, user=user_id)
+    return _roles(found[0], user_id) if found else None
+
+
+def _roles(row: Row, user_id: UUID) -> frozenset[AssetPermissionRole]:
+    granted: str = row["roles"] or ""
+    roles = {AssetPermissionRole(role) for role in granted.split(",") if role}
+    if row["created_by"] == user_id:
+        roles.add(AssetPermissionRole.OWNER)
+    return frozenset(roles)
 
 
 async def list_chats(storage: Storage, user_id: UUID, offset: int, limit: int) -> list[ChatListItem]:
     """The chats that the user may see, the newest first."""
     granted = select(asset_permissions.c.asset_id).where(asset_permissions.c.asset_type == CHAT, granted_to(user_id))
-    visible = or_(chats.c.created_by == user_id, chats.c.id.in_(granted))
+    mine = or_(chats.c.created_by == user_id, chats.c.id.in_(granted))
     query = select(chats, users.c.name, users.c.email, users.c.avatar_url).join(users, users.c.id == chats.c.created_by)
-    page = query.where(visible, chats.c.deleted_at.is_(None)).order_by(chats.c.created_at.desc(), chats.c.id)
+    page = query.where(mine, chats.c.deleted_at.is_(None)).order_by(chats.c.created_at.desc(), chats.c.id)
     return [_list_item(row) for row in await storage.fetch_all(page.offset(offset).limit(limit), turn=user_id)]
 
 

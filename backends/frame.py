@@ -9,12 +9,13 @@ import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from msgspec.structs import replace
 
-from schemas.chats import FilesReasoning, TextReasoning, TextResponse
-from schemas.events import Container, GeneratingReasoningMessage, GeneratingResponseMessage, GeneratingTitle
+from backends.brief import brief, has_chat
+from backends.deltas import chunk_of, delta_key, join
+from schemas.events import Container
 from schemas.frames import WsResponseMessage, WsSendMethod, decode, encode
 
 # From this size on a frame keeps only its bytes, since its message would take as much memory again. And it is not joined with
@@ -25,19 +26,21 @@ SHARED_BYTES = 2**14
 
 _MARK = uuid4().hex  # stands in no other text
 
-Parts = tuple[bytes | memoryview, ...]  # what one frame is made of, one behind the other
+Parts = Sequence[bytes | memoryview]  # what one frame is made of, one behind the other
 
 
 class Frame:
     """A message, encoded once and only if somebody is to have it, with its number among all frames of its user.
 
     `first` and `offset` are the numbers of the first and the last frame that it stands for: more than one when it was joined.
-    `method`: whom it is for. `holders` counts the outboxes that hold it: its bytes are shared by all of them. `leavers` counts
-    the transports of closed connections that still have it.
+    `method`: whom it is for. `about`: the message that a chat is told for, if that may be another than its newest. `holders`
+    counts the outboxes that hold it: its bytes are shared by all of them. `leavers` counts the transports of closed
+    connections that still have it.
     """
 
     __slots__ = (
-        "_data", "_message", "_numbered_wire", "_size", "_wire", "first", "holders", "leavers", "method", "offset"
+        "_brief", "_data", "_message", "_numbered_wire", "_size", "_wire",
+        "about", "first", "holders", "leavers", "method", "offset",
     )  # fmt: skip
 
     def __init__(self, message: WsResponseMessage | None, first: int = 0, offset: int = 0, size: int | None = None) -> None:
@@ -46,6 +49,8 @@ class Frame:
         self._data: bytes | None = None
         self._wire: Parts | None = None
         self._numbered_wire: Parts | None = None
+        self._brief: Frame | None = None
+        self.about: UUID | None = None
         self.method = message.send_method if message else WsSendMethod.ALL
         self.first = first
         self.offset = offset
@@ -79,6 +84,16 @@ class Frame:
     def data(self) -> bytes:
         """The frame's text as it is sent, in UTF-8."""
         return self._data if self._data is not None else self._encode()
+
+    @property
+    def brief(self) -> "Frame":
+        """For a connection with `messages=new`: the chat of a stream has only the message that the stream is about."""
+        if not has_chat(self.data):
+            return self
+        if self._brief is None:
+            self._brief = Frame.of_data(brief(self.data, str(self.about)), self.offset)
+            self._brief.method = self.method
+        return self._brief
 
     def text(self, numbered: bool) -> Parts:
         """The text for a connection: `numbered`, for one that can resume, has the number as one more last key."""
@@ -151,69 +166,3 @@ def join_frames(frames: list[Frame]) -> Frame:
     message = replace(messages[-1], payload=payload)
     grown = sum(len(encode(chunk_of(message.payload))) - len('""') for message in messages[1:])
     return Frame(message, frames[0].first, frames[-1].offset, frames[0].size + grown)
-
-
-def delta_key(payload: object) -> Hashable | None:
-    """A key that is equal for deltas which can be joined when they are adjacent. None if the payload is no delta."""
-    match payload:
-        case GeneratingTitle(message_id=message, title=None):
-            return "title", message
-        case GeneratingResponseMessage(TextResponse(id=part, message=None), message_id=message):
-            return "response", message, part
-        case GeneratingReasoningMessage(TextReasoning(id=step, message=None), message_id=message):
-            return "reasoning", message, step
-        case GeneratingReasoningMessage(FilesReasoning(id=step, files=files), message_id=message):
-            whole = any(file.file.text is not None for file in files.values())
-            return None if whole else ("files", message, step, *files)
-        case _:
-            return None
-
-
-def chunk_of(delta: object) -> str:
-    """The characters that a delta brings; of several files, all of them."""
-    match delta:
-        case GeneratingTitle(title_chunk=chunk) | GeneratingResponseMessage(TextResponse(message_chunk=chunk)):
-            return chunk or ""
-        case GeneratingReasoningMessage(TextReasoning(message_chunk=chunk)):
-            return chunk or ""
-        case GeneratingReasoningMessage(FilesReasoning(files=files)):
-            return _text(file.file.text_chunk for file in files.values())
-        case _:
-            return ""
-
-
-def join(deltas: Sequence[Container]) -> Container:
-    """One delta with the chunks of all, and in everything else the last. They are adjacent and have one key.
-
-    Takes time in proportion to what it is given.
-    """
-    match deltas[-1]:
-        case GeneratingTitle() as last:
-            titles = cast(Sequence[GeneratingTitle], deltas)
-            return replace(last, title_chunk=_text(title.title_chunk for title in titles))
-        case GeneratingResponseMessage(TextResponse() as part) as last:
-            parts = [cast(TextResponse, delta.response_message) for delta in cast(Sequence[GeneratingResponseMessage], deltas)]
-            return replace(last, response_message=replace(part, message_chunk=_text(part.message_chunk for part in parts)))
-        case GeneratingReasoningMessage() as last:
-            steps = [delta.reasoning for delta in cast(Sequence[GeneratingReasoningMessage], deltas)]
-            if isinstance(last.reasoning, TextReasoning):
-                return replace(last, reasoning=_join_texts(cast(list[TextReasoning], steps)))
-            return replace(last, reasoning=_join_files(cast(list[FilesReasoning], steps)))
-        case other:
-            raise TypeError(f"{type(other).__name__} is not a delta")
-
-
-def _join_texts(steps: list[TextReasoning]) -> TextReasoning:
-    return replace(steps[-1], message_chunk=_text(step.message_chunk for step in steps))
-
-
-def _join_files(steps: list[FilesReasoning]) -> FilesReasoning:
-    files = {
-        id: replace(file, file=replace(file.file, text_chunk=_text(step.files[id].file.text_chunk for step in steps)))
-        for id, file in steps[-1].files.items()
-    }
-    return replace(steps[-1], files=files)
-
-
-def _text(chunks: Iterable[str | None]) -> str:
-    return "".join(chunk or "" for chunk in chunks)

@@ -133,6 +133,26 @@ async def stop_unseen(room: Room) -> None:
         expect_equal((await line.answer({"id": chat}, STOP)).raw, missing.raw, "what is told of somebody else's chat")
 
 
+async def parts(room: Room) -> None:
+    async with room.open() as line:
+        chat = await line.chat({"metric_id": METRIC})
+        for _ in range(2):
+            chat = await line.chat({"chat_id": chat["id"], "prompt": "Go on"})
+        first, second, third = chat["message_ids"]
+        for asked, ids in (
+            ({"last": 1}, [third]),
+            ({"last": 100}, [first, second, third]),
+            ({"before": third}, [first, second]),
+            ({"last": 1, "before": third}, [second]),
+            ({"before": first}, []),
+        ):
+            heard = await line.answer({"id": chat["id"], **asked}, GET)
+            part = {**chat, "messages": {id: chat["messages"][id] for id in ids}}
+            expect(heard.payload == part, f"{quoted(asked)} is answered by {heard}")
+        for wrong in ({"last": 0}, {"last": 101}, {"last": "x"}, {"before": "x"}, {"before": MISSING}):
+            expect_bad(await line.answer({"id": chat["id"], **wrong}, GET), GET)
+
+
 RULES = [
     Rule("2.12", "`/chats/get` is answered by one getChat, which is what the chat's complete was.", get),
     Rule(
@@ -148,4 +168,5 @@ RULES = [
     Rule("2.19", "`/chats/list` has no chat that the user may not see.", only_ones_own),
     Rule("2.20", "`/chats/stop` is answered by the stream's own complete, with what there was.", stop),
     Rule("2.21", "`/chats/stop` of somebody else's chat is NOT_FOUND, as of one that does not exist.", stop_unseen),
+    Rule("2.22", "`/chats/get` with last or before has these messages alone, and all of their ids.", parts),
 ]

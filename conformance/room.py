@@ -106,6 +106,7 @@ class Room:
         token: str | None = None,
         in_query: bool = False,
         refuse: str | None = None,
+        messages: str | None = None,
         path: str = "",
         **options: Any,
     ) -> AsyncIterator[Line]:
@@ -114,7 +115,7 @@ class Room:
         `path` is appended to the server's, and `options` are those of websockets.
         """
         token = self.secret(user) if token is None else token
-        asked = {"since": since, "refuse": refuse, "authentication": token if in_query else None}
+        asked = {"since": since, "refuse": refuse, "messages": messages, "authentication": token if in_query else None}
         query = {name: value for name, value in asked.items() if value is not None}
         headers = {} if in_query else {"Authorization": f"Bearer {token}"}
         url = f"{self.url}{path}?{urlencode(query, safe=':')}"

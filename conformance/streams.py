@@ -141,6 +141,18 @@ async def foreign_follow_up(room: Room) -> None:
         expect((await line.answer({"id": chat["id"]}, GET)).payload == chat, "the chat is not as it was")
 
 
+async def only_new(room: Room) -> None:
+    async with room.open() as whole, room.open(messages="new") as brief:
+        chat = await whole.chat({"metric_id": METRIC})
+        await brief.until_end()
+        stream, new = await whole.post({"chat_id": chat["id"], "prompt": "Go on"}), await brief.until_end()
+        for place, event in ((0, "initializeChat"), (-1, "complete")):
+            expected, told = stream[place].payload, new[place].payload
+            newest = expected["message_ids"][-1]
+            expect(told == {**expected, "messages": {newest: expected["messages"][newest]}}, f"the {event} is {new[place]}")
+        expect_adds_up(new)
+
+
 RULES = [
     Rule("5.8", "A stream begins with initializeChat, which comes once.", first),
     Rule("5.9", "Between its ends a stream has the three `generating...` events and no others.", between),
@@ -156,4 +168,5 @@ RULES = [
     Rule("5.19", "The last frame of a response's text has is_final_message.", final_parts),
     Rule("5.20", "With a chat_id the chat goes on: initializeChat and complete hold its messages, too.", follow_up),
     Rule("5.21", "A chat that the user may not see is not gone on with.", foreign_follow_up),
+    Rule("5.30", "With `messages=new` initializeChat and complete have only the message that the stream is about.", only_new),
 ]

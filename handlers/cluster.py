@@ -16,6 +16,7 @@ from backends.nodes import forget_nodes
 from backends.orphans import finish_orphans
 from backends.storage import Storage
 from handlers.runs import Run, Runs
+from schemas.requests import GetChat
 from schemas.users import Sender
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class RunElsewhere(Protocol):
         Raises ServiceUnavailable when this node is to stop before that.
         """
 
-    async def ask(self, sender: Sender) -> bool | None:
+    async def ask(self, sender: Sender, request: GetChat) -> bool | None:
         """Have the sender's `getChat` answered by its node. Whether the sender was told; None when nobody knows."""
 
 

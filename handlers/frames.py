@@ -1,5 +1,7 @@
 """Frames that are not part of a stream: a chat for one connection, and what the server says of the connection itself."""
 
+from uuid import UUID
+
 from backends.broker import send_error_message, send_ws_message, sent_by
 from backends.frame import Frame
 from backends.resume import Resumption
@@ -13,7 +15,13 @@ from schemas.users import Sender
 
 
 def send_chat(
-    services: Services, sender: Sender, route: WsRoutes, asked: WsEvent, event: WsEvent, chat: ChatWithMessages
+    services: Services,
+    sender: Sender,
+    route: WsRoutes,
+    asked: WsEvent,
+    event: WsEvent,
+    chat: ChatWithMessages,
+    about: UUID | None = None,
 ) -> None:
     """Send the chat to the sender alone, or refuse what was `asked` while too much waits for the user's connections.
 
@@ -26,7 +34,7 @@ def send_chat(
         services.backends.metrics.refused(error)
         send_error_message(broker, sender, route, asked, describe(error))
     else:
-        send_ws_message(broker, sender, route, event, chat, WsSendMethod.SENDER_ONLY)
+        send_ws_message(broker, sender, route, event, chat, WsSendMethod.SENDER_ONLY, about=about)
 
 
 def resumed_frames(sender: Sender, resumption: Resumption) -> list[Frame]:

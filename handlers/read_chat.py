@@ -2,6 +2,8 @@
 
 from uuid import UUID
 
+from msgspec.structs import replace
+
 from backends.messages import title_from
 from handlers.context import KINDS, Context
 from handlers.orphans import close_soon, is_orphan
@@ -10,6 +12,7 @@ from handlers.services import Services
 from schemas.assets import CHAT
 from schemas.chats import ChatWithMessages
 from schemas.errors import NotFound
+from schemas.requests import GetChat
 from schemas.users import AuthenticatedUser
 
 
@@ -41,6 +44,16 @@ def chat_of(context: Context) -> ChatWithMessages:
     if context.chat is None:
         raise NotFound
     return context.chat
+
+
+def excerpt(chat: ChatWithMessages, request: GetChat) -> ChatWithMessages:
+    """The chat with those of its messages that are asked for. None stands before one that the chat does not have."""
+    ids = chat.message_ids
+    if request.before:
+        ids = ids[: ids.index(request.before)] if request.before in ids else []
+    if request.last:
+        ids = ids[-request.last :]
+    return replace(chat, messages={id: chat.messages[id] for id in ids})
 
 
 def is_settled(chat: ChatWithMessages) -> bool:

@@ -42,9 +42,11 @@ class ChatCreateNewChat(msgspec.Struct, frozen=True):
 
 
 class GetChat(msgspec.Struct, frozen=True):
-    """Which chat to get."""
+    """Which chat to get, and which of its messages: all, or the `last` ones, of those `before` one. `message_ids` has all."""
 
     id: UUID
+    last: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    before: Annotated[UUID, msgspec.Meta(description="A message of the chat: only those before it.")] | None = None
 
 
 class GetChatsList(msgspec.Struct, frozen=True):

@@ -27,6 +27,11 @@ QUERY = {
         "type": "string",
         "description": "Resume, and number the frames: empty from now on, or `<epoch>:<offset>` after that frame.",
     },
+    "messages": {
+        "type": "string",
+        "enum": ["new"],
+        "description": "In the chat of `initializeChat` and `complete` have only the message that the stream is about.",
+    },
     "refuse": {
         "type": "string",
         "enum": ["close"],

@@ -20,6 +20,7 @@ from handlers.nodes.notices import tell_ask, tell_stop
 from handlers.runs import TURN_RETRY_S, Run
 from handlers.tasks import Restarting
 from schemas.errors import ServiceUnavailable, TooManyRequests
+from schemas.requests import GetChat
 from schemas.users import Sender
 
 T = TypeVar("T")
@@ -125,14 +126,14 @@ class ElsewhereRun:
                 with anyio.move_on_after(ELSEWHERE_LOOK_S):
                     await ended.wait()
 
-    async def ask(self, sender: Sender) -> bool | None:
+    async def ask(self, sender: Sender, request: GetChat) -> bool | None:
         ended = self._node.awaited.end_in(self.stored.chat_id)
         now = await find_message(self._node.backends.storage, self.stored.id)
         if now is None or not is_elsewhere(self._node, now):
             return False
         with self._node.awaited.asking() as question:
             self._node.backends.broker.streams.runs_again(now.id)
-            if tell_ask(self._node, now, question, "getChat", sender):
+            if tell_ask(self._node, now, question, "getChat", sender, request):
                 with anyio.move_on_after(ASK_S):
                     await question.answered.wait()
         if question.told:

@@ -14,10 +14,12 @@ from backends.broker import send_ws_message
 from backends.messages import Stored
 from handlers.crowding import end_silent
 from handlers.nodes.node import Node, Question
+from handlers.read_chat import excerpt
 from handlers.runs import Run
 from schemas.chats import ChatWithMessages
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
+from schemas.requests import GetChat
 from schemas.users import Sender
 
 logger = logging.getLogger("threadcast")
@@ -40,6 +42,7 @@ class Ask(msgspec.Struct, tag="ask", frozen=True):
     question_id: UUID
     answer: Literal["initializeChat", "getChat"]
     sender: Sender
+    get: GetChat | None = None  # unknown to nodes of the version before, which tell all messages
 
 
 class Answered(msgspec.Struct, tag="answered", frozen=True):
@@ -78,10 +81,15 @@ def tell_stop(node: Node, running: Stored) -> bool:
 
 
 def tell_ask(
-    node: Node, running: Stored, question: Question, answer: Literal["initializeChat", "getChat"], sender: Sender
+    node: Node,
+    running: Stored,
+    question: Question,
+    answer: Literal["initializeChat", "getChat"],
+    sender: Sender,
+    get: GetChat | None = None,
 ) -> bool:
     """Have the sender told of their own run on another node. False when that node cannot be told now."""
-    return running.node is not None and _tell(node, Ask(running.node, running.id, question.id, answer, sender))
+    return running.node is not None and _tell(node, Ask(running.node, running.id, question.id, answer, sender, get))
 
 
 def tell_end(node: Node, chat_id: UUID) -> None:
@@ -141,8 +149,8 @@ async def _answer(node: Node, ask: Ask) -> None:
 
 
 def _tell_sender(node: Node, ask: Ask, chat: ChatWithMessages) -> None:
-    broker = node.backends.broker
-    send_ws_message(broker, ask.sender, ASKED_ROUTES[ask.answer], WsEvent(ask.answer), chat, WsSendMethod.SENDER_ONLY)
+    broker, shown = node.backends.broker, excerpt(chat, ask.get) if ask.get else chat
+    send_ws_message(broker, ask.sender, ASKED_ROUTES[ask.answer], WsEvent(ask.answer), shown, WsSendMethod.SENDER_ONLY)
     _tell(node, Answered(ask.question_id, told=True))
 
 

@@ -9,7 +9,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.frame import Frame, delta_key, joined_frames
+from backends.deltas import delta_key
+from backends.frame import Frame, joined_frames
 from schemas.chats import (
     FileContent,
     FilesReasoning,

@@ -90,7 +90,7 @@ def test_the_channel_says_how_connections_end_and_how_frames_may_be() -> None:
     for error, meaning in MEANINGS.items():
         assert f"| `{error.value}` | {meaning} |" in CHANNEL["description"]
     assert "4096 bytes" in CHANNEL["description"]
-    assert set(CHANNEL["bindings"]["ws"]["query"]["properties"]) == {"authentication", "since", "refuse"}
+    assert set(CHANNEL["bindings"]["ws"]["query"]["properties"]) == {"authentication", "since", "messages", "refuse"}
 
 
 def test_the_document_has_the_version_of_the_program() -> None:
