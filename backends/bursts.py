@@ -1,6 +1,7 @@
-"""Frames of one turn of the event loop that go to one connection: the first at once, the others together at the turn's end.
+"""Frames that go to one connection in quick succession: the first at once, those behind it several at a time.
 
-uvloop's `write` makes the system call at once, which costs as much as all else that is done for a frame.
+uvloop's `write` makes a system call at once, which costs as much as all else that is done for a frame, and more when it wakes
+its reader on another processor.
 """
 
 import asyncio
@@ -9,17 +10,18 @@ from weakref import WeakKeyDictionary
 
 from backends.frame import Parts
 
-BURST_BYTES = 2**16  # with so much the others do not wait for the turn's end: a transport that takes no more says so by then
+BURST_BYTES = 2**16  # with so much the frames wait no longer: a transport that takes no more says so by then
+BURST_TURNS = 8  # turns of the event loop that a frame may wait for others, and only while each of these turns brings one
 
 
 class Turn:
-    """The bursts that began in this turn."""
+    """The bursts that go on in this turn of the event loop."""
 
     def __init__(self) -> None:
         self._bursts: list[Burst] = []
 
     def add(self, burst: "Burst") -> None:
-        """This one begins."""
+        """This one looks at the end of the turn whether it goes on."""
         if not self._bursts:
             asyncio.get_running_loop().call_soon(self._end)
         self._bursts.append(burst)
@@ -27,7 +29,7 @@ class Turn:
     def _end(self) -> None:
         bursts, self._bursts = self._bursts, []
         for burst in bursts:
-            burst.end()
+            burst.end_turn()
 
 
 _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
@@ -36,33 +38,41 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
 class Burst:
     """What is sent to one connection. `write` gets the parts of one or more frames, and is not called without any."""
 
-    __slots__ = ("_behind", "_bytes", "_turn", "_write")
+    __slots__ = ("_behind", "_bytes", "_grew", "_is_on", "_turn", "_waited", "_write")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[Parts], None]) -> None:
         self._turn = _turns.setdefault(loop, Turn())
         self._write = write
-        self._behind: list[bytes | memoryview] | None = None  # what came behind the first frame of this turn, if one came
-        self._bytes = 0
+        self._behind: list[bytes | memoryview] = []  # what waits
+        self._bytes = 0  # of it
+        self._waited = 0  # turns that the first of it has waited
+        self._is_on = False
+        self._grew = False  # in this turn
 
     def send(self, parts: Parts, size: int) -> None:
-        """Send a frame of about so many bytes."""
-        if self._behind is None:
+        """Send a frame of about so many bytes: at once if none was sent in this turn and the one before."""
+        self._grew = True
+        if not self._is_on:
+            self._is_on = True
             self._write(parts)
-            self._behind = []
             self._turn.add(self)
-        else:
-            self._behind += parts
-            self._bytes += size
-            if self._bytes >= BURST_BYTES:
-                self.flush()
+            return
+        self._behind += parts
+        self._bytes += size
+        if self._bytes >= BURST_BYTES:
+            self.flush()
 
     def flush(self) -> None:
-        """Send now what waits for the turn's end."""
+        """Send now what waits."""
         if self._behind:
-            behind, self._behind, self._bytes = self._behind, [], 0
+            behind, self._behind, self._bytes, self._waited = self._behind, [], 0, 0
             self._write(behind)
 
-    def end(self) -> None:
-        """The turn ends."""
-        self.flush()
-        self._behind = None
+    def end_turn(self) -> None:
+        """Send what waits, unless more of it may come at once. The burst is over after a turn that has brought nothing."""
+        self._waited += 1
+        if not self._grew or self._waited >= BURST_TURNS:
+            self.flush()
+        self._is_on, self._grew = self._grew, False
+        if self._is_on:
+            self._turn.add(self)

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from backends.agent import ResponseChunk
-from backends.bursts import BURST_BYTES
+from backends.bursts import BURST_BYTES, BURST_TURNS
 from backends.frame import Frame
 from backends.socket_protocol import LINE, Protocol
 from handlers.connection import RESTARTING, Connection
@@ -70,18 +70,34 @@ async def recorded(house: House) -> AsyncIterator[tuple[Connection, Client, Reco
         yield connection, client, recorder
 
 
-async def test_a_frame_is_sent_when_it_is_put_and_those_behind_it_in_the_same_turn_together(house: House) -> None:
+async def turn() -> None:
+    """One turn of the event loop, and its end."""
+    await anyio.lowlevel.checkpoint()
+    await anyio.lowlevel.checkpoint()
+
+
+async def test_a_frame_is_sent_when_it_is_put_and_those_behind_it_together(house: House) -> None:
     async with recorded(house) as (connection, client, transport):
         for number in range(5):
             connection.put(numbered(connection, number))
         assert len(transport.writes) == 1
         assert connection.is_idle
-        await anyio.lowlevel.checkpoint()
-        await anyio.lowlevel.checkpoint()
+        for _ in range(3):
+            await turn()
         assert len(transport.writes) == 2
         connection.put(numbered(connection, 5))
         assert len(transport.writes) == 3
         assert await numbers(client, 6) == [0, 1, 2, 3, 4, 5]
+
+
+async def test_frames_of_turns_in_a_row_wait_for_few_of_them(house: House) -> None:
+    async with recorded(house) as (connection, client, transport):
+        count = 10 * BURST_TURNS
+        for number in range(count):
+            connection.put(numbered(connection, number))
+            await anyio.lowlevel.checkpoint()
+        assert count // BURST_TURNS <= len(transport.writes) <= count // 2
+        assert await numbers(client, count) == list(range(count))
 
 
 async def test_a_burst_does_not_grow_without_bound(house: House) -> None:
