@@ -38,6 +38,9 @@ async def tell_untold(node: Node) -> None:
     ended = [stream for stream in silent if not _goes_on(stream, running)]
     ends = await find_ends(storage, [UUID(stream.message_id) for stream in ended]) if ended else {}
     overdue = [stream for stream in ended if _is_overdue(streams, stream, ends.get(UUID(stream.message_id)), running)]
+    # The end of another stream of the chat may be stored, and about to be told: it comes first.
+    going_on = {(stream.user_id, stream.chat_id) for stream in streams if stream not in overdue}
+    overdue = [stream for stream in overdue if (stream.user_id, stream.chat_id) not in going_on]
     if overdue and await node.backends.broker.caught_up():
         for stream in overdue:
             if stream in streams:  # it is still open

@@ -289,6 +289,28 @@ async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
         await silent(client)
 
 
+async def test_a_dead_nodes_end_is_not_told_before_an_end_of_its_chat_that_is_stored_and_on_its_way(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = Unreadable(monkeypatch)
+    chat_id = (await begun(three.clients[0], "one"))[-1]["payload"]["chat_id"]
+    for client in three.clients[1:]:
+        await first_delta(client)
+    three.nodes[0].die()
+    await three.clients[1].send({"prompt": "two", "chat_id": chat_id}, id="2")
+    for client in three.clients[1:]:
+        await frame_of(client, "generatingResponseMessage", request_id="2")
+    _, teller, hearer = three.nodes
+    teller.broker.hold()
+    three.agent.let_go("two")
+    await until(lambda: all(row["is_completed"] for row in rows(three.house.database, "SELECT is_completed FROM messages")))
+    users.is_away = False
+    for _ in range(3):
+        await looked(hearer)
+    teller.broker.let_go()
+    assert [(await frame_of(three.clients[2], "complete")).get("request_id") for _ in range(2)] == ["2", None]
+
+
 async def test_a_dead_nodes_end_is_not_told_when_its_message_is_answered_anew(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
