@@ -70,30 +70,30 @@ class Channel:
             with waiting():
                 await self._no_errand()
         for entry in entries:
-            if not (self._window and self._has_joined(entry)):
-                try:
-                    self._tx.send_nowait(entry)
-                except anyio.WouldBlock:
+            if self._latest and isinstance(entry, Delta) and entry.text is self._latest.text:
+                self._latest.chunks += entry.chunks
+                self._joined += 1
+                if self._joined >= self._capacity:
                     with waiting():
-                        await self._send_late(entry)
+                        await self._taken()
                         await self._no_errand()
-            elif self._joined >= self._capacity:
+                continue
+            if self._window:
+                self._place(entry)
+            try:
+                self._tx.send_nowait(entry)
+            except anyio.WouldBlock:
                 with waiting():
-                    await self._taken()
+                    await self._send_late(entry)
                     await self._no_errand()
 
-    def _has_joined(self, entry: Entry) -> bool:
-        """Whether the entry is a delta that has joined the latest one. With anything else the stream does not wait."""
-        if not isinstance(entry, Delta):
+    def _place(self, entry: Entry) -> None:
+        """The entry is the last one now. With deltas alone the stream waits until its window ends."""
+        if isinstance(entry, Delta):
+            self._latest = entry
+        else:
             self._latest = None
             self._is_urgent.set()
-        elif self._latest and self._latest.text is entry.text:
-            self._latest.chunks += entry.chunks
-            self._joined += 1
-            return True
-        else:
-            self._latest = entry
-        return False
 
     async def _taken(self) -> None:
         """Wait until the stream has taken what there is, or has failed."""

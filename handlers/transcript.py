@@ -97,17 +97,16 @@ class Transcript:
 
         So a snapshot that is taken while one of several entries waits to be sent holds those that were sent, and no other.
         """
+        if isinstance(event, ResponseChunk):  # by far the most frequent, and `match` takes longer
+            if self._thinking:
+                yield from self._end_thinking()
+            yield self._grow(self._answering or self._begin_answer(), event.text)
+            return
         match event:
-            case ResponseChunk(text):
-                if self._thinking:
-                    yield from self._end_thinking()
-                _, answer = self._answering or self._begin_answer()
-                yield self._grow(answer, text)
             case ReasoningChunk(title, text):
                 if self._thinking and self._thinking[0].title != title:
                     yield from self._end_thinking()
-                _, thought = self._thinking or self._begin_thought(title)
-                yield self._grow(thought, text)
+                yield self._grow(self._thinking or self._begin_thought(title), text)
             case TitleChunk(text):
                 yield Delta(self._title, [text])
             case TitleEnd(whole):
@@ -134,7 +133,8 @@ class Transcript:
         self.size += 1
         return self._reasoning_frame(step, progress)
 
-    def _grow(self, text: Growing, chunk: str) -> Delta:
+    def _grow(self, part: tuple[object, Growing], chunk: str) -> Delta:
+        text = part[1]
         text.pieces.append(chunk)
         self.size += len(chunk) if chunk.isascii() else len(chunk.encode(errors="replace"))  # it may have lone surrogates
         return Delta(text, [chunk])
