@@ -142,9 +142,9 @@ async def foreign_follow_up(room: Room) -> None:
 
 
 async def only_new(room: Room) -> None:
+    async with room.open() as line:
+        chat = await line.chat({"metric_id": METRIC})
     async with room.open() as whole, room.open(messages="new") as brief:
-        chat = await whole.chat({"metric_id": METRIC})
-        await brief.until_end()
         stream, new = await whole.post({"chat_id": chat["id"], "prompt": "Go on"}), await brief.until_end()
         for place, event in ((0, "initializeChat"), (-1, "complete")):
             expected, told = stream[place].payload, new[place].payload
