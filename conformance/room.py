@@ -40,6 +40,15 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class FollowUp:
+    """A chat before its second message, and that one's stream as two connections got it, the second with `messages=new`."""
+
+    before: Payload
+    stream: list[Heard]
+    brief: list[Heard]
+
+
+@dataclass(frozen=True)
 class Recording:
     """One stream as three connections of the user got it: the one that posted, one beside it, and one with `since`."""
 
@@ -75,6 +84,7 @@ class Room:
     rule_seconds: float = 60.0  # for one rule
     memory: Memory = field(default_factory=Memory)
     _recordings: dict[str, Recording | Exception] = field(default_factory=dict)
+    _follow_up: FollowUp | None = None
 
     def begin(self) -> None:
         """Another rule begins: what the one before it has asked for is none of its business."""
@@ -183,6 +193,16 @@ class Room:
     async def recordings(self) -> list[tuple[str, Recording]]:
         """All of them, by name."""
         return [(name, await self.recorded(name)) for name in STREAMS]
+
+    async def followed_up(self) -> FollowUp:
+        """A follow-up in a chat that was opened. It is asked for once, unless that failed."""
+        if self._follow_up is None:
+            async with self.open() as line:
+                before = await line.chat({"metric_id": METRIC})
+            async with self.open() as line, self.open(messages="new") as brief:
+                stream = await line.post({"prompt": "And what does that mean? Briefly.", "chat_id": before["id"]})
+                self._follow_up = FollowUp(before, stream, await brief.until_end())
+        return self._follow_up
 
     async def _record(self, payload: Payload) -> Recording:
         async with self.open() as other, self.open(since="") as numbered, self.open() as sender:

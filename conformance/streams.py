@@ -120,9 +120,8 @@ async def final_parts(room: Room) -> None:
 
 
 async def follow_up(room: Room) -> None:
-    async with room.open() as line:
-        before = await line.chat({"metric_id": METRIC})
-        stream = await line.post({"prompt": "And what does that mean? Briefly.", "chat_id": before["id"]})
+    found = await room.followed_up()
+    before, stream = found.before, found.stream
     (old,) = before["message_ids"]
     for heard in (stream[0], stream[-1]):
         expect_equal(
@@ -142,15 +141,12 @@ async def foreign_follow_up(room: Room) -> None:
 
 
 async def only_new(room: Room) -> None:
-    async with room.open() as line:
-        chat = await line.chat({"metric_id": METRIC})
-    async with room.open() as whole, room.open(messages="new") as brief:
-        stream, new = await whole.post({"chat_id": chat["id"], "prompt": "Go on"}), await brief.until_end()
-        for place, event in ((0, "initializeChat"), (-1, "complete")):
-            expected, told = stream[place].payload, new[place].payload
-            newest = expected["message_ids"][-1]
-            expect(told == {**expected, "messages": {newest: expected["messages"][newest]}}, f"the {event} is {new[place]}")
-        expect_adds_up(new)
+    found = await room.followed_up()
+    for place, event in ((0, "initializeChat"), (-1, "complete")):
+        expected = found.stream[place].payload
+        newest = expected["message_ids"][-1]
+        shown = {**expected, "messages": {newest: expected["messages"][newest]}}
+        expect(found.brief[place].payload == shown, f"the {event} is {found.brief[place]}")
 
 
 RULES = [
