@@ -30,7 +30,7 @@ try:
     from benchmarks.chart import draw
     from benchmarks.measures import Figures, Summary, summary
     from benchmarks.readme import write_readme
-    from benchmarks.servers import ALL, CLIENT_CORE, FLOOR, THREADCAST, UNJOINED, Kind, Running, running
+    from benchmarks.servers import ALL, CLIENT_CORE, FLOOR, NODES, THREADCAST, UNJOINED, Kind, Running, running
 except ModuleNotFoundError as error:
     sys.exit(f"Error: this needs {error.name}, which the extra has: `make bench`, or pip install --editable '.[bench]'")
 
@@ -46,13 +46,15 @@ GROWING = 100  # words of an answer to up to 1,000 connections
 SHORT = 5  # words of an answer of which only the beginning or the end is of interest
 WIDTH = 220  # characters of the table, wherever it is printed
 POSTS = 480  # whose cost is measured
-MANY_CHATS = 100_000  # in the database, for the growth of a post's cost
+MANY_CHATS = (1000, 100_000, 1_000_000)  # in the database, for the growth of what a request costs
+LONG = (1, 50, 1000)  # messages of a chat in which a turn is measured
+IDLE_CROWD = 10_000  # connections beside the streams
 
 Samples = dict[str, dict[str, list[float]]]  # by figure, by server
 Measure = Callable[[Samples, int, Callable[[], None]], Awaitable[None]]
 
 
-async def _rounds(
+async def repeat(
     samples: Samples,
     rounds: int,
     step: Callable[[], None],
@@ -62,6 +64,7 @@ async def _rounds(
     delay_ms: int = 0,
     users: int = 1,
 ) -> None:
+    """Take a measure of servers of these kinds, which run side by side, so many times in turn."""
     async with AsyncExitStack() as stack:
         starting = (
             stack.enter_async_context(running(kind, words if words <= PACED else words // kind.share, delay_ms, users))
@@ -75,48 +78,50 @@ async def _rounds(
                 step()
 
 
-async def throughput(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
+async def throughput(samples: Samples, rounds: int, step: Callable[[], None], kinds: Sequence[Kind] = ALL) -> None:
     """Words a second to 1, 8 and 64 connections of a user, in answers of `LENGTHS`."""
     for connections, words in LENGTHS.items():
 
         async def measure(server: Running, connections: int = connections) -> Figures:
             return await measures.throughput(server, connections, 1)
 
-        await _rounds(samples, rounds, step, ALL, measure, words)
+        await repeat(samples, rounds, step, kinds, measure, words)
 
 
-async def latency(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
+async def latency(samples: Samples, rounds: int, step: Callable[[], None], kinds: Sequence[Kind] = ALL) -> None:
     """From a post to its first event, and the floor's echo."""
 
     async def measure(server: Running) -> Figures:
         found = await measures.first_event(server, 20)
         return found | (await measures.echo(server, 200) if server.kind is FLOOR else {})
 
-    await _rounds(samples, rounds, step, ALL, measure, words=SHORT, users=CLIENTS)
+    await repeat(samples, rounds, step, kinds, measure, words=SHORT, users=CLIENTS)
 
 
 async def pace(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
     """How late words come when many streams run at the pace of a model."""
-    await _rounds(samples, rounds, step, ALL, measures.delay, PACED, delay_ms=10, users=STREAMS)
+    await repeat(samples, rounds, step, ALL, measures.delay, PACED, delay_ms=10, users=STREAMS)
 
 
 async def memory(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
     """What an idle connection holds; of a process that has just been started. Once: rounds differ by a hundredth."""
-    await _rounds(samples, 1, step, ALL, lambda server: measures.memory(server, IDLE), words=SHORT, users=STREAMS)
+    await repeat(samples, 1, step, ALL, lambda server: measures.memory(server, IDLE), words=SHORT, users=STREAMS)
 
 
 async def durable(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
     """Chats a second that are stored, against the same rows written straightforwardly and by the engine alone."""
     name = "durable chats/s"
     with tempfile.TemporaryDirectory() as folder:
-        async with running(THREADCAST, SHORT, users=8) as server:
-            for number in range(rounds):
-                samples[name][THREADCAST.name].append((await measures.chats(server, 2000, 32))[name])
-                with pinned_as_a_server():
-                    speed = await straightforward(Path(folder) / f"{number}.db", 200)
-                    samples[name]["databases, one execute a row"].append(speed)
-                    samples[name]["sqlite3 alone, in batches"].append(batched(Path(folder) / f"{number}b.db", 10_000))
-                step()
+        for number in range(rounds):
+            # Node's one word makes it as many frames as an opened asset is.
+            for kind in (THREADCAST, *(kind for kind in ALL if kind in NODES and kind.stores)):
+                async with running(kind, words=1, users=8) as server:
+                    samples[name][kind.name].append((await measures.chats(server, 2000, 32))[name])
+            with pinned_as_a_server():
+                speed = await straightforward(Path(folder) / f"{number}.db", 200)
+                samples[name]["databases, one execute a row"].append(speed)
+                samples[name]["sqlite3 alone, in batches"].append(batched(Path(folder) / f"{number}b.db", 10_000))
+            step()
 
 
 async def growth(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
@@ -129,32 +134,75 @@ async def growth(samples: Samples, rounds: int, step: Callable[[], None]) -> Non
                 samples[f"growth: {name}"][THREADCAST.name].append(found[name])
             step()
     async with running(THREADCAST, SHORT, users=8) as server:
-        for chats in (1000, MANY_CHATS):
-            fill(server.folder / "chats.db", chats)
+        there = 0
+        for chats in MANY_CHATS:
+            fill(server.folder / "chats.db", chats - there)
+            there = chats
             for _ in range(rounds):
-                cpu = server.cpu_seconds()
-                await measures.chats(server, POSTS, 8)
-                cost = (server.cpu_seconds() - cpu) / POSTS * 1e6
-                samples[f"growth: server CPU us per post, {chats} chats"][THREADCAST.name].append(cost)
+                for what, cost in (await measures.requests(server, POSTS)).items():
+                    samples[f"growth: server CPU us per {what}, {chats:,} chats"][THREADCAST.name].append(cost)
             step()
 
 
-def fill(path: Path, chats: int) -> None:
-    """Store so many finished chats of a user, as if they had been there for long."""
+async def long_chats(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
+    """What a turn of a chat of 1, 50 and 1,000 messages costs: bytes to a client, and the server's processor time."""
+    async with running(THREADCAST, SHORT) as server:
+        for messages in LONG:
+            chat = fill(server.folder / "chats.db", 1, messages)[0]
+            for _ in range(rounds):
+                for query in ("", "&messages=new"):
+                    found = await measures.turn(server, chat, query)
+                    for name, value in found.items():
+                        samples[f"long chats: {name}, {messages:,} messages{query}"][THREADCAST.name].append(value)
+            step()
+
+
+async def crowd(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
+    """How late words of 200 streams come while 10,000 connections are idle, and the memory of these. Once."""
+    await repeat(
+        samples,
+        1,
+        step,
+        (THREADCAST,),
+        lambda server: measures.crowd(server, IDLE_CROWD),
+        PACED,
+        delay_ms=10,
+        users=2 * CLIENTS,
+    )
+
+
+async def start(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
+    """Seconds until it serves, and the memory that it takes then."""
+    for _ in range(rounds):
+        for name, value in (await measures.start()).items():
+            samples[name][THREADCAST.name].append(value)
+        step()
+
+
+def fill(path: Path, chats: int, messages: int = 1) -> list[str]:
+    """Store so many finished chats of the first user, as if they had been there for long. Their ids."""
+    then = "2026-01-01 00:00:00.000000"
+    answer = json.dumps(
+        [{"type": "text", "id": str(uuid4()), "message": "word " * 240, "message_chunk": None, "is_final_message": True}]
+    )
     with sqlite3.connect(path) as database:
         ((user,),) = database.execute("SELECT min(id) FROM users")
-        ids = [(str(uuid4()), str(uuid4())) for _ in range(chats)]
-        then = "2026-01-01 00:00:00.000000"
+        ids = [str(uuid4()) for _ in range(chats)]
         database.executemany(
             "INSERT INTO chats (id, title, created_by, created_at, updated_at) VALUES (?, 'Old', ?, ?, ?)",
-            [(chat, user, then, then) for chat, _ in ids],
+            ((chat, user, then, then) for chat in ids),
         )
         database.executemany(
             "INSERT INTO messages (id, chat_id, position, request, response_messages, reasoning_messages, is_completed, "
-            "created_by, created_at, updated_at) VALUES (?, ?, 1, 'Hi', '[]', '[]', 1, ?, ?, ?)",
-            [(message, chat, user, then, then) for chat, message in ids],
+            "created_by, created_at, updated_at) VALUES (?, ?, ?, 'Hi', ?, '[]', 1, ?, ?, ?)",
+            (
+                (str(uuid4()), chat, position, "[]" if messages == 1 else answer, user, then, then)
+                for chat in ids
+                for position in range(1, messages + 1)
+            ),
         )
     database.close()
+    return ids
 
 
 class pinned_as_a_server:
@@ -174,6 +222,9 @@ MEASURES: dict[str, Measure] = {
     "memory": memory,
     "durable": durable,
     "growth": growth,
+    "long": long_chats,
+    "crowd": crowd,
+    "start": start,
 }
 
 
@@ -220,7 +271,12 @@ def main(names: tuple[str, ...], rounds: int) -> None:
     )
     if not names:
         kept = {figure: {name: asdict(found) for name, found in by_server.items()} for figure, by_server in results.items()}
-        machine = {"processor": _processor(), "cores": os.cpu_count(), "kernel": platform.release(), "rounds": rounds}
+        machine: dict[str, object] = {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "kernel": platform.release(),
+            "rounds": rounds,
+        }
         machine["python"] = platform.python_version()
         RESULTS.write_text(json.dumps({"machine": machine, "figures": kept}, indent=1) + "\n")
         draw(results, PICTURE)

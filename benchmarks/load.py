@@ -14,7 +14,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 END = b'"complete"'  # within the first bytes of the last frame, in whatever envelope
 HEAD = 64
-PATIENCE_S = 60.0  # for any one answer
+PATIENCE_S = 20.0  # for any one answer
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Connection(WSListener):  # type: ignore[misc]
         self.times: list[float] = []  # when each came, by time.perf_counter
         self._ends_left = 0
         self._done = asyncio.Event()
+        self._came = asyncio.Event()  # any frame
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self.transport = transport
@@ -60,6 +61,7 @@ class Connection(WSListener):  # type: ignore[misc]
             return
         self.frames.append(text)
         self.times.append(time.perf_counter())
+        self._came.set()
         if END in text[:HEAD]:
             self._ends_left -= 1
             if self._ends_left <= 0:
@@ -87,13 +89,22 @@ class Connection(WSListener):  # type: ignore[misc]
         """Send one text frame."""
         self.transport.send(WSMsgType.TEXT, text)
 
+    async def ask(self, route: str, payload: dict[str, object]) -> Any:
+        """Send a request that is answered by one frame, and wait for that."""
+        self.frames = []
+        self._came.clear()
+        self.send(msgspec.json.encode({"route": route, "payload": payload}))
+        await asyncio.wait_for(self._came.wait(), PATIENCE_S)
+        return msgspec.json.decode(self.frames[0])
+
     async def done(self) -> None:
         """Wait for the ends that are expected."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self._done.wait()
         except TimeoutError:
-            raise TimeoutError(f"{self._ends_left} ends are missing after {len(self.frames)} frames") from None
+            missing = f"{self._ends_left} ends are missing after {len(self.frames)} frames"
+            raise TimeoutError(f"{missing}, the last of them {self.frames[-1][:500] if self.frames else None!r}") from None
 
     def words(self) -> int:
         """Check one answer, and return of how many words it is. Raises ValueError when its deltas are not its text."""

@@ -4,10 +4,10 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.load import Connection, close, connected
-from benchmarks.servers import METRIC, Running
+from benchmarks.servers import METRIC, Running, started
 
 Figures = dict[str, float]
 PROMPT: dict[str, object] = {"prompt": "Hello"}
@@ -142,6 +142,57 @@ async def chats(server: Running, count: int, window: int) -> Figures:
     if stored < each * len(clients):
         raise ValueError(f"only {stored} of {each * len(clients)} chats were stored")
     return {"durable chats/s": each * len(clients) / took}
+
+
+async def requests(server: Running, count: int) -> Figures:
+    """The server's processor microseconds for a post, for a get of a chat, and for the first page of the list."""
+    cpu = server.cpu_seconds()
+    await chats(server, count, 8)
+    found = {"post": (server.cpu_seconds() - cpu) / count * 1e6}
+    (client,) = await connected(server.port, server.kind.wire, server.users[:1])
+    newest = await client.ask("/chats/list", {"page_size": 1})
+    get: dict[str, object] = {"id": newest["payload"][0]["id"]}
+    page: dict[str, object] = {"page_size": 25}
+    for name, route, payload in (("get", "/chats/get", get), ("list", "/chats/list", page)):
+        cpu = server.cpu_seconds()
+        for _ in range(count // 4):
+            await client.ask(route, payload)
+        found[name] = (server.cpu_seconds() - cpu) / (count // 4) * 1e6
+    close([client])
+    return found
+
+
+async def turn(server: Running, chat: str, query: str) -> Figures:
+    """A follow-up: the bytes that a client gets, and the server's processor milliseconds."""
+    (client,) = await connected(server.port, server.kind.wire, [server.users[0] + query])
+    client.expect()
+    cpu = server.cpu_seconds()
+    client.send(server.kind.wire.post({**PROMPT, "chat_id": chat}))
+    await client.done()
+    await asyncio.sleep(0.1)
+    cpu = server.cpu_seconds() - cpu
+    close([client])
+    return {"bytes per turn": float(sum(map(len, client.frames))), "server CPU ms per turn": cpu * 1e3}
+
+
+async def crowd(server: Running, idle: int) -> Figures:
+    """How late words come while so many connections of the same users are idle, which get nothing, and what these hold."""
+    before = server.memory_bytes()
+    # Connections of users who do not post.
+    streaming, quiet = server.users[: len(server.users) // 2], server.users[len(server.users) // 2 :]
+    many = await connected(server.port, server.kind.wire, (quiet * (idle // len(quiet) + 1))[:idle])
+    await asyncio.sleep(0.5)
+    held = (server.memory_bytes() - before) / idle / 1024
+    late = await delay(replace(server, users=streaming))
+    close(many)
+    beside = f"beside {idle:,} idle"
+    return {f"KiB per connection of {idle:,}": held} | {f"{name}, {beside}": value for name, value in late.items()}
+
+
+async def start() -> Figures:
+    """Seconds from the start of the program to its first answer, with a database that is there, and MiB that it holds then."""
+    taken, memory = await started()
+    return {"seconds to start": taken, "MiB at start": memory / 2**20}
 
 
 @dataclass(frozen=True)

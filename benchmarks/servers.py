@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ UNLIMITED = {
     "FRAMES_PER_SECOND": "1000000",
     "MAX_RUNS_PER_USER": "1000000",
     "MAX_CONNECTIONS_PER_USER": "1000000",
+    "MAX_CONNECTIONS": "1000000",
+    "CHAT_BYTES": str(2**26),
 }
 
 
@@ -37,7 +40,7 @@ class Kind:
     """A server to measure."""
 
     name: str
-    module: str = ""  # of benchmarks.peers; of Threadcast none
+    module: str = ""  # of benchmarks.peers, Python's or, with its suffix, Node's; of Threadcast none
     flush_ms: int = 10
     wire: Wire = PLAIN
     stores: bool = False
@@ -55,7 +58,13 @@ PEERS = (
     Kind("aiohttp", "aiohttp_server"),
     Kind("websockets", "websockets_server"),
 )
-ALL = (THREADCAST, UNJOINED, *PEERS, FLOOR)
+NODES = (
+    Kind("Node ws", "ws_server.cjs"),
+    Kind("Node socket.io", "socketio_server.cjs", wire=Wire("/socket.io/?EIO=4&transport=websocket&authentication=", True)),
+    Kind("Node ws + better-sqlite3", "ws_server.cjs", stores=True),
+)
+MODULES = ROOT / ".venv" / "node" / "node_modules"  # where `make bench` installs what Node's peers need
+ALL = (THREADCAST, UNJOINED, *PEERS, *(NODES if MODULES.joinpath("better-sqlite3").exists() else ()), FLOOR)
 
 
 @dataclass(frozen=True)
@@ -89,8 +98,7 @@ async def running(kind: Kind, words: int, delay_ms: int = 0, users: int = 1) -> 
         names = [f"user{number}" for number in range(users)]
         if not kind.module:
             names = await asyncio.to_thread(_load, folder, environment, users)
-        own = ["server.py", "serve", "--port", str(port)]
-        command = [sys.executable, *(["-m", f"benchmarks.peers.{kind.module}", str(port)] if kind.module else own)]
+        command = [*_command(kind), str(port)]
         silent = subprocess.DEVNULL
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=silent, stderr=silent)  # noqa: ASYNC220, S603
         try:
@@ -103,9 +111,46 @@ async def running(kind: Kind, words: int, delay_ms: int = 0, users: int = 1) -> 
             process.wait()
 
 
+async def started() -> tuple[float, int]:
+    """Start Threadcast on a database that is there, on a server's processor: seconds until it answers, and its bytes then."""
+    with tempfile.TemporaryDirectory() as temporary, socket.create_server(("127.0.0.1", 0)) as reserved:
+        folder, port = Path(temporary), reserved.getsockname()[1]
+        reserved.close()
+        known = {name: value for name, value in os.environ.items() if not name.startswith("THREADCAST_")}
+        environment = known | _settings(THREADCAST, folder, 1, 0)
+        await asyncio.to_thread(_load, folder, environment, 1)
+        command, silent = ["taskset", "-c", str(SERVER_CORE), *_command(THREADCAST), str(port)], subprocess.DEVNULL
+        began = time.perf_counter()
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=silent, stderr=silent)  # noqa: ASYNC220, S603
+        try:
+            while not await _answers(port):  # noqa: ASYNC110 (another process has no event)
+                await asyncio.sleep(0.002)
+            return time.perf_counter() - began, Running(THREADCAST, port, process.pid, [], folder).memory_bytes()
+        finally:
+            process.kill()
+            process.wait()
+
+
+async def _answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _command(kind: Kind) -> list[str]:
+    """What starts it, but for the port."""
+    if kind.module.endswith(".cjs"):
+        return ["node", f"benchmarks/peers/{kind.module}"]
+    return [sys.executable, *(["-m", f"benchmarks.peers.{kind.module}"] if kind.module else ["server.py", "serve", "--port"])]
+
+
 def _settings(kind: Kind, folder: Path, words: int, delay_ms: int) -> dict[str, str]:
     if kind.module:
-        return {"BENCH_WORDS": str(words), "BENCH_DELAY_MS": str(delay_ms), "BENCH_DATABASE": str(folder / "chats.db")}
+        stored = {"BENCH_DATABASE": str(folder / "chats.db")} | ({"BENCH_STORE": "1"} if kind.stores else {})
+        return {"BENCH_WORDS": str(words), "BENCH_DELAY_MS": str(delay_ms), "NODE_PATH": str(MODULES), **stored}
     settings = UNLIMITED | {
         "DATABASE_URL": f"sqlite+aiosqlite:///{folder}/chats.db",
         "JWT_SECRET": SECRET,
