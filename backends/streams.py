@@ -125,6 +125,11 @@ class Streams:
         """Whether the user's connections here have heard another node's stream in this chat begin, and not end."""
         return any(each.chat_id == str(chat_id) and not each.own for each in self._open.get(str(user_id), {}).values())
 
+    def has_other(self, user_id: UUID, chat_id: UUID, message_id: UUID) -> bool:
+        """Whether a stream of another message in this chat is open, of this node or of another."""
+        open = self._open.get(str(user_id), {}).values()
+        return any(each.chat_id == str(chat_id) and each.message_id != str(message_id) for each in open)
+
     def has_ended(self, message_id: UUID) -> bool:
         """Whether this node lately sent the stream's end to its connections, and has not heard the stream begin again since."""
         return _key(str(message_id)) in self._ended

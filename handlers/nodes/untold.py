@@ -80,7 +80,7 @@ async def _tell(node: Node, stream: Stream, user_id: UUID, message_id: UUID) -> 
         user, chat = stored
         broker.streams.end(user_id, message_id)
         sender = Sender(user, STORED_END + stream.message_id)
-        send_ws_message(broker, sender, WsRoutes.CHATS_POST, WsEvent.COMPLETE, chat)
+        send_ws_message(broker, sender, WsRoutes.CHATS_POST, WsEvent.COMPLETE, chat, about=message_id)
 
 
 async def find_chat_of(node: Node, user_id: UUID, chat_id: UUID) -> tuple[AuthenticatedUser, ChatWithMessages] | None:

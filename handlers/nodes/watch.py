@@ -116,7 +116,8 @@ async def _tell_closed(node: Node, me: UUID, orphan: Stored) -> None:
 
 
 async def _tell_interrupted(node: Node, orphan: Stored) -> None:
-    if node.backends.broker.streams.has_ended(orphan.id):  # it ended with an error before its end could be stored
+    streams = node.backends.broker.streams
+    if streams.has_ended(orphan.id):  # it ended with an error before its end could be stored
         return
     try:
         stored = await find_chat_of(node, orphan.user_id, orphan.chat_id)
@@ -124,13 +125,15 @@ async def _tell_interrupted(node: Node, orphan: Stored) -> None:
         logger.debug("the end of message %s is told later", orphan.id, exc_info=True)
         node.tasks.start_soon(_tell_later, node, orphan)
         return
-    if stored and not is_settled(stored[1]):  # another run has begun in the chat
+    goes_on = streams.has_other(orphan.user_id, orphan.chat_id, orphan.id)
+    if stored and (goes_on or not is_settled(stored[1])):  # another run has begun in the chat, and its end has not been told
         if (message := stored[1].messages.get(orphan.id)) and message.is_completed:  # else that run is of the same message
-            node.backends.broker.streams.remember(orphan.user_id, orphan.chat_id, orphan.id)  # for `tell_untold`, after its end
+            streams.remember(orphan.user_id, orphan.chat_id, orphan.id)  # for `tell_untold`, after its end
     elif stored:
         user, chat = stored
-        node.backends.broker.streams.end(orphan.user_id, orphan.id)
-        send_ws_message(node.backends.broker, Sender(user, None), WsRoutes.CHATS_POST, WsEvent.COMPLETE, chat)
+        streams.end(orphan.user_id, orphan.id)
+        sender = Sender(user, None)
+        send_ws_message(node.backends.broker, sender, WsRoutes.CHATS_POST, WsEvent.COMPLETE, chat, about=orphan.id)
 
 
 async def _tell_later(node: Node, orphan: Stored) -> None:
