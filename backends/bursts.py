@@ -45,7 +45,7 @@ class Burst:
         self._write = write
         self._behind: list[bytes | memoryview] = []  # what waits
         self._bytes = 0  # of it
-        self._waited = 0  # turns that the first of it has waited
+        self._waited = 0  # turns since a frame was written
         self._is_on = False
         self._grew = False  # in this turn
 
@@ -53,9 +53,9 @@ class Burst:
         """Send a frame of about so many bytes: at once if none was sent in this turn and the one before."""
         self._grew = True
         if not self._is_on:
-            self._is_on = True
-            self._write(parts)
+            self._is_on, self._waited = True, 0
             self._turn.add(self)
+            self._write(parts)
             return
         self._behind += parts
         self._bytes += size

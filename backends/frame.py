@@ -30,7 +30,7 @@ Parts = Sequence[bytes | memoryview]  # what one frame is made of, one behind th
 
 
 class Frame:
-    """A message, encoded once and only if somebody is to have it, with its number among all frames of its user.
+    """A message, encoded once for however many connections, with its number among all frames of its user.
 
     `first` and `offset` are the numbers of the first and the last frame that it stands for: more than one when it was joined.
     `method`: whom it is for. `about`: the message that a chat is told for, if that may be another than its newest. `holders`
@@ -39,13 +39,12 @@ class Frame:
     """
 
     __slots__ = (
-        "_brief", "_data", "_message", "_numbered_wire", "_size", "_wire",
-        "about", "first", "holders", "leavers", "method", "offset",
+        "_brief", "_data", "_message", "_numbered_wire", "_wire",
+        "about", "first", "holders", "leavers", "method", "offset", "size",
     )  # fmt: skip
 
     def __init__(self, message: WsResponseMessage | None, first: int = 0, offset: int = 0, size: int | None = None) -> None:
         self._message = message
-        self._size = size
         self._data: bytes | None = None
         self._wire: Parts | None = None
         self._numbered_wire: Parts | None = None
@@ -55,6 +54,7 @@ class Frame:
         self.first = first
         self.offset = offset
         self.holders = self.leavers = 0
+        self.size = len(self._encode()) if size is None else size  # of the text in bytes, without the number
 
     @classmethod
     def of_data(cls, data: bytes, offset: int = 0) -> "Frame":
@@ -62,13 +62,6 @@ class Frame:
         frame = cls(None, offset, offset, len(data))
         frame._data = data
         return frame
-
-    @property
-    def size(self) -> int:
-        """Bytes of the text, without its number."""
-        if self._size is None:
-            self._size = len(self.data)
-        return self._size
 
     @property
     def message(self) -> WsResponseMessage:
@@ -91,8 +84,9 @@ class Frame:
         if not has_chat(self.data):
             return self
         if self._brief is None:
-            self._brief = Frame.of_data(brief(self.data, str(self.about)), self.offset)
+            self._brief = Frame.of_data(brief(self.data, str(self.about)))
             self._brief.method = self.method
+        self._brief.first, self._brief.offset = self.first, self.offset  # Redis may have given it its number meanwhile
         return self._brief
 
     def text(self, numbered: bool) -> Parts:

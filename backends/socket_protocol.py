@@ -101,6 +101,9 @@ class Protocol(WebSocketsSansIOProtocol):
         else:
             self._lost = callback
 
+    def drop(self) -> None:
+        """Send nothing more: the peer is gone, and so is whatever waits in the transport."""
+
     async def answers(self, seconds: float) -> bool:
         """Ping the peer. Whether it has sent or taken anything within `seconds`."""
         if not self._is_open:

@@ -78,11 +78,12 @@ class Channel:
                         await self._taken()
                         await self._no_errand()
                 continue
-            if self._window:
-                self._place(entry)
             try:
                 self._tx.send_nowait(entry)
+                if self._window:
+                    self._place(entry)
             except anyio.WouldBlock:
+                self._latest = None
                 with waiting():
                     await self._send_late(entry)
                     await self._no_errand()

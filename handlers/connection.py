@@ -198,8 +198,8 @@ class Connection:
         if self._closing is None:
             self._closing = why
             self._forget()
-            if self._line and why is not GONE:
-                self._line.close(*why)
+            if self._line:
+                self._line.drop() if why is GONE else self._line.close(*why)
 
     def _forget(self) -> None:
         for frame in self._frames:

@@ -65,7 +65,7 @@ async def initialize_chat(
         yield await services.cluster.turn(run, partial(attempt, services, run, request, user))
 
 
-async def _initialize(services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser) -> Begun | Opened:
+async def _initialize(services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser) -> Begun:
     context = await _load_context(services, request, user)
     if run.lease.lost:
         raise Restarting
@@ -82,7 +82,7 @@ async def _initialize(services: Services, run: Run, request: ChatCreateNewChat, 
         raise
 
 
-async def _open(services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser) -> Begun | Opened:
+async def _open(services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser) -> Opened:
     """Without a prompt the whole answer is known now, so one commit stores all of it, and nothing is told before."""
     context = await _load_context(services, request, user)
     room = _room(services, context, run.message_id, None)

@@ -5,11 +5,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
 from backends.frame import Frame
-
-GONE_ERRORS = (WebSocketDisconnect, OSError, RuntimeError)  # the peer is gone: Starlette's, and those of ASGI servers
 
 
 class Line(Protocol):
@@ -30,6 +28,9 @@ class Line(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Close with this code and reason. What is sent later is not."""
+
+    def drop(self) -> None:
+        """Send nothing more: the peer is gone."""
 
     async def answers(self, seconds: float) -> bool:
         """Ping the peer. Whether it has sent or taken anything within `seconds`."""
@@ -63,9 +64,13 @@ class PlainLine:
     async def _send(self, text: str) -> None:
         try:
             await self._websocket.send_text(text)
-        except GONE_ERRORS:
+        except Exception:  # the server's own error for a peer that is gone
             self._is_gone = True
         self.has_room()
+
+    def drop(self) -> None:
+        if self._task:
+            self._task.cancel()
 
     def close(self, code: int, reason: str) -> None:
         self._task = asyncio.create_task(self._close(self._task, code, reason))
@@ -74,7 +79,7 @@ class PlainLine:
         if sending and not sending.done():
             sending.cancel()  # it may never end
             await asyncio.wait([sending])
-        with suppress(*GONE_ERRORS):
+        with suppress(Exception):  # as above
             await self._websocket.close(code, reason)
 
     async def answers(self, seconds: float) -> bool:

@@ -2,12 +2,14 @@
 
 import math
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from backends.frame import Frame, joined_frames
 from backends.redis.link import Command
 from backends.redis.outgoing import Order, Outgoing
 from backends.redis.scripts import LOSE_SHA, READ_SHA, RENEW_SHA, SPEAK_SHA, TOUCH_SHA
 from backends.resume import ResumeLimits, Resumption
+from backends.streams import STORED_END
 from schemas.frames import WsSendMethod
 
 EPOCH = 16  # characters of an epoch
@@ -51,7 +53,10 @@ class PublishedFrame(NamedTuple):
 
     def frame(self) -> Frame:
         """The frame with its number."""
-        return Frame.of_data(self.text, self.offset)
+        frame = Frame.of_data(self.text, self.offset)
+        if self.sender_id and self.sender_id.startswith(STORED_END):
+            frame.about = UUID(self.sender_id.removeprefix(STORED_END))
+        return frame
 
 
 class Place(NamedTuple):

@@ -6,6 +6,9 @@ from websockets.frames import Opcode
 from websockets.streams import StreamReader
 
 from backends.frame import SHARED_BYTES, Frame
+from schemas.errors import WsError, WsErrorCode
+from schemas.frames import SentBy, WsResponseMessage, WsSendMethod
+from tests.support.world import ALICE
 
 NUMBER = b',"offset":7}'
 PLAIN = pytest.mark.parametrize("size", [2, 125, 126, SHARED_BYTES - 1, SHARED_BYTES, 2**16 - 1, 2**16, 2**17])
@@ -56,3 +59,34 @@ def test_the_bytes_are_made_once_and_of_a_large_text_there_is_no_second_copy(siz
     if size >= SHARED_BYTES:
         text = memoryview(parts[1])
         assert text.obj is made.data
+
+
+CHAT = b'{"route":"/chats/post","event":"complete","payload":{"message_ids":["a","b"],"messages":{"a":1,"b":2}},"error":null}'
+
+
+def test_of_a_chat_a_brief_frame_has_the_newest_message_or_the_one_that_it_is_about_and_the_number_whenever_that_comes() -> (
+    None
+):
+    made = Frame.of_data(CHAT)
+    assert made.brief.data == CHAT.replace(b'"a":1,', b"")
+    made.offset = 7
+    assert read(b"".join(made.brief.wire(numbered=True))) == made.brief.data[:-1] + NUMBER
+    about = Frame.of_data(CHAT)
+    about.about = ALICE
+    assert about.brief.data == made.brief.data
+    other = Frame.of_data(CHAT.replace(b'"a"', b'"%s"' % str(ALICE).encode()))
+    other.about = ALICE
+    assert b'"messages":{"%s":1}' % str(ALICE).encode() in other.brief.data
+
+
+def test_what_is_no_chat_of_a_stream_is_the_same_when_it_is_brief() -> None:
+    for text in (CHAT.replace(b"complete", b"getChat"), CHAT.replace(b"/chats/post", b"/chats/get"), b"{}"):
+        made = Frame.of_data(text)
+        assert made.brief is made
+
+
+def test_a_message_that_cannot_be_encoded_is_refused_when_its_frame_is_made() -> None:
+    error = WsError(WsErrorCode.BAD_REQUEST, "\ud800")
+    message = WsResponseMessage("/", "error", None, SentBy(ALICE, "Alice"), error, WsSendMethod.ALL)
+    with pytest.raises(UnicodeEncodeError):
+        Frame(message)

@@ -146,6 +146,14 @@ async def test_an_agent_that_waits_for_room_hears_of_the_streams_end() -> None:
         await flushes.aclose()
 
 
+async def test_after_the_streams_end_each_send_says_so() -> None:
+    async with stream(LONG_S, capacity=2) as (channel, flushes):
+        await flushes.aclose()
+        for _ in range(5):
+            with pytest.raises(anyio.BrokenResourceError):
+                await channel.send([delta("x")])
+
+
 async def test_the_last_entries_of_a_closed_channel_are_flushed() -> None:
     async with stream(LONG_S) as (channel, flushes):
         await channel.send([delta("a"), delta("b")])

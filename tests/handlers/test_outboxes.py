@@ -78,6 +78,9 @@ class Pipe:
     def close(self, code: int, reason: str) -> None:
         pass
 
+    def drop(self) -> None:
+        pass
+
     def when_lost(self, callback: Callable[[], None]) -> None:
         self.lost = callback
 

@@ -3,19 +3,23 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
 import pytest
+from starlette.websockets import WebSocket
 
 from backends.agent import ResponseChunk
 from backends.bursts import BURST_BYTES, BURST_TURNS
 from backends.frame import Frame
+from backends.metrics import Traffic
 from backends.socket_protocol import LINE, Protocol
-from handlers.connection import RESTARTING, Connection
+from handlers.connection import GONE, RESTARTING, Connection
 from handlers.frames import heartbeat_frame
-from schemas.users import Sender
+from handlers.line import PlainLine
+from handlers.outboxes import Outboxes
+from schemas.users import AuthenticatedUser, Sender
 from settings import Settings
 from tests.support.agents import ScriptedAgent
 from tests.support.client import TIMEOUT_S, Client, untitled
@@ -203,3 +207,50 @@ async def test_under_another_server_a_refusal_and_a_close_have_their_codes(setti
     async with open_house(settings) as house, house.connect(ALICE, ttl=1) as client:
         assert await client.close_code() == 4001
         await until(lambda: connections(house) == 0 and server_tasks(house) == 0)
+
+
+class Hanging:
+    """A server of another kind: what is sent hangs, or fails in its own way."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.cancelled = 0
+
+    async def send_text(self, text: str) -> None:
+        if self.error:
+            raise self.error
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.cancelled += 1
+
+    async def close(self, code: int, reason: str) -> None:
+        self.closed = code
+
+
+def plain_connection(server: Hanging) -> Connection:
+    user = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, 0)
+    connection = Connection(user, "", 1, Traffic(), Outboxes(1000, 10**6, 10**6).share_of(ALICE))
+    connection.open(PlainLine(cast(WebSocket, server)))
+    return connection
+
+
+@pytest.mark.parametrize("why", [GONE, RESTARTING])
+async def test_under_another_server_what_hangs_is_given_up_with_its_connection(why: tuple[int, str]) -> None:
+    server = Hanging()
+    connection = plain_connection(server)
+    connection.put(numbered(connection, 0))
+    await anyio.wait_all_tasks_blocked()
+    connection.close(why)
+    await anyio.wait_all_tasks_blocked()
+    assert server.cancelled == 1
+    assert getattr(server, "closed", None) == (None if why is GONE else 1012)
+
+
+async def test_under_another_server_whatever_it_raises_means_that_the_peer_is_gone() -> None:
+    connection = plain_connection(Hanging(KeyError("of that server")))
+    for number in range(3):
+        connection.put(numbered(connection, number))
+    await anyio.wait_all_tasks_blocked()
+    assert connection._closing == GONE
+    assert connection.waiting == connection.share.bytes == 0
