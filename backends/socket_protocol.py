@@ -102,7 +102,7 @@ class Protocol(WebSocketsSansIOProtocol):
             self._lost = callback
 
     def drop(self) -> None:
-        """Send nothing more: the peer is gone, and so is whatever waits in the transport."""
+        """Nothing to do: the transport drops what waits when the connection is lost."""
 
     async def answers(self, seconds: float) -> bool:
         """Ping the peer. Whether it has sent or taken anything within `seconds`."""

@@ -177,7 +177,7 @@ async def turn(server: Running, chat: str, query: str) -> Figures:
 
 
 async def crowd(server: Running, idle: int) -> Figures:
-    """How late words come while so many connections of the same users are idle, which get nothing, and what these hold."""
+    """How late words come while so many connections of other users are idle, which get nothing, and what these hold."""
     before = server.memory_bytes()
     # Connections of users who do not post.
     streaming, quiet = server.users[: len(server.users) // 2], server.users[len(server.users) // 2 :]

@@ -75,7 +75,7 @@ class Connection:
 
     @property
     def is_idle(self) -> bool:
-        """Whether all that was put has been sent."""
+        """Whether nothing waits for room."""
         return not self.waiting
 
     @property
@@ -119,7 +119,7 @@ class Connection:
             self._judge()
 
     def _send(self, frame: Frame, line: Line) -> bool:
-        """Whether there is room behind it, or no need of any since the peer is gone."""
+        """Send the frame. Whether there is room behind it, or the peer is gone."""
         try:
             has_room = line.send_frame(frame, self.numbered)
         except OSError:

@@ -74,7 +74,7 @@ class Connections:
             raise
 
     def leave(self, connection: Connection) -> None:
-        """It has ended."""
+        """Remove a connection that has ended."""
         self._quota.leave(connection.user.id, connection.id)
         self._forget(connection)
 

@@ -1,4 +1,4 @@
-"""`/chats/get`: one chat, whole, and as it stands when a message of it is being answered."""
+"""`/chats/get`: one chat, or a part of it, and as it stands when a message of it is being answered."""
 
 import anyio
 

@@ -27,7 +27,7 @@ class Line(Protocol):
         """
 
     def close(self, code: int, reason: str) -> None:
-        """Close with this code and reason. What is sent later is not."""
+        """Close with this code and reason. Later frames are not sent."""
 
     def drop(self) -> None:
         """Send nothing more: the peer is gone."""

@@ -80,7 +80,7 @@ async def post_chat_handler(
     The run keeps its chat for itself until its end has been told. So whatever comes next in the chat, on any stream, is told
     after that end.
 
-    Raises a ThreadcastError for what is refused, before anything is written, and whatever fails underneath.
+    Raises a ThreadcastError for what is refused, before anything is written, and whatever fails before the stream begins.
     """
     request = validate(request)
     if wait := await services.backends.rate_limit.hit(user.id):

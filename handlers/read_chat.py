@@ -47,7 +47,7 @@ def chat_of(context: Context) -> ChatWithMessages:
 
 
 def excerpt(chat: ChatWithMessages, request: GetChat) -> ChatWithMessages:
-    """The chat with those of its messages that are asked for. None stands before one that the chat does not have."""
+    """The chat with those of its messages that are asked for. If the chat has no `before`, there are none."""
     ids = chat.message_ids
     if request.before:
         ids = ids[: ids.index(request.before)] if request.before in ids else []

@@ -23,8 +23,8 @@ ROUTE = WsRoutes.CHATS_POST
 class Stream:
     """The stream of one post. An error that ends it goes to all who have seen it begin.
 
-    While it is unsure whether the run is still ours, nothing is told of it, here or to the other nodes. Once it is lost only a
-    `complete` is told, since there is one only if we have stored the end.
+    While it is unsure whether the run is still ours, nothing is told of it, here or to the other nodes. Once the lease is lost
+    only a `complete` is told, since there is one only if we have stored the end.
     """
 
     def __init__(self, services: Services, sender: Sender, lease: Lease) -> None:
@@ -38,7 +38,7 @@ class Stream:
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Channel]:
-        """A channel of which all is told that is put into it, by the end of the block."""
+        """A channel. When the block ends, all that was put into it has been told."""
         channel = Channel(self._services.flush_seconds)
         telling = asyncio.create_task(self._follow(channel))
         try:
@@ -55,7 +55,7 @@ class Stream:
                         await self._tell(entry)
 
     async def tell(self, entries: Iterable[Entry]) -> None:
-        """Tell what needs no channel, since nobody else has to be told anything of it meanwhile."""
+        """Tell entries without a channel: nobody joins this stream."""
         with self._failing_alone():
             for entry in entries:
                 await self._tell(entry)

@@ -17,7 +17,7 @@ HAS_VERSION = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'
 
 def upgrade(connection: Connection) -> None:
     """Bring the database behind the connection to the newest schema, in the connection's transaction."""
-    # Here, since alembic takes a fifth of the time to start, and at most starts there is nothing to do for it.
+    # Here, since alembic takes a fifth of the time to start, and most starts need no migration.
     from alembic import command
     from alembic.config import Config
 

@@ -49,8 +49,7 @@ def test_joining_changes_no_text_and_keeps_the_order(words: list[tuple[str, int,
 
 
 def test_deltas_go_before_others_and_ends_last_and_the_oldest_first() -> None:
-    end = said("end")
-    end.message.event = WsEvent.POST_THREAD
+    end = said("end", event=WsEvent.POST_THREAD)
     frames = [
         ("x", end),
         ("y", said("other")),

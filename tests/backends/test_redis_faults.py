@@ -326,9 +326,7 @@ async def test_a_node_that_was_away_for_longer_than_the_log_reaches_back_says_so
 
 
 def end(text: str) -> Frame:
-    frame = said(text)
-    frame.message.event = WsEvent.POST_THREAD
-    return frame
+    return said(text, event=WsEvent.POST_THREAD)
 
 
 async def test_deltas_that_wait_through_an_outage_are_joined_and_all_arrive(server: RedisServer) -> None:

@@ -38,9 +38,9 @@ class Ear:
         self.is_cut = True
 
 
-def said(text: str, method: WsSendMethod = WsSendMethod.ALL) -> Frame:
+def said(text: str, method: WsSendMethod = WsSendMethod.ALL, event: WsEvent | str = "error") -> Frame:
     error = WsError(WsErrorCode.BAD_REQUEST, text)
-    return Frame(WsResponseMessage("/", "error", None, SentBy(ALICE, "Alice"), error, method))
+    return Frame(WsResponseMessage("/", event, None, SentBy(ALICE, "Alice"), error, method))
 
 
 def delta(part: int, text: str) -> Frame:
