@@ -5,15 +5,11 @@ It is made of the frame's text, since the frames of another node, and those of l
 
 import msgspec
 
-from schemas.events import WsEvent
-from schemas.frames import WsRoutes, encode
+from schemas.frames import encode
 
-# The keys of a frame have a fixed order.
-_BEGINNINGS = tuple(
-    b'{"route":"%s","event":"%s"' % (WsRoutes.CHATS_POST.value.encode(), event.value.encode())
-    for event in (WsEvent.INITIALIZE_CHAT, WsEvent.COMPLETE)
-)
-
+# The frames of streams are known without decoding them: their keys have a fixed order, and a quote inside a text is escaped.
+STREAM = b'{"route":"/chats/post","event":"'
+BEGIN, END = STREAM + b'initializeChat"', STREAM + b'complete"'
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _IDS = msgspec.json.Decoder(list[str])
@@ -21,7 +17,7 @@ _IDS = msgspec.json.Decoder(list[str])
 
 def has_chat(text: bytes) -> bool:
     """Whether a frame's text has the chat of a stream."""
-    return text.startswith(_BEGINNINGS)
+    return text.startswith((BEGIN, END))
 
 
 def brief(text: bytes, about: str) -> bytes:

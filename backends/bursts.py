@@ -36,7 +36,7 @@ _turns: WeakKeyDictionary[asyncio.AbstractEventLoop, Turn] = WeakKeyDictionary()
 
 
 class Burst:
-    """What is sent to one connection. `write` gets the parts of one or more frames, and is not called without any."""
+    """Sends one connection its frames, by `write`, which gets the parts of one or more of them."""
 
     __slots__ = ("_behind", "_bytes", "_grew", "_is_on", "_turn", "_waited", "_write")
 

@@ -22,7 +22,7 @@ class Inbox:
             self._came.set_result(None)
 
     def empty(self) -> bool:
-        """Whether there is none."""
+        """Whether the application has received all messages."""
         return not self._messages
 
     async def get(self) -> Message:

@@ -50,7 +50,7 @@ class Protocol(WebSocketsSansIOProtocol):
         super().__init__(config, *arguments, **options)
         self._abort: asyncio.TimerHandle | None = None
         self._lost: Callable[[], None] = lambda: None
-        self.has_room: Callable[[], None] = lambda: None
+        self.on_room: Callable[[], None] = lambda: None
         self._burst = Burst(self.loop, self._write)
         self.queue = Inbox()  # type: ignore[assignment]
         self.heard_at = 0.0  # by the loop's clock, when the peer last sent anything
@@ -67,7 +67,7 @@ class Protocol(WebSocketsSansIOProtocol):
         return unsent(self.transport)
 
     def send_frame(self, frame: Frame, numbered: bool) -> bool:
-        """Send a frame, with its number or without. Whether there is room for more; `has_room` is called once there is.
+        """Send a frame, with its number or without. Whether there is room for more; `on_room` is called once there is.
 
         Raises OSError when the peer is gone or the connection is being closed.
         """
@@ -195,7 +195,7 @@ class Protocol(WebSocketsSansIOProtocol):
         if self._pong and self.conn.state is State.OPEN:
             self.transport.write(self._pong)
         self._pong = b""
-        self.has_room()
+        self.on_room()
 
     def handle_pong(self, event: frames.Frame) -> None:
         self._count_trifle()

@@ -66,8 +66,8 @@ class WriteRequest(NamedTuple):
     only_if: BoundByName | None
     written: "asyncio.Future[bool]"
 
-    def is_late(self) -> None:
-        """The caller waits no longer."""
+    def expire(self) -> None:
+        """Fail the write, if the database has not done it yet."""
         if not self.written.done():
             self.written.set_exception(DatabaseAway("the database has not stored this in time"))
 
@@ -112,7 +112,7 @@ class SQLiteStorage:
     async def write(self, *changes: Change, only_if: Change | None = None) -> bool:
         guard, loop = None if only_if is None else _bound(only_if), asyncio.get_running_loop()
         work = WriteRequest([_bound(change) for change in changes], guard, loop.create_future())
-        timer = loop.call_later(WRITE_TIMEOUT_S, work.is_late)  # a scope of anyio costs several times as much
+        timer = loop.call_later(WRITE_TIMEOUT_S, work.expire)  # a scope of anyio costs several times as much
         try:
             try:
                 self._send.send_nowait(work)

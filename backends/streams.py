@@ -11,14 +11,13 @@ from uuid import UUID
 
 import msgspec
 
+from backends.brief import END, STREAM, has_chat
 from backends.stream import Stream
 
 MOST_PER_USER = 100  # open streams of one user; of more, the oldest is forgotten. By default a user may have 8 runs
 MOST_ENDED = 10_000  # ends that are remembered: about 1 MB, and minutes of a busy node. A second end comes within a lease
 
-# These are found without decoding the frame: its keys have a fixed order, and a quote inside a text is escaped.
-STREAM = b'{"route":"/chats/post","event":"'
-BEGIN, DELTA, END, ERROR = (STREAM + event for event in (b'initializeChat"', b"generating", b'complete"', b'postThread"'))
+DELTA, ERROR = STREAM + b"generating", STREAM + b'postThread"'
 MESSAGE_ID = b'","message_id":"'  # in a delta, directly after the chat's id
 ID = 36  # characters of a UUID
 
@@ -74,7 +73,7 @@ class Streams:
         if text.startswith(ERROR):
             self._hear_error(user_id, node)
             return True
-        return not text.startswith((BEGIN, END)) or self._hear_chat(user_id, node, text)
+        return not has_chat(text) or self._hear_chat(user_id, node, text)
 
     def _hear_chat(self, user_id: str, node: str, text: bytes) -> bool:
         try:
@@ -126,7 +125,7 @@ class Streams:
         return any(each.chat_id == str(chat_id) and not each.own for each in self._open.get(str(user_id), {}).values())
 
     def has_other(self, user_id: UUID, chat_id: UUID, message_id: UUID) -> bool:
-        """Whether a stream of another message in this chat is open, of this node or of another."""
+        """Whether a node, this one or another, still tells another message of this chat: that end comes first."""
         open = self._open.get(str(user_id), {}).values()
         return any(each.chat_id == str(chat_id) and each.message_id != str(message_id) for each in open)
 

@@ -145,7 +145,7 @@ async def growth(samples: Samples, rounds: int, step: Callable[[], None]) -> Non
 
 
 async def long_chats(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
-    """What a turn of a chat of 1, 50 and 1,000 messages costs: bytes to a client, and the server's processor time."""
+    """A client posts in a chat of 1, 50 and 1,000 messages: the bytes that it gets, and the server's processor time."""
     async with running(THREADCAST, SHORT) as server:
         for messages in LONG:
             chat = fill(server.folder / "chats.db", 1, messages)[0]

@@ -14,7 +14,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 END = b'"complete"'  # within the first bytes of the last frame, in whatever envelope
 HEAD = 64
-PATIENCE_S = 20.0  # for any one answer
+PATIENCE_S = 60.0  # for any one answer
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,22 +93,15 @@ async def running(kind: Kind, words: int, delay_ms: int = 0, users: int = 1) -> 
     with tempfile.TemporaryDirectory() as temporary, socket.create_server(("127.0.0.1", 0)) as reserved:
         folder, port = Path(temporary), reserved.getsockname()[1]
         reserved.close()
-        known = {name: value for name, value in os.environ.items() if not name.startswith("THREADCAST_")}
-        environment = known | _settings(kind, folder, words, delay_ms)
+        environment = _environment(kind, folder, words, delay_ms)
         names = [f"user{number}" for number in range(users)]
         if not kind.module:
             names = await asyncio.to_thread(_load, folder, environment, users)
-        command = [*_command(kind), str(port)]
-        silent = subprocess.DEVNULL
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=silent, stderr=silent)  # noqa: ASYNC220, S603
-        try:
+        with _process([*_command(kind), str(port)], environment) as pid:
             await _listens(port, kind, names[0])
-            for thread in os.listdir(f"/proc/{process.pid}/task"):
+            for thread in os.listdir(f"/proc/{pid}/task"):
                 os.sched_setaffinity(int(thread), {SERVER_CORE})
-            yield Running(kind, port, process.pid, names, folder)
-        finally:
-            process.kill()
-            process.wait()
+            yield Running(kind, port, pid, names, folder)
 
 
 async def started() -> tuple[float, int]:
@@ -116,19 +109,25 @@ async def started() -> tuple[float, int]:
     with tempfile.TemporaryDirectory() as temporary, socket.create_server(("127.0.0.1", 0)) as reserved:
         folder, port = Path(temporary), reserved.getsockname()[1]
         reserved.close()
-        known = {name: value for name, value in os.environ.items() if not name.startswith("THREADCAST_")}
-        environment = known | _settings(THREADCAST, folder, 1, 0)
+        environment = _environment(THREADCAST, folder, 1, 0)
         await asyncio.to_thread(_load, folder, environment, 1)
-        command, silent = ["taskset", "-c", str(SERVER_CORE), *_command(THREADCAST), str(port)], subprocess.DEVNULL
         began = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=silent, stderr=silent)  # noqa: ASYNC220, S603
-        try:
+        with _process(["taskset", "-c", str(SERVER_CORE), *_command(THREADCAST), str(port)], environment) as pid:
             while not await _answers(port):  # noqa: ASYNC110 (another process has no event)
                 await asyncio.sleep(0.002)
-            return time.perf_counter() - began, Running(THREADCAST, port, process.pid, [], folder).memory_bytes()
-        finally:
-            process.kill()
-            process.wait()
+            return time.perf_counter() - began, Running(THREADCAST, port, pid, [], folder).memory_bytes()
+
+
+@contextmanager
+def _process(command: list[str], environment: dict[str, str]) -> Iterator[int]:
+    """The id of a process that runs this until the block ends."""
+    silent = subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=silent, stderr=silent)  # noqa: S603
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
 
 
 async def _answers(port: int) -> bool:
@@ -145,6 +144,11 @@ def _command(kind: Kind) -> list[str]:
     if kind.module.endswith(".cjs"):
         return ["node", f"benchmarks/peers/{kind.module}"]
     return [sys.executable, *(["-m", f"benchmarks.peers.{kind.module}"] if kind.module else ["server.py", "serve", "--port"])]
+
+
+def _environment(kind: Kind, folder: Path, words: int, delay_ms: int) -> dict[str, str]:
+    known = {name: value for name, value in os.environ.items() if not name.startswith("THREADCAST_")}
+    return known | _settings(kind, folder, words, delay_ms)
 
 
 def _settings(kind: Kind, folder: Path, words: int, delay_ms: int) -> dict[str, str]:

@@ -36,6 +36,8 @@ async def answer_post(services: Services, run: Run, request: ChatCreateNewChat, 
     except LeaseLost:
         run_ended(services, run, begun.transcript, "lost")
         raise
+    finally:
+        run.over()
 
 
 async def _run(

@@ -185,7 +185,7 @@ class Channel:
                 yield flush
 
     def _take(self) -> None:
-        """What is put from now on belongs to the next flush."""
+        """The stream has taken what there was: let those go on who wait for that, and join nothing to it any more."""
         self._latest, self._joined = None, 0
         if self._was_taken:
             self._was_taken.set()

@@ -23,7 +23,7 @@ TOKEN_EXPIRED = (4001, "token expired")
 TOKEN_REVOKED = (4001, "token revoked")
 TOO_SLOW = (4008, "read too slowly")
 GONE = (1006, "")  # never sent: the peer went away first
-NONE: deque[Frame] = deque(maxlen=0)  # an empty one takes 0.7 KB, and most connections never have a frame that waits
+NO_FRAMES: deque[Frame] = deque(maxlen=0)  # an empty one takes 0.7 KB, and most connections never have a frame that waits
 
 
 class Connection:
@@ -53,7 +53,7 @@ class Connection:
         self._joins = joins
         self.numbered = numbered
         self._brief = brief
-        self._frames = NONE
+        self._frames = NO_FRAMES
         self._current: Frame | None = None  # the frame that was sent last, until there is room behind it
         self._line: Line | None = None
         self._clock = asyncio.get_running_loop().time
@@ -75,7 +75,7 @@ class Connection:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits for room."""
+        """Whether the peer has been sent, or is about to be sent, all that was put: no frame waits for room."""
         return not self.waiting
 
     @property
@@ -93,11 +93,11 @@ class Connection:
 
     def open(self, line: Line) -> None:
         """Send what is queued, and from now on whatever is put."""
-        self._line, line.has_room = line, self._go_on
+        self._line, line.on_room = line, self._send_queued
         if self._closing:
             line.close(*self._closing)
         else:
-            self._go_on()
+            self._send_queued()
 
     def put(self, frame: Frame) -> None:
         """Send the frame, or queue it while there is no room. Closes the connection when too much waits."""
@@ -137,7 +137,7 @@ class Connection:
             self._release(before)
             frame = join_frames([before, frame])
             self._traffic.joined += 1
-        if self._frames is NONE:
+        if self._frames is NO_FRAMES:
             self._frames = deque()
         self._frames.append(frame)
         return frame
@@ -146,7 +146,7 @@ class Connection:
         self.waiting -= frame.size
         self.share.release(frame)
 
-    def _go_on(self) -> None:
+    def _send_queued(self) -> None:
         """There is room: send what is queued while there is."""
         if self._current:
             self._release(self._current)
@@ -162,7 +162,7 @@ class Connection:
                 self._current = frame
                 return
             self._release(frame)
-        self._frames = NONE
+        self._frames = NO_FRAMES
         if self._closing_when_sent:
             self.close(self._closing_when_sent)
 
@@ -206,7 +206,7 @@ class Connection:
             self.share.release(frame)
         if self._current and self._line:
             self.share.leave(self._current, self._line.when_lost)
-        self._frames = NONE
+        self._frames = NO_FRAMES
         self._current = None
         self.waiting = 0
         self.share.outboxes.forget(self)

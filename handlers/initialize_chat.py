@@ -56,7 +56,7 @@ async def initialize_chat(
     """
     if request.chat_id:
         roles = await find_roles(services.backends.storage, user.id, request.chat_id)
-        check_may_edit(roles)  # who may not edit may not wait in line either
+        _check_may_edit(roles)  # who may not edit may not wait in line either
     bind_contextvars(chat=str(run.chat_id))
     async with services.runs.turn(run):
         if services.runs.cannot_end or run.lease.lost:
@@ -99,14 +99,14 @@ async def _open(services: Services, run: Run, request: ChatCreateNewChat, user: 
     return Opened(transcript, [begin, *parts])
 
 
-async def editable_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
+async def _editable_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) -> Context:
     """The chat, and what it is about. Raises NotFound, or Unauthorized."""
     context = await stored_chat(services, user, chat_id)
-    check_may_edit(context.roles)
+    _check_may_edit(context.roles)
     return context
 
 
-def check_may_edit(roles: frozenset[AssetPermissionRole] | None) -> None:
+def _check_may_edit(roles: frozenset[AssetPermissionRole] | None) -> None:
     """Raises NotFound when the user may not even see the chat, or Unauthorized."""
     if roles is None:
         raise NotFound
@@ -118,10 +118,10 @@ async def _load_context(services: Services, request: ChatCreateNewChat, user: Au
     if request.asset_id and request.asset_type:
         return await KINDS[request.asset_type].load(services.backends.storage, user.id, request.asset_id)
     if request.chat_id:
-        context = await editable_chat(services, user, request.chat_id)
+        context = await _editable_chat(services, user, request.chat_id)
         if is_orphan(services, context.running):
             await services.cluster.close_orphans(request.chat_id)
-            return await editable_chat(services, user, request.chat_id)
+            return await _editable_chat(services, user, request.chat_id)
         return context
     return Context()
 

@@ -14,14 +14,14 @@ class Line(Protocol):
     """The transport of a socket, which takes whatever it is given and says when that is enough."""
 
     heard_at: float  # by the loop's clock, when the peer last sent anything
-    has_room: Callable[[], None]  # is called when there is room again
+    on_room: Callable[[], None]  # is called when there is room again
 
     @property
     def unsent(self) -> int:
         """Bytes that the peer has not taken yet."""
 
     def send_frame(self, frame: Frame, numbered: bool) -> bool:
-        """Send a frame, with its number or without. Whether there is room for more; `has_room` is called once there is.
+        """Send a frame, with its number or without. Whether there is room for more; `on_room` is called once there is.
 
         Raises OSError when the peer is gone.
         """
@@ -49,7 +49,7 @@ class PlainLine:
     unsent = 0
 
     def __init__(self, websocket: WebSocket) -> None:
-        self.has_room: Callable[[], None] = lambda: None
+        self.on_room: Callable[[], None] = lambda: None
         self._websocket = websocket
         self._task: asyncio.Task[None] | None = None  # sends or closes
         self._is_gone = False
@@ -66,7 +66,7 @@ class PlainLine:
             await self._websocket.send_text(text)
         except Exception:  # the server's own error for a peer that is gone
             self._is_gone = True
-        self.has_room()
+        self.on_room()
 
     def drop(self) -> None:
         if self._task:

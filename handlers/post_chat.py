@@ -7,7 +7,7 @@ from uuid import uuid4
 import anyio
 from msgspec.structs import replace
 
-from backends.lease import Lease, LeaseLost
+from backends.lease import LeaseLost
 from backends.logs import bind_contextvars
 from backends.messages import find_message
 from handlers.answer_post import answer_post, run_ended
@@ -72,9 +72,7 @@ class Closed(NamedTuple):
 Outcome = Ran | Failed | Replayed | Joined | JoinedElsewhere | Closed
 
 
-async def post_chat_handler(
-    services: Services, request: ChatCreateNewChat, user: AuthenticatedUser, stream: Stream, lease: Lease
-) -> Outcome:
+async def post_chat_handler(services: Services, request: ChatCreateNewChat, user: AuthenticatedUser, stream: Stream) -> Outcome:
     """Run one post to its end, which the stream tells with all that comes before it.
 
     The run keeps its chat for itself until its end has been told. So whatever comes next in the chat, on any stream, is told
@@ -87,7 +85,7 @@ async def post_chat_handler(
         raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds", wait)
     if request.prompt and is_stuck(services):
         raise ServiceUnavailable("the agent does not let go of earlier posts", TURN_RETRY_S)
-    run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), lease)
+    run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), stream.lease)
     bind_contextvars(message=str(run.message_id))
     if joined := await _join(services, run, request):
         return Joined(joined)
@@ -168,7 +166,6 @@ async def _answer(
     try:
         run.end = await answer_post(services, run, request, stored)
     except LeaseLost:
-        run.over()
         services.cluster.ended(run, lost=True)
         run.error = EndNotStored()
         with suppress(Exception):  # only posts over HTTP and retries need it
@@ -177,7 +174,6 @@ async def _answer(
                 run.end = chat
         return Closed(run)
     except BaseException as error:  # whatever happens in a run ends only that run
-        run.over()
         services.cluster.ended(run)
         if not isinstance(error, Exception):  # cancelled: the server stops
             raise
@@ -186,7 +182,6 @@ async def _answer(
         with suppress(anyio.BrokenResourceError):  # the stream has failed, and has said so
             await run.channel.send([end])
         return Failed(end)
-    run.over()
     with suppress(anyio.BrokenResourceError):
         await run.channel.send([(run.end, ThreadEvent.COMPLETED)])
     return Ran(run.end)

@@ -25,9 +25,7 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
     """Answer one post with a stream that ends exactly once, and return that end. Goes on whatever becomes of the connection."""
     try:
         with services.posts.entered():
-            lease = services.cluster.lease
-            stream = Stream(services, sender, lease)
-            match await post_chat_handler(services, request, sender.user, stream, lease):
+            match await post_chat_handler(services, request, sender.user, Stream(services, sender)):
                 case Ran(chat):
                     return chat
                 case Failed(error):

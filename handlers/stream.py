@@ -7,7 +7,6 @@ from contextlib import aclosing, asynccontextmanager, contextmanager
 
 from backends.broker import answer_to, send_error_message, send_frame, send_ws_message
 from backends.frame import Template
-from backends.lease import Lease
 from handlers.channel import Channel, Entry, Errand
 from handlers.errors import describe
 from handlers.growing import Delta, Growing
@@ -27,11 +26,11 @@ class Stream:
     only a `complete` is told, since there is one only if we have stored the end.
     """
 
-    def __init__(self, services: Services, sender: Sender, lease: Lease) -> None:
+    def __init__(self, services: Services, sender: Sender) -> None:
         self._services = services
         self._broker = services.backends.broker
         self._sender = sender
-        self._lease = lease
+        self.lease = services.cluster.lease  # under which all of it is told
         self._arrived = time.monotonic()
         self._audience = WsSendMethod.SENDER_ONLY
         self._templates: dict[Growing, Template] = {}
@@ -71,12 +70,12 @@ class Stream:
         match entry:
             case Delta(text, chunks):
                 self._audience = WsSendMethod.ALL
-                if await self._lease.settled():
+                if await self.lease.settled():
                     template = self._templates.get(text) or self._templates.setdefault(text, self._template(text))
-                    send_frame(self._broker, self._sender, template.frame("".join(chunks)), self._lease)
+                    send_frame(self._broker, self._sender, template.frame("".join(chunks)), self.lease)
             case (container, event):
                 self._audience = WsSendMethod.ALL
-                under = None if event is ThreadEvent.COMPLETED else self._lease
+                under = None if event is ThreadEvent.COMPLETED else self.lease
                 if under is None or await under.settled():
                     send_ws_message(self._broker, self._sender, ROUTE, WS_EVENTS[event], container, self._audience, under)
                     if seconds := self._services.backends.metrics.latencies.get(event):
@@ -84,7 +83,7 @@ class Stream:
             case WsError():
                 self._tell_error(entry)
             case Errand():
-                entry.run(await self._lease.settled())
+                entry.run(await self.lease.settled())
 
     def _tell_error(self, error: WsError) -> None:
         send_error_message(self._broker, self._sender, ROUTE, WsEvent.POST_THREAD, error, self._audience)

@@ -169,7 +169,7 @@ class Requests(Gate):
         self._of_connections[connection_id] = None
 
     def disconnected(self, connection_id: str) -> None:
-        """It has gone: cancel the requests that only it needs."""
+        """The connection has gone: cancel the requests that only it needs."""
         for scope in self._of_connections.pop(connection_id) or ():
             scope.cancel()
 

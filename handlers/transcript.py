@@ -4,7 +4,7 @@ What is stored at the end is so exactly what was streamed. Texts are kept as pie
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 from msgspec.structs import replace
@@ -25,6 +25,7 @@ from schemas.chats import (
     TextResponse,
 )
 from schemas.events import (
+    Container,
     GeneratingReasoningMessage,
     GeneratingResponseMessage,
     GeneratingTitle,
@@ -139,29 +140,19 @@ class Transcript:
         self.size += len(chunk) if chunk.isascii() else len(chunk.encode(errors="replace"))  # it may have lone surrogates
         return Delta(text, [chunk])
 
+    def _growing(self, event: ThreadEvent, container: Callable[..., Container], part: TextResponse | TextReasoning) -> Growing:
+        ids = self._ids  # not `self`: a cycle would keep the transcript in memory
+        return Growing(event, lambda chunk: container(replace(part, message_chunk=chunk), *ids, "in_progress"))
+
     def _begin_answer(self) -> tuple[TextResponse, Growing]:
         part = TextResponse(uuid4(), message=None, message_chunk=None, is_final_message=False)
-        ids = self._ids
-        self._answering = (
-            part,
-            Growing(
-                ThreadEvent.GENERATING_RESPONSE_MESSAGE,
-                lambda chunk: GeneratingResponseMessage(replace(part, message_chunk=chunk), *ids, "in_progress"),
-            ),
-        )
+        self._answering = part, self._growing(ThreadEvent.GENERATING_RESPONSE_MESSAGE, GeneratingResponseMessage, part)
         self.add_response(part, "in_progress")
         return self._answering
 
     def _begin_thought(self, title: str) -> tuple[TextReasoning, Growing]:
         step = TextReasoning(uuid4(), title, None, message=None, message_chunk=None, status="loading")
-        ids = self._ids
-        self._thinking = (
-            step,
-            Growing(
-                ThreadEvent.GENERATING_REASONING_MESSAGE,
-                lambda chunk: GeneratingReasoningMessage(replace(step, message_chunk=chunk), *ids, "in_progress"),
-            ),
-        )
+        self._thinking = step, self._growing(ThreadEvent.GENERATING_REASONING_MESSAGE, GeneratingReasoningMessage, step)
         self.add_reasoning(step, "in_progress")
         return self._thinking
 

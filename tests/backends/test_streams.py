@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from backends import streams as module
+from backends.brief import STREAM
 from backends.streams import Streams
 from schemas.chats import ChatMessage, ChatWithMessages, TextReasoning, TextResponse
 from schemas.errors import WsError, WsErrorCode
@@ -164,7 +165,7 @@ def test_what_is_no_frame_of_a_stream_is_let_through() -> None:
         b'{"route":"/chats/update","event":"complete"}',
         framed(WsEvent.COMPLETE, None),
         b"",
-        module.STREAM + b"x",
+        STREAM + b"x",
     ):
         assert streams.hear(USER, "a", text)
     assert opened(streams) == []

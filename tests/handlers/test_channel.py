@@ -39,7 +39,7 @@ def delta(text: str, of: Growing = ANSWER) -> Delta:
 
 
 def plain(flush: list[Entry]) -> list[object]:
-    """What a flush says: each delta by its text, and which it is of."""
+    """The entries of a flush, to compare: of a delta its chunks as one, and the text that they belong to."""
     return [("".join(entry.chunks), entry.text) if isinstance(entry, Delta) else entry for entry in flush]
 
 

@@ -61,7 +61,7 @@ class Pipe:
     def __init__(self) -> None:
         self.unsent = 0
         self.sent: list[int] = []
-        self.has_room: Callable[[], None] = lambda: None
+        self.on_room: Callable[[], None] = lambda: None
         self.lost: Callable[[], None] = lambda: None
 
     async def answers(self, seconds: float) -> bool:
@@ -88,7 +88,7 @@ class Pipe:
         """The peer takes so many bytes, or all."""
         self.unsent -= size or self.unsent
         if not self.unsent:
-            self.has_room()
+            self.on_room()
 
 
 def opened(connection: Connection) -> Pipe:

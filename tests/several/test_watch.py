@@ -264,9 +264,8 @@ class Unreadable:
         return await find_user(storage, user_id)
 
 
-async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
-    three: Three, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def overtaken(three: Three, monkeypatch: pytest.MonkeyPatch) -> tuple[Unreadable, str]:
+    """A node has died in the middle of a stream, nobody can tell its end yet, and another node streams in the same chat."""
     users = Unreadable(monkeypatch)
     chat_id = (await begun(three.clients[0], "one"))[-1]["payload"]["chat_id"]
     for client in three.clients[1:]:
@@ -275,6 +274,13 @@ async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
     await three.clients[1].send({"prompt": "two", "chat_id": chat_id}, id="2")
     for client in three.clients[1:]:
         await frame_of(client, "generatingResponseMessage", request_id="2")
+    return users, chat_id
+
+
+async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users, chat_id = await overtaken(three, monkeypatch)
     users.is_away = False
     for node in three.nodes[1:]:
         await looked(node)
@@ -292,14 +298,7 @@ async def test_a_dead_nodes_end_is_not_told_into_the_next_stream_of_its_chat(
 async def test_a_dead_nodes_end_is_not_told_before_an_end_of_its_chat_that_is_stored_and_on_its_way(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    users = Unreadable(monkeypatch)
-    chat_id = (await begun(three.clients[0], "one"))[-1]["payload"]["chat_id"]
-    for client in three.clients[1:]:
-        await first_delta(client)
-    three.nodes[0].die()
-    await three.clients[1].send({"prompt": "two", "chat_id": chat_id}, id="2")
-    for client in three.clients[1:]:
-        await frame_of(client, "generatingResponseMessage", request_id="2")
+    users, _ = await overtaken(three, monkeypatch)
     _, teller, hearer = three.nodes
     teller.broker.hold()
     three.agent.let_go("two")
