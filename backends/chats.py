@@ -13,7 +13,6 @@ from backends.storage import Row, Storage
 from backends.tables import asset_permissions, assets, chats, messages, messages_to_files, nodes, users
 from schemas.assets import CHAT, AssetPermissionRole, AssetType
 from schemas.chats import (
-    ChatListItem,
     ChatMessage,
     ChatUserMessage,
     ChatWithMessages,
@@ -23,8 +22,6 @@ from schemas.chats import (
 
 RESPONSES = msgspec.json.Decoder(list[ResponseMessage])
 REASONING = msgspec.json.Decoder(list[ReasoningMessage])
-
-# Bytes of a message as JSON without its texts: ids, times, the sender. They bound a chat of empty messages, too.
 
 sender = users.alias()
 COMMA: Any = literal_column("','")  # a str would become a parameter, known only when the statement runs
@@ -108,15 +105,6 @@ def _roles(row: Row, user_id: UUID) -> frozenset[AssetPermissionRole]:
     return frozenset(roles)
 
 
-async def list_chats(storage: Storage, user_id: UUID, offset: int, limit: int) -> list[ChatListItem]:
-    """The chats that the user may see, the newest first."""
-    granted = select(asset_permissions.c.asset_id).where(asset_permissions.c.asset_type == CHAT, granted_to(user_id))
-    mine = or_(chats.c.created_by == user_id, chats.c.id.in_(granted))
-    query = select(chats, users.c.name, users.c.email, users.c.avatar_url).join(users, users.c.id == chats.c.created_by)
-    page = query.where(mine, chats.c.deleted_at.is_(None)).order_by(chats.c.created_at.desc(), chats.c.id)
-    return [_list_item(row) for row in await storage.fetch_all(page.offset(offset).limit(limit), turn=user_id)]
-
-
 async def linked_files(storage: Storage, chat_id: UUID) -> list[tuple[UUID, AssetType]]:
     """The assets that the chat's messages are about, by id and type, those of the newest message first."""
     query = (
@@ -132,21 +120,6 @@ async def linked_files(storage: Storage, chat_id: UUID) -> list[tuple[UUID, Asse
 def _size(turn: Row) -> int:
     parts: tuple[str, ...] = turn["response_messages"], turn["reasoning_messages"]  # as JSON
     return size_of_message(turn["request"]) + sum(len(part) if part.isascii() else len(part.encode()) for part in parts)
-
-
-def _list_item(row: Row) -> ChatListItem:
-    return ChatListItem(
-        id=row["id"],
-        title=row["title"],
-        is_favorited=False,
-        created_at=row["created_at"].replace(tzinfo=UTC),
-        updated_at=row["updated_at"].replace(tzinfo=UTC),
-        last_edited=row["updated_at"].replace(tzinfo=UTC),
-        created_by=row["created_by"],
-        created_by_id=row["created_by"],
-        created_by_name=row["name"] or row["email"],
-        created_by_avatar=row["avatar_url"],
-    )
 
 
 def _running(chat_id: UUID, turn: Row) -> Stored:

@@ -75,6 +75,13 @@ asset_permissions = sa.Table(
     _moment("updated_at"),
 )
 
+sa.Index(
+    "ix_asset_permissions_identity",  # what was shared with a user
+    asset_permissions.c.identity_type,
+    asset_permissions.c.identity_id,
+    asset_permissions.c.asset_type,
+)
+
 chats = sa.Table(
     "chats",
     metadata,
@@ -86,7 +93,7 @@ chats = sa.Table(
     _moment("deleted_at", nullable=True),
 )
 
-sa.Index("ix_chats_created_by", chats.c.created_by, chats.c.created_at)  # a user's list, the newest first
+sa.Index("ix_chats_listed", chats.c.created_by, chats.c.created_at, chats.c.id)  # a user's list, read from its end
 
 nodes = sa.Table(
     "nodes",

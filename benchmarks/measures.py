@@ -10,7 +10,7 @@ from benchmarks.load import Connection, close, connected
 from benchmarks.servers import METRIC, Running, started
 
 Figures = dict[str, float]
-READS = 10  # gets, and pages of the list, whose cost is measured: of very many chats a page takes long
+READS = 100  # gets, and pages of the list, whose cost is measured
 PROMPT: dict[str, object] = {"prompt": "Hello"}
 
 

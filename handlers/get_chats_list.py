@@ -1,7 +1,7 @@
 """`/chats/list`: the chats that the user may see, a page at a time."""
 
 from backends.broker import send_ws_message
-from backends.chats import list_chats
+from backends.chats_list import list_chats
 from handlers.services import Services
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes, WsSendMethod

@@ -1,0 +1,59 @@
+"""The list of the chats that a user may see, a page at a time."""
+
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, FromClause, Select, bindparam, select, union_all
+
+from backends.rights import granted_to
+from backends.storage import Row, Storage
+from backends.tables import asset_permissions, chats, users
+from schemas.assets import CHAT
+from schemas.chats import ChatListItem
+
+
+def _newest_first(found: FromClause) -> tuple[ColumnElement[Any], ...]:
+    return found.c.created_at.desc(), found.c.id.desc()
+
+
+def _up_to_the_page(*which: ColumnElement[bool]) -> Select[Any]:
+    """The chats from the newest to the end of the page, of which PAGE takes the last."""
+    found = select(chats.c.id, chats.c.created_at).where(*which, chats.c.deleted_at.is_(None))
+    return select(found.order_by(*_newest_first(chats)).limit(bindparam("end")).subquery())
+
+
+# The user's own chats are found apart from those of others, since an index has them in the list's order.
+SHARED = select(asset_permissions.c.asset_id).where(asset_permissions.c.asset_type == CHAT, granted_to(bindparam("user")))
+listed = union_all(
+    _up_to_the_page(chats.c.created_by == bindparam("user")),
+    _up_to_the_page(chats.c.created_by != bindparam("user"), chats.c.id.in_(SHARED)),
+).subquery()
+page = select(listed).order_by(*_newest_first(listed)).limit(bindparam("size")).offset(bindparam("offset")).subquery()
+PAGE = (
+    select(chats, users.c.name, users.c.email, users.c.avatar_url)
+    .join(page, page.c.id == chats.c.id)
+    .join(users, users.c.id == chats.c.created_by)
+    .order_by(*_newest_first(page))
+)
+
+
+async def list_chats(storage: Storage, user_id: UUID, offset: int, size: int) -> list[ChatListItem]:
+    """A page of the chats that the user may see, the newest first."""
+    page = await storage.fetch_all(PAGE, turn=user_id, user=user_id, end=offset + size, size=size, offset=offset)
+    return [_list_item(row) for row in page]
+
+
+def _list_item(row: Row) -> ChatListItem:
+    return ChatListItem(
+        id=row["id"],
+        title=row["title"],
+        is_favorited=False,
+        created_at=row["created_at"].replace(tzinfo=UTC),
+        updated_at=row["updated_at"].replace(tzinfo=UTC),
+        last_edited=row["updated_at"].replace(tzinfo=UTC),
+        created_by=row["created_by"],
+        created_by_id=row["created_by"],
+        created_by_name=row["name"] or row["email"],
+        created_by_avatar=row["avatar_url"],
+    )
