@@ -13,11 +13,11 @@ from handlers.run_agent import run_agent
 from handlers.runs import FAILED, INTERRUPTED, Run
 from handlers.services import Services
 from handlers.store_answer import EndNotStored, checkpointed, finish_chat
+from handlers.stream import Stream
 from handlers.transcript import Transcript
 from schemas.assets import Asset
 from schemas.chats import ChatWithMessages
 from schemas.errors import ThreadcastError
-from schemas.events import ThreadEvent
 from schemas.requests import ChatCreateNewChat
 
 SAVE_TIMEOUT_S = 3.0  # seconds to store what a cancelled run has said: a shutdown does not wait longer
@@ -25,14 +25,16 @@ SAVE_TIMEOUT_S = 3.0  # seconds to store what a cancelled run has said: a shutdo
 logger = logging.getLogger("threadcast")
 
 
-async def answer_post(services: Services, run: Run, request: ChatCreateNewChat, begun: Begun) -> ChatWithMessages:
+async def answer_post(
+    services: Services, run: Run, request: ChatCreateNewChat, begun: Begun, stream: Stream
+) -> ChatWithMessages:
     """Tell and store the answer to a prompt whose message is stored. Returns the chat, whose end is still to be told.
 
     Raises LeaseLost when another node has closed the run, EndNotStored, and what the agent or the database raises. What there
     is of the answer is stored then, too, if it can be.
     """
     try:
-        return await _run(services, run, request, *begun)
+        return await _run(services, run, request, stream, *begun)
     except LeaseLost:
         run_ended(services, run, begun.transcript, "lost")
         raise
@@ -41,12 +43,12 @@ async def answer_post(services: Services, run: Run, request: ChatCreateNewChat, 
 
 
 async def _run(
-    services: Services, run: Run, request: ChatCreateNewChat, context: Context, transcript: Transcript
+    services: Services, run: Run, request: ChatCreateNewChat, stream: Stream, context: Context, transcript: Transcript
 ) -> ChatWithMessages:
-    await run.channel.send([(transcript.snapshot(), ThreadEvent.INITIALIZE_CHAT)])
-    run.begin(transcript)
     files = context.assets[:1] if request.asset_id else ()
     try:
+        await stream.begin(transcript.snapshot())
+        run.begin(transcript)
         with checkpointed(services, run, transcript) as checkpoints:
             has_ended = await run_agent(services, run, _task(run, request, context, transcript), transcript, checkpoints)
         reasoned = f"Reasoned for {round(run.seconds)} seconds"

@@ -144,7 +144,7 @@ async def _look_up(
             outcome: Ran | Failed | Closed = await _tell_opened(services, run, stored, stream)
         else:
             async with stream.opened() as run.channel:
-                outcome = await _answer(services, run, request, user, stored)
+                outcome = await _answer(services, run, request, user, stored, stream)
         if isinstance(outcome, Ran):
             services.cluster.ended(run)
         return outcome
@@ -160,11 +160,11 @@ async def _tell_opened(services: Services, run: Run, opened: Opened, stream: Str
 
 
 async def _answer(
-    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, stored: Begun
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, stored: Begun, stream: Stream
 ) -> Ran | Failed | Closed:
     """Answer the post. Its end is the last that is put into the channel."""
     try:
-        run.end = await answer_post(services, run, request, stored)
+        run.end = await answer_post(services, run, request, stored, stream)
     except LeaseLost:
         services.cluster.ended(run, lost=True)
         run.error = EndNotStored()

@@ -67,7 +67,7 @@ class Run:
         return Owner(self.lease.id, self.id)
 
     def begin(self, transcript: Transcript) -> None:
-        """Let others find the run. Call this when the stream's beginning is in the channel, without awaiting in between."""
+        """Let others find the run. Call this when the stream's beginning has been told, without awaiting in between."""
         self.transcript, self._began = transcript, time.monotonic()
         self.begun.set()
 

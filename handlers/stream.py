@@ -11,6 +11,7 @@ from handlers.channel import Channel, Entry, Errand
 from handlers.errors import describe
 from handlers.growing import Delta, Growing
 from handlers.services import Services
+from schemas.chats import ChatWithMessages
 from schemas.errors import WsError
 from schemas.events import WS_EVENTS, ThreadEvent, WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
@@ -52,6 +53,10 @@ class Stream:
                 async for flush in flushes:
                     for entry in flush:
                         await self._tell(entry)
+
+    async def begin(self, chat: ChatWithMessages) -> None:
+        """Tell the stream's beginning, before anything is put into its channel: so it waits for no other task."""
+        await self._tell((chat, ThreadEvent.INITIALIZE_CHAT))
 
     async def tell(self, entries: Iterable[Entry]) -> None:
         """Tell entries without a channel: nobody joins this stream."""

@@ -2,11 +2,13 @@
 
 import logging
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
 
 from backends.agent import ReasoningChunk, ResponseChunk
+from handlers import stream
 from settings import Settings
 from tests.support.agents import ScriptedAgent
 from tests.support.client import Client, is_end, untitled
@@ -120,6 +122,23 @@ async def test_text_that_cannot_be_encoded_ends_only_its_own_run(settings: Setti
         (message,) = (await client.frame())["payload"]["messages"].values()
         (part,) = message["response_messages"].values()
         assert part["message"].startswith("fine?")  # what there was can be read again
+
+
+async def test_a_beginning_that_cannot_be_told_ends_the_stream_and_asks_no_agent(
+    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = ScriptedAgent(ResponseChunk("never said"))
+    async with open_house(settings, agent) as house, house.connect() as client, house.connect() as other:
+        with monkeypatch.context() as patched:
+            patched.setattr(stream, "send_ws_message", Mock(side_effect=RuntimeError("secret detail")))
+            (error,) = await client.post(prompt="Go")
+            assert [error] == await other.stream()  # some of it may have been told to them
+        assert_internal(error, caplog)
+        assert agent.closed == 0  # it was not asked
+        assert rows(house.database, "SELECT is_completed, final_reasoning_message FROM messages") == [
+            {"is_completed": 1, "final_reasoning_message": "Failed"}
+        ]
+        await still_works(client)
 
 
 async def test_an_agent_faster_than_the_channel_loses_nothing(settings: Settings) -> None:
