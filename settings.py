@@ -1,5 +1,6 @@
 """The only reader of the environment. Everything else is handed a `Settings`, whose fields are the table of all settings."""
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -114,6 +115,50 @@ def _text(raw: str) -> str:
     return raw
 
 
+def _names(raw: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in raw.split(",")) if raw else ()
+    if not all(names):
+        raise ValueError(raw)
+    return names
+
+
+def _json_object(raw: str) -> dict[str, Any]:
+    found = json.loads(raw or "{}")
+    if not isinstance(found, dict) or found.keys() & OURS:
+        raise ValueError("no parameters")
+    return found
+
+
+def _headers(raw: str) -> dict[str, str]:
+    found = json.loads(raw or "{}")
+    if not isinstance(found, dict):
+        raise ValueError("no headers")
+    for name, value in found.items():
+        if not isinstance(value, str) or not (name and name.isascii() and value.isascii() and (name + value).isprintable()):
+            raise ValueError("no header")
+    return found
+
+
+def _file(raw: str) -> str:
+    try:
+        return _text(Path(raw).read_text(encoding="utf-8").strip())
+    except OSError:
+        raise ValueError("not readable") from None
+
+
+def _url(raw: str) -> str:
+    parts = urlsplit(raw)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or parts.fragment:
+        raise ValueError("no address")
+    return raw
+
+
+OURS = {"messages", "stream", "model"}  # of a request to a model: what no parameter may change
+PARAMETERS = Parser(_json_object, f"a JSON object without {', '.join(sorted(OURS))}")
+HEADERS = Parser(_headers, "a JSON object of header names and texts")
+URL = Parser(_url, "an address such as http://127.0.0.1:8080/v1")
+OPENAI_URL = "https://api.openai.com/v1"
+
 DATABASE_URL = Parser(
     _database_url,
     "sqlite+aiosqlite:///relative/file, sqlite+aiosqlite:////absolute/file or postgresql+asyncpg://user@host/database",
@@ -123,6 +168,7 @@ SECRET = Parser(_secret, f"at least {MIN_SECRET_CHARACTERS} characters long")
 RATE = Parser(_rate, "a rate such as 60/minute or 5/second")
 HOST = Parser(_text, "an address or a host name")
 MODEL = _optional(Parser(_text, "a model's name"))
+TEXT = _optional(Parser(_text, "a text"))
 COUNT = _whole(1, 1_000_000)
 WORDS = _optional(COUNT, f"{COUNT.allowed}, or empty")
 BYTES = _whole(1024, 2**30, "bytes")
@@ -162,12 +208,41 @@ class Settings:
     )
     model: str | None = _setting("", MODEL, "the model's name", "none; required for `openai`")
     title_model: str | None = _setting("", MODEL, "the model that makes the titles", "`THREADCAST_MODEL`")
+    models: tuple[str, ...] = _setting(
+        "",
+        Parser(_names, "names of models with commas between them"),
+        "further models, with commas between them: a post may name one of them, or the first, as its `model`",
+    )
+    system_prompt: str | None = _setting("", TEXT, "what the model is told to be", "an assistant; of a data team, with assets")
+    system_prompt_file: str | None = _setting(
+        "", _optional(Parser(_file, "a text file in UTF-8 that can be read and is not empty")), "a file that has it"
+    )
+    system_role: str = _setting(
+        "system",
+        _choice("system", "developer", "none"),
+        "who says so; `none`, for models that know no system: it stands before the first question",
+    )
+    model_parameters: dict[str, Any] = _setting(
+        "", PARAMETERS, 'what else a request to the model has, such as `{"temperature": 0.2}`'
+    )
+    model_headers: dict[str, str] = _setting(
+        "", HEADERS, 'HTTP headers of a request to the model, such as `{"X-Team": "data"}`', secret=True
+    )
+    titles: str = _setting(
+        "model", _choice("model", "words"), "who makes titles: the model, or nobody, and a title is the prompt's first words"
+    )
+    title_prompt: str | None = _setting("", TEXT, "what the model is told of titles", "at most eight words")
+    title_parameters: dict[str, Any] = _setting("", PARAMETERS, "what else a request for a title has")
+    title_base_url: str | None = _setting("", _optional(URL), "the server that makes titles", "`OPENAI_BASE_URL`", secret=True)
+    title_api_key: str | None = _setting("", TEXT, "its key", "`OPENAI_API_KEY`", secret=True)
     context_chars: int = _setting(
         100_000,
         _whole(1000, 10_000_000, "characters"),
         "characters that a model gets of definitions and earlier turns; the oldest turns are left out first, assets never",
     )
-    first_token_seconds: int = _setting(30, SECONDS, "how long an agent may take to begin")
+    first_token_seconds: int = _setting(
+        120, SECONDS, "how long an agent may take to begin; each sign of life begins this time anew"
+    )
     between_tokens_seconds: int = _setting(30, SECONDS, "how long it may pause")
     run_seconds: int = _setting(600, DAY, "how long it may take altogether")
     offline_words: int | None = _setting("", WORDS, "the offline agent's answer has exactly so many words")
@@ -252,6 +327,18 @@ class Settings:
     def database_path(self) -> Path:
         """The file that a SQLite URL, and no other, names: three slashes for a relative path, four for an absolute one."""
         return Path(unquote(urlsplit(self.database_url).path[1:]))
+
+
+def openai_server(environ: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """The address and the key of the model's server, in the variables that OpenAI's own client has. Raises SettingsError."""
+    try:
+        url = URL.read(environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    except ValueError:
+        raise SettingsError(f"OPENAI_BASE_URL must be {URL.allowed}") from None
+    key = environ.get("OPENAI_API_KEY")
+    if not key:
+        raise SettingsError("OPENAI_API_KEY must be set; a server that needs no key takes any")
+    return url, key
 
 
 def rows() -> Iterator[tuple[str, Setting]]:

@@ -12,7 +12,7 @@ from types import ModuleType
 import anyio.to_thread
 from starlette.datastructures import Secret
 
-from backends.agent import Agent, AgentUnavailable, OfflineAgent
+from backends.agent import Agent, OfflineAgent
 from backends.auth import Authenticator
 from backends.broker import Broker, MemoryBroker
 from backends.limits import MemoryQuota, MemoryRateLimit, Quota, RateLimit
@@ -22,7 +22,7 @@ from backends.resume import ResumeLimits
 from backends.sqlite import open_sqlite
 from backends.sqlite_file import sole_server, usable
 from backends.storage import Committed, SchemaBehind, Storage, Unusable
-from settings import Settings, SettingsError
+from settings import Settings, SettingsError, openai_server
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,37 @@ def open_agent(settings: Settings) -> Agent:
         return OfflineAgent(settings.offline_words, settings.offline_delay_ms)
     if settings.model is None:
         raise SettingsError("THREADCAST_MODEL must be set to a model's name for THREADCAST_AGENT=openai")
+    if settings.system_prompt and settings.system_prompt_file:
+        raise SettingsError("THREADCAST_SYSTEM_PROMPT and THREADCAST_SYSTEM_PROMPT_FILE must not both be set")
     try:
-        from backends.agents.openai import OpenAIAgent
+        from backends.agents.completions import Completions
+        from backends.agents.openai import OpenAIAgent, Options
     except ModuleNotFoundError:
         raise SettingsError("THREADCAST_AGENT=openai needs the extra: pip install 'threadcast[openai]'") from None
-    try:
-        return OpenAIAgent(settings.model, settings.title_model or settings.model, settings.context_chars)
-    except AgentUnavailable as error:
-        raise SettingsError(str(error)) from None
+    url, key = openai_server()
+    server = titles = Completions(url, key, settings.model_headers)
+    if settings.title_base_url or settings.title_api_key:
+        headers = {} if settings.title_base_url else settings.model_headers  # perhaps keys of the other server
+        titles = Completions(settings.title_base_url or url, settings.title_api_key or key, headers)
+    options = Options(
+        models=models_of(settings),
+        title_model=None if settings.titles == "words" else settings.title_model or settings.model,
+        context_chars=settings.context_chars,
+        first_token_seconds=settings.first_token_seconds,
+        system_prompt=settings.system_prompt or settings.system_prompt_file,
+        system_role=settings.system_role,
+        parameters=settings.model_parameters,
+        title_prompt=settings.title_prompt,
+        title_parameters=settings.title_parameters,
+    )
+    return OpenAIAgent(server, titles, options)
+
+
+def models_of(settings: Settings) -> tuple[str, ...]:
+    """The models that a post may name, the one first that answers those that name none. The offline agent has none."""
+    if settings.agent == "offline" or settings.model is None:
+        return ()
+    return tuple(dict.fromkeys((settings.model, *settings.models)))
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,21 @@ from typing import Any, Protocol
 import msgspec
 
 from schemas.assets import Asset
-from schemas.chats import ChatMessage
+from schemas.chats import ChatMessage, FinishReason, Usage
+from schemas.errors import BadRequest, ServiceUnavailable, TooManyRequests
 
 
 class AgentTask(msgspec.Struct, frozen=True):
-    """A prompt and all that belongs to it. `assets` begins with the chat's own subject; the user may see all of them."""
+    """A prompt and all that belongs to it. `assets` begins with the chat's own subject; the user may see all of them.
+
+    `model` is the one that the post named, `user` the same for each post of a user, and says nothing of who it is.
+    """
 
     prompt: str
     assets: tuple[Asset, ...] = ()
     history: tuple[ChatMessage, ...] = ()
+    model: str | None = None
+    user: str = ""
 
 
 class TitleChunk(msgspec.Struct, frozen=True):
@@ -53,7 +59,24 @@ class ResponseChunk(msgspec.Struct, frozen=True):
     text: str
 
 
-AgentEvent = TitleChunk | TitleEnd | AssetsFound | ReasoningChunk | ResponseChunk
+class WasThought(msgspec.Struct, frozen=True):
+    """All that the answer has said so far was a thought, under the heading `title`."""
+
+    title: str
+
+
+class Alive(msgspec.Struct, frozen=True):
+    """The agent is at work, and has nothing to say yet: no silence, and nobody is told."""
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """Why the answer ends, and what it has taken. An agent that ends without it has come to its own end."""
+
+    reason: FinishReason = "stop"
+    usage: Usage | None = None
+
+
+AgentEvent = TitleChunk | TitleEnd | AssetsFound | ReasoningChunk | ResponseChunk | WasThought | Alive | Finished
 
 
 class Agent(Protocol):
@@ -69,8 +92,52 @@ class Agent(Protocol):
         """Give up what is held between runs."""
 
 
-class AgentUnavailable(Exception):
-    """The agent cannot be had; the message says what to set."""
+class ModelBusy(ServiceUnavailable):
+    """The model's server is overloaded, or starts."""
+
+    kind = "busy"
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("the model is busy", retry_after)
+
+
+class ModelLimited(TooManyRequests):
+    """The model's server takes no more requests from us for a while."""
+
+    kind = "busy"
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("model", "the model takes no more requests for now", retry_after)
+
+
+class ChatTooLong(BadRequest):
+    """Not even the prompt and what it is about fit into the model's context."""
+
+    kind = "too_long"
+
+    def __init__(self) -> None:
+        super().__init__("the chat is too long for the model")
+
+
+class Filtered(BadRequest):
+    """The model's server does not pass the prompt on to the model."""
+
+    kind = "filtered"
+
+    def __init__(self) -> None:
+        super().__init__("the model's provider does not allow this prompt")
+
+
+class Misconfigured(Exception):
+    """A key, a model's name or an address in the settings is wrong. The message is for the log."""
+
+    kind = "misconfigured"
+
+
+class ModelBroken(Exception):
+    """The model's server broke off, said nothing, or sent what cannot be understood. The message is for the log."""
+
+    kind = "broken"
 
 
 NO_MODEL = (

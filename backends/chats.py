@@ -18,9 +18,11 @@ from schemas.chats import (
     ChatWithMessages,
     ReasoningMessage,
     ResponseMessage,
+    Usage,
 )
 
 RESPONSES = msgspec.json.Decoder(list[ResponseMessage])
+USAGE = msgspec.json.Decoder(Usage | None)
 REASONING = msgspec.json.Decoder(list[ReasoningMessage])
 
 sender = users.alias()
@@ -52,6 +54,8 @@ CHAT_TURNS = (
         type_coerce(messages.c.response_messages, Text).label("response_messages"),  # decoded only once, into structs
         type_coerce(messages.c.reasoning_messages, Text).label("reasoning_messages"),
         messages.c.final_reasoning_message,
+        messages.c.finish_reason,
+        type_coerce(messages.c.usage, Text).label("usage"),
         messages.c.is_completed,
         case((unfinished, messages.c.owner)).label("owner"),
         case((unfinished, messages.c.run)).label("run"),
@@ -161,4 +165,6 @@ def _message(row: Row) -> ChatMessage:
         created_at=row["message_created_at"].replace(tzinfo=UTC),
         final_reasoning_message=row["final_reasoning_message"],
         is_completed=row["is_completed"],
+        finish_reason=row["finish_reason"],
+        usage=row["usage"] and USAGE.decode(row["usage"]),
     )

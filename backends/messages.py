@@ -137,7 +137,7 @@ async def finish_message(
     """
     answer = {
         **_answered(message, owner),
-        "final_reasoning_message": message.final_reasoning_message,
+        **_end(message),
         "is_completed": True,
         "updated_at": chat.updated_at,
     }
@@ -185,6 +185,14 @@ def _links(chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset])
         yield INSERT_LINK, link | {"created_at": chat.updated_at}
 
 
+def _end(message: ChatMessage) -> dict[str, Any]:
+    return {
+        "final_reasoning_message": message.final_reasoning_message,
+        "finish_reason": message.finish_reason,
+        "usage": message.usage,
+    }
+
+
 def _answered(message: ChatMessage, owner: Owner) -> dict[str, Any]:
     return {"message": message.id, "of_node": owner.node, "of_run": owner.run, **_parts(message)}
 
@@ -193,7 +201,7 @@ def _content(message: ChatMessage) -> dict[str, Any]:
     return {
         "request": message.request_message.request if message.request_message else None,
         **_parts(message),
-        "final_reasoning_message": message.final_reasoning_message,
+        **_end(message),
         "is_completed": message.is_completed,
         "updated_at": datetime.now(UTC),
     }

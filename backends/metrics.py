@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_1_0_0
 
+from schemas.chats import Usage
 from schemas.errors import ThreadcastError
 from schemas.events import ThreadEvent
 
@@ -13,7 +14,8 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_1_0_0
 
 RUN_ENDS = ("completed", "stopped", "full", "interrupted", "failed", "lost")
 OUTCOMES = ("started", "recovered", "lost")
-LIMITS = ("posts", "runs", "turns", "frames", "connections", "connections_per_user", "requests", "outboxes")
+LIMITS = ("posts", "runs", "turns", "frames", "connections", "connections_per_user", "requests", "outboxes", "model")
+AGENT_FAILURES = ("busy", "too_long", "filtered", "misconfigured", "broken", "timeout", "other")
 CUTS = ("silent", "head", "body", "invalid", "room")
 CLOSE_CODES = (1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011, 1012, 4001, 4008, 4029, 4401, 4503)
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
@@ -55,6 +57,20 @@ class Metrics:
         self.outbox_bytes = Gauge("threadcast_outbox_bytes", "Bytes that wait for connections to read them.", registry=registry)
         self.runs = Gauge("threadcast_runs", "Posts by state, and agents that were left behind.", ["state"], registry=registry)
         self.runs_ended = Counter("threadcast_runs_ended", "Runs, by how they ended.", ["end"], registry=registry)
+        self.agent_failures = Counter("threadcast_agent_failures", "Agents that failed, by kind.", ["kind"], registry=registry)
+        self.model_tokens = Counter(
+            "threadcast_model_tokens",
+            "Tokens of the models' answers, as their servers count them.",
+            ["model", "kind"],
+            registry=registry,
+        )
+        self.first_token_seconds = Histogram(
+            "threadcast_first_token_seconds",
+            "From the agent's start to its first token.",
+            ["model"],
+            registry=registry,
+            buckets=BUCKETS_S,
+        )
         self.closes = Counter("threadcast_closes", "Closed connections, by code.", ["code"], registry=registry)
         self.resumes = Counter("threadcast_resumes", "Connections with since=, by outcome.", ["outcome"], registry=registry)
         self.refusals = Counter("threadcast_refusals", "What a limit has refused.", ["limit"], registry=registry)
@@ -76,6 +92,7 @@ class Metrics:
         }
         for family, labels in (
             (self.runs_ended, RUN_ENDS),
+            (self.agent_failures, AGENT_FAILURES),
             (self.resumes, OUTCOMES),
             (self.refusals, LIMITS),
             (self.sockets_cut, CUTS),
@@ -88,6 +105,21 @@ class Metrics:
         """Count a refusal, if it was by a limit."""
         if isinstance(error, ThreadcastError) and error.limit:
             self.refusals.labels(error.limit).inc()
+
+    def failed(self, error: Exception) -> None:
+        """Count an agent's failure by its kind."""
+        kind = "timeout" if isinstance(error, TimeoutError) else getattr(error, "kind", "other")
+        self.agent_failures.labels(kind).inc()
+
+    def used(self, usage: Usage) -> None:
+        """Count an answer's tokens. Thoughts are also output."""
+        for kind, count in (
+            ("input", usage.input_tokens),
+            ("output", usage.output_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        ):
+            if count:
+                self.model_tokens.labels(usage.model, kind).inc(count)
 
     def closed(self, code: int) -> None:
         """Count a closed connection by its code. Clients may send any code, so unknown ones are counted as one."""

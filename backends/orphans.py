@@ -43,6 +43,7 @@ async def _interrupt(storage: Storage, row: Row, unsure: Unsure) -> bool:
         "owner": closing,  # its owner, if it comes back, sees that it was somebody else; we see that it was this try
         "is_completed": True,
         "final_reasoning_message": "Interrupted",
+        "finish_reason": "interrupted",
         "updated_at": datetime.now(UTC),
     }
     title = {"chat": row["chat_id"], "title": title_from(row["request"])}

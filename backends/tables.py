@@ -112,6 +112,8 @@ messages = sa.Table(
     sa.Column("response_messages", sa.JSON, nullable=False),  # a list, in order
     sa.Column("reasoning_messages", sa.JSON, nullable=False),  # a list, in order
     sa.Column("final_reasoning_message", sa.Text),
+    sa.Column("finish_reason", sa.Text),
+    sa.Column("usage", sa.JSON(none_as_null=True)),
     sa.Column("is_completed", sa.Boolean, nullable=False),
     sa.Column("created_by", Guid, sa.ForeignKey("users.id"), nullable=False),
     sa.Column("owner", Guid),  # the node that answers it or has answered it, or the one that ended it instead

@@ -1,7 +1,7 @@
 """What the payloads of section 5 must look like, key by key."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 from conformance.rule import Seen, quoted
 
 Shape = Callable[[Any, str], Iterator[str]]  # of a value and where it stands, what is wrong with it
+NOTHING: Mapping[str, Shape] = {}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]00:00)")
 UNIX_SECONDS = range(1_500_000_000, 10_000_000_000)  # milliseconds are beyond it
 
@@ -23,18 +24,19 @@ def plain(name: str, holds: Callable[[Any], bool]) -> Shape:
     return check
 
 
-def record(**fields: Shape) -> Shape:
-    """An object of exactly these keys."""
+def record(later: Mapping[str, Shape] = NOTHING, /, **fields: Shape) -> Shape:
+    """An object of exactly these keys, and perhaps of those that came `later` into the protocol."""
 
     def check(value: Any, where: str) -> Iterator[str]:
         if not isinstance(value, dict):
             yield f"{where} is {quoted(value)} and not an object"
-        elif set(value) != set(fields):
-            missing, more = sorted(set(fields) - set(value)), sorted(set(value) - set(fields))
+        elif set(value) - set(later) != set(fields):
+            missing, more = sorted(set(fields) - set(value)), sorted(set(value) - set(fields) - set(later))
             yield f"{where} lacks {missing}" if missing else f"{where} also has {more}"
         else:
-            for name, shape in fields.items():
-                yield from shape(value[name], f"{where}.{name}")
+            for name, shape in {**fields, **later}.items():
+                if name in value:
+                    yield from shape(value[name], f"{where}.{name}")
 
     return check
 
@@ -143,7 +145,10 @@ REASONING = one_of(
     text=record(**_STEP, message=maybe(text), message_chunk=maybe(text)),
     files=record(**_STEP, file_ids=each(uuid), files=table(_FILE)),
 )
+_COUNTS = {name: maybe(count) for name in ("input_tokens", "output_tokens", "reasoning_tokens")}
+_FINISH = word("stop", "length", "content_filter", "refusal", "stopped", "interrupted", "failed")
 MESSAGE = record(
+    {"finish_reason": maybe(_FINISH), "usage": maybe(record(model=text, **_COUNTS))},
     id=uuid,
     request_message=maybe(record(request=text, sender_id=uuid, sender_name=text, sender_avatar=maybe(text))),
     response_message_ids=each(uuid),
@@ -171,7 +176,7 @@ LIST_ITEM = record(**_HEAD, **_AUTHOR, last_edited=time)
 _OF = {"chat_id": uuid, "message_id": uuid, "progress": progress}
 TITLE = record(**_OF, title=maybe(text), title_chunk=maybe(text))
 RESPONSE_EVENT = record(**_OF, response_message=RESPONSE)
-REASONING_EVENT = record(**_OF, reasoning=REASONING)
+REASONING_EVENT = record({"finished_reasoning": plain("true", lambda value: value is True)}, **_OF, reasoning=REASONING)
 HEARTBEAT = record(seconds=plain("a number of seconds", lambda value: isinstance(value, int | float) and value > 0))
 RESUMED = record(epoch=text, offset=count, recovered=flag)
 

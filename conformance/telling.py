@@ -7,7 +7,7 @@ from typing import Any
 from conformance.rule import expect, quoted
 from conformance.wire import Heard, Payload
 
-SETTLED_LATER = ("updated_at", "final_reasoning_message", "is_completed")  # what only the end tells
+SETTLED_LATER = ("updated_at", "final_reasoning_message", "is_completed", "finish_reason", "usage")  # what only the end tells
 PARTS = {"generatingResponseMessage": "response_message", "generatingReasoningMessage": "reasoning"}
 TABLES = {"response_message": "response_message", "reasoning": "reasoning_message"}
 

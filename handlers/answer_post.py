@@ -1,6 +1,7 @@
 """Answering a prompt whose message is stored: by an agent, told as it comes, and stored at its end."""
 
 import logging
+from hashlib import sha256
 
 import anyio
 
@@ -10,17 +11,23 @@ from backends.logs import bind_contextvars
 from handlers.context import Context
 from handlers.initialize_chat import Begun
 from handlers.run_agent import run_agent
-from handlers.runs import FAILED, INTERRUPTED, Run
+from handlers.runs import FAILED, FULL, INTERRUPTED, STOPPED, Run
 from handlers.services import Services
 from handlers.store_answer import EndNotStored, checkpointed, finish_chat
 from handlers.stream import Stream
 from handlers.transcript import Transcript
 from schemas.assets import Asset
-from schemas.chats import ChatWithMessages
+from schemas.chats import ChatWithMessages, FinishReason
 from schemas.errors import ThreadcastError
 from schemas.requests import ChatCreateNewChat
 
 SAVE_TIMEOUT_S = 3.0  # seconds to store what a cancelled run has said: a shutdown does not wait longer
+
+REASONS: dict[str, FinishReason] = {STOPPED: "stopped", INTERRUPTED: "interrupted", FULL: "length", FAILED: "failed"}
+CUT_OFF: dict[FinishReason, str] = {
+    "length": "Cut off at the length limit",
+    "content_filter": "Stopped by the content filter",
+}
 
 logger = logging.getLogger("threadcast")
 
@@ -51,9 +58,9 @@ async def _run(
         run.begin(transcript)
         with checkpointed(services, run, transcript) as checkpoints:
             has_ended = await run_agent(services, run, _task(run, request, context, transcript), transcript, checkpoints)
-        reasoned = f"Reasoned for {round(run.seconds)} seconds"
+        why, how = _end(run, transcript) if has_ended else (REASONS[run.stopped_as], run.stopped_as)
         await run.channel.send(transcript.close())
-        chat = await finish_chat(services, run, transcript, files, reasoned if has_ended else run.stopped_as)
+        chat = await finish_chat(services, run, transcript, files, why, how)
         run_ended(services, run, transcript, "Completed" if has_ended else run.stopped_as)
         return chat
     except LeaseLost:
@@ -63,6 +70,8 @@ async def _run(
         run_ended(services, run, transcript, INTERRUPTED)
         raise
     except Exception as error:
+        if not isinstance(error, anyio.BrokenResourceError):  # the stream has failed, and not the agent
+            services.backends.metrics.failed(error)
         await _keep(services, run, transcript, files, FAILED)
         if isinstance(error, ThreadcastError):  # a refusal, which no other line of the log tells
             logger.info("run ended")
@@ -73,10 +82,18 @@ async def _run(
         raise
 
 
+def _end(run: Run, transcript: Transcript) -> tuple[FinishReason, str]:
+    """Why an answer that came to its own end did so, for programs and for people."""
+    why = transcript.message.finish_reason or "stop"
+    seconds = round(run.seconds)
+    return why, CUT_OFF.get(why, f"Reasoned for {seconds} second{'' if seconds == 1 else 's'}")
+
+
 def _task(run: Run, request: ChatCreateNewChat, context: Context, transcript: Transcript) -> AgentTask:
     ids = transcript.chat.message_ids
     history = tuple(transcript.chat.messages[id] for id in ids[: ids.index(run.message_id)])
-    return AgentTask(request.prompt or "", context.assets, history)
+    user = sha256(run.user_id.bytes).hexdigest()  # the same each time, and says nothing of who it is
+    return AgentTask(request.prompt or "", context.assets, history, request.model, user)
 
 
 async def _keep(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:
@@ -84,7 +101,7 @@ async def _keep(services: Services, run: Run, transcript: Transcript, files: tup
     for _ in transcript.close():  # the items are told to nobody
         pass
     try:
-        await finish_chat(services, run, transcript, files, why)
+        await finish_chat(services, run, transcript, files, REASONS[why], why)
     except LeaseLost:
         raise
     except Exception:
@@ -100,3 +117,7 @@ def run_ended(services: Services, run: Run, transcript: Transcript, end: str) ->
     else:
         logger.info("run ended", extra=facts)
     services.backends.metrics.runs_ended.labels(end.lower()).inc()
+    if run.first_token is not None:
+        services.backends.metrics.first_token_seconds.labels(run.model).observe(run.first_token)
+    if usage := transcript.message.usage:
+        services.backends.metrics.used(usage)

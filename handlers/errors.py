@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from msgspec import UNSET
 
+from backends.agent import Misconfigured
 from schemas.errors import ThreadcastError, WsError, WsErrorCode
 
 logger = logging.getLogger("threadcast")
@@ -15,5 +16,6 @@ def describe(error: Exception) -> WsError:
     if isinstance(error, ThreadcastError):
         return WsError(error.code, str(error), UNSET if error.retry_after is None else error.retry_after)
     reference = uuid4().hex[:12]
-    logger.error("internal error, reference %s", reference, exc_info=error)
-    return WsError(WsErrorCode.INTERNAL_SERVER_ERROR, f"internal error, reference {reference}")
+    what = "the server's model is not set up right" if isinstance(error, Misconfigured) else "internal error"
+    logger.error("%s, reference %s", what, reference, exc_info=error)
+    return WsError(WsErrorCode.INTERNAL_SERVER_ERROR, f"{what}, reference {reference}")

@@ -81,11 +81,14 @@ async def post_chat_handler(services: Services, request: ChatCreateNewChat, user
     Raises a ThreadcastError for what is refused, before anything is written, and whatever fails before the stream begins.
     """
     request = validate(request)
+    if request.model not in (None, *services.models):
+        raise BadRequest(f"model must be {' or '.join(services.models) or 'left out'}")
     if wait := await services.backends.rate_limit.hit(user.id):
         raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds", wait)
     if request.prompt and is_stuck(services):
         raise ServiceUnavailable("the agent does not let go of earlier posts", TURN_RETRY_S)
     run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), stream.lease)
+    run.model = request.model or next(iter(services.models), run.model)
     bind_contextvars(message=str(run.message_id))
     if joined := await _join(services, run, request):
         return Joined(joined)

@@ -28,7 +28,7 @@ async def read_chat(services: Services, user: AuthenticatedUser, chat_id: UUID) 
     chat = chat_of(context)
     if context.running and is_orphan(services, context.running):
         message = chat.messages[context.running.id]
-        message.is_completed, message.final_reasoning_message = True, INTERRUPTED
+        message.is_completed, message.final_reasoning_message, message.finish_reason = True, INTERRUPTED, "interrupted"
         chat.title = chat.title or title_from(message.request_message.request if message.request_message else None)
         close_soon(services, chat_id)
     return chat, context

@@ -15,13 +15,15 @@ from typing import Any
 
 import anyio
 
-from backends.agent import AgentTask, AssetsFound, TitleChunk, TitleEnd
+from backends.agent import AgentTask, Alive, AssetsFound, TitleChunk, TitleEnd
+from backends.cleaning import Cleaner, CleanEvents
 from backends.logs import named
 from handlers.runs import FULL, AgentsTask, Run
 from handlers.services import Services, Timeouts
 from handlers.store_answer import Checkpoints
 from handlers.transcript import Transcript
 
+TITLE_S = 3.0  # seconds after the answer's end, in which its title may still come
 TITLE_CHARACTERS = 200  # more of a title is cut off: a model may ignore how long it should be
 ENOUGH_TITLE = 2000  # characters, with spaces, after which a title is read no further: it may never end
 LET_GO_S = 2.0  # seconds after an agent's cancellation, until the run goes on without it
@@ -44,16 +46,24 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
     """Let the agent answer until it ends or the run is stopped. True when the agent came to its own end.
 
     The agent is stopped when its answer fills the chat. Raises what the agent raises, AgentFailed, or TimeoutError. If the
-    title fails, the run goes on without it.
+    title fails, the run goes on without it. It has TITLE_S after the answer's end.
     """
+    cleaner = CleanEvents()
 
     async def answer(clock: AgentClock) -> None:
         async with aclosing(services.backends.agent.answer(task)) as events:
-            async for event in events:
+            async for dirty in events:
                 if clock.is_over:
                     return
-                if not isinstance(event, AssetsFound):  # assets that an agent looked up are no token yet
+                event = cleaner.clean(dirty)
+                if event is None or isinstance(event, AssetsFound | Alive):  # assets that were looked up are no token yet
+                    clock.lives()
+                    if not isinstance(event, AssetsFound):
+                        continue
+                else:
                     clock.came()
+                    if run.first_token is None:
+                        run.first_token = clock.taken()
                 await run.channel.send(transcript.apply(event), clock.stopped)
                 if transcript.size >= checkpoints.due:  # compared here, since a call for each word would slow the stream
                     checkpoints.grew()
@@ -70,15 +80,14 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
             has_ended = await supervised(services, answer, run.stopping) and run.stopped_as != FULL
         except Exception as error:  # raised below, since the group would wrap it
             failure = error
-        if not has_ended:
-            tasks.cancel_scope.cancel()
+        tasks.cancel_scope.deadline = anyio.current_time() + TITLE_S if has_ended else -math.inf
     if failure:
         raise failure
     return has_ended
 
 
 async def _make_title(services: Services, run: Run, task: AgentTask, transcript: Transcript, checkpoints: Checkpoints) -> None:
-    title = ""
+    title, cleaner = "", Cleaner()
 
     async def make(clock: AgentClock) -> None:
         nonlocal title
@@ -87,8 +96,9 @@ async def _make_title(services: Services, run: Run, task: AgentTask, transcript:
                 if clock.is_over:
                     return
                 clock.came()
-                title += chunk
-                await run.channel.send(transcript.apply(TitleChunk(chunk)), clock.stopped)
+                if chunk := cleaner.clean(chunk):
+                    title += chunk
+                    await run.channel.send(transcript.apply(TitleChunk(chunk)), clock.stopped)
                 if len(title) >= ENOUGH_TITLE:
                     return
 
@@ -112,13 +122,26 @@ class AgentClock:
     def __init__(self, timeouts: Timeouts) -> None:
         now = time.monotonic()
         self.is_over = False  # nothing more is taken
+        self._first = timeouts.first_token
         self._between = timeouts.between_tokens
+        self._began = now
+        self._has_spoken = False
         self._silence_ends = now + timeouts.first_token
         self._run_ends = now + timeouts.run
 
     def came(self) -> None:
         """A token came."""
+        self._has_spoken = True
         self._silence_ends = time.monotonic() + self._between
+
+    def lives(self) -> None:
+        """A sign of life came: the time until the first token begins anew, and no other."""
+        if not self._has_spoken:
+            self._silence_ends = time.monotonic() + self._first
+
+    def taken(self) -> float:
+        """Seconds since the agent's start."""
+        return time.monotonic() - self._began
 
     @contextmanager
     def stopped(self) -> Iterator[None]:

@@ -39,6 +39,7 @@ class Run:
     user_id: UUID
     chat_id: UUID
     lease: Lease  # under which it is answered
+    model: str = "none"  # that the post named, or the first one; of the offline agent none
     channel: Channel = field(init=False)  # what is put here is told in its order; there is one from the stream's beginning on
     arrived: float = field(default_factory=time.monotonic)
     id: UUID = field(default_factory=uuid4)  # differs from every other run, also of the same message
@@ -47,6 +48,7 @@ class Run:
     is_over: bool = False  # its end is put, or about to be: nobody joins it any more
     ended: anyio.Event = field(default_factory=anyio.Event)  # set when its end has been told, or there will be none
     transcript: Transcript | None = None
+    first_token: float | None = None  # seconds from the agent's start to the first of what it said
     end: ChatWithMessages | None = None  # of a run that ended well
     error: ThreadcastError | None = None  # of a run that failed, if clients may read it
     stopped_as: str = STOPPED

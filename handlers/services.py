@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from backends import Backends
+from backends import Backends, models_of
 from backends.storage import Probe
 from handlers.cluster import Alone, Cluster
 from handlers.connections import Connections
@@ -28,6 +28,7 @@ class Services:
     backends: Backends
     tasks: Tasks
     timeouts: Timeouts
+    models: tuple[str, ...]  # that a post may name
     version: str  # of the program, as its documents say
     flush_seconds: float  # the window in which deltas are joined; 0: each is a frame of its own
     max_frame_bytes: int  # and of a body over HTTP
@@ -56,6 +57,7 @@ def services_of(settings: Settings, backends: Backends, tasks: Tasks) -> Service
         backends,
         tasks,
         timeouts,
+        models=models_of(settings),
         version=VERSION,
         flush_seconds=settings.flush_ms / 1000,
         max_frame_bytes=settings.max_frame_bytes,

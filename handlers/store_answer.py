@@ -20,7 +20,7 @@ from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
 from schemas.assets import Asset
-from schemas.chats import ChatWithMessages
+from schemas.chats import ChatWithMessages, FinishReason
 from schemas.errors import ServiceUnavailable
 
 LATEST_AGAIN_S = 2.0  # seconds after a checkpoint that failed: the database is in trouble
@@ -109,15 +109,18 @@ class EndNotStored(ServiceUnavailable):
 
 
 async def finish_chat(
-    services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], how: str | None
+    services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], why: FinishReason, how: str
 ) -> ChatWithMessages:
-    """Store the message as it stands and as finished, however long the database is locked, full or away. `how`: it ended.
+    """Store the message as it stands and as finished, however long the database is locked, full or away.
+
+    `why` and `how` it ended: the first for programs, the second for people.
 
     Raises LeaseLost when the message is not this run's to finish any more, EndNotStored when the server stops before that, and
     what the database says when it is there and does not store this.
     """
     chat, message = transcript.chat, transcript.message
-    ended, moved = replace(message, final_reasoning_message=how), replace(chat, updated_at=datetime.now(UTC))
+    ended = replace(message, final_reasoning_message=how, finish_reason=why)
+    moved = replace(chat, updated_at=datetime.now(UTC))
     left, pause = TRIES, PAUSE_S
     while True:
         try:
@@ -125,7 +128,7 @@ async def finish_chat(
             if not is_stored and not await _is_ours(services, run):
                 raise LeaseLost
             # It is stored, now or by an earlier try of which only the database's answer was lost.
-            message.final_reasoning_message, message.is_completed = how, True
+            message.final_reasoning_message, message.finish_reason, message.is_completed = how, why, True
             chat.updated_at = moved.updated_at
             return transcript.snapshot()
         except (LeaseLost, Conflict):

@@ -7,9 +7,10 @@ import math
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from backends.agent import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd
+from backends.agent import AgentEvent, AssetsFound, Finished, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd, WasThought
 from backends.messages import title_from
 from backends.statements import storable, to_json
 from handlers.growing import Delta, Growing
@@ -100,7 +101,7 @@ class Transcript:
         """
         if isinstance(event, ResponseChunk):  # by far the most frequent, and `match` takes longer
             if self._thinking:
-                yield from self._end_thinking()
+                yield from self._end_thinking(before_answer=True)
             yield self._grow(self._answering or self._begin_answer(), event.text)
             return
         match event:
@@ -115,6 +116,10 @@ class Transcript:
             case AssetsFound():
                 yield from self._end_thinking()
                 yield self.add_reasoning(_pills(event), "completed")
+            case WasThought(title):
+                yield from self._take_back(title)
+            case Finished(reason, usage):
+                self.message.finish_reason, self.message.usage = reason, usage
 
     def add_response(self, part: ResponseMessage, progress: Progress) -> Item:
         """Keep a part of the answer, or replace it by its newer self."""
@@ -125,20 +130,30 @@ class Transcript:
         self.size += 1
         return self._response_frame(part, progress)
 
-    def add_reasoning(self, step: ReasoningMessage, progress: Progress) -> Item:
-        """Keep a step of the reasoning, or replace it by its newer self."""
+    def add_reasoning(self, step: ReasoningMessage, progress: Progress, *, finished: bool = False) -> Item:
+        """Keep a step of the reasoning, or replace it by its newer self. `finished`: the answer begins after it."""
         if step.id not in self.message.reasoning_messages:
             self.message.reasoning_message_ids.append(step.id)
             self.size += len(to_json(step))
         self.message.reasoning_messages[step.id] = step
         self.size += 1
-        return self._reasoning_frame(step, progress)
+        frame = GeneratingReasoningMessage(step, *self._ids, progress, finished_reasoning=True if finished else UNSET)
+        return frame, ThreadEvent.GENERATING_REASONING_MESSAGE
 
     def _grow(self, part: tuple[object, Growing], chunk: str) -> Delta:
         text = part[1]
         text.pieces.append(chunk)
-        self.size += len(chunk) if chunk.isascii() else len(chunk.encode(errors="replace"))  # it may have lone surrogates
+        self.size += len(chunk) if chunk.isascii() else len(chunk.encode())
         return Delta(text, [chunk])
+
+    def _take_back(self, title: str) -> Iterator[Item]:
+        """The open answer was a thought: it becomes one, and the answer begins anew, in the same part."""
+        if self._answering:
+            part, text = self._answering
+            thought = TextReasoning(uuid4(), title, None, "".join(text.pieces), None, "completed")
+            text.pieces.clear()
+            yield self.add_reasoning(thought, "completed", finished=True)
+            yield self._response_frame(replace(part, message=""), "in_progress")
 
     def _growing(self, event: ThreadEvent, container: Callable[..., Container], part: TextResponse | TextReasoning) -> Growing:
         ids = self._ids  # not `self`: a cycle would keep the transcript in memory
@@ -156,11 +171,11 @@ class Transcript:
         self.add_reasoning(step, "in_progress")
         return self._thinking
 
-    def _end_thinking(self) -> Iterator[Item]:
+    def _end_thinking(self, *, before_answer: bool = False) -> Iterator[Item]:
         if self._thinking:
             whole = _whole_thought(*self._thinking)
             self._thinking = None
-            yield self.add_reasoning(whole, "completed")
+            yield self.add_reasoning(whole, "completed", finished=before_answer)
 
     def _end_answering(self) -> Iterator[Item]:
         if self._answering:
@@ -177,9 +192,6 @@ class Transcript:
 
     def _response_frame(self, part: ResponseMessage, progress: Progress) -> Item:
         return GeneratingResponseMessage(part, *self._ids, progress), ThreadEvent.GENERATING_RESPONSE_MESSAGE
-
-    def _reasoning_frame(self, step: ReasoningMessage, progress: Progress) -> Item:
-        return GeneratingReasoningMessage(step, *self._ids, progress), ThreadEvent.GENERATING_REASONING_MESSAGE
 
 
 def _whole_answer(part: TextResponse, text: Growing) -> TextResponse:

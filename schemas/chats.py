@@ -123,8 +123,23 @@ class FilesReasoning(msgspec.Struct, tag_field="type", tag="files"):
 ReasoningMessage = PillsReasoning | TextReasoning | FilesReasoning
 
 
+FinishReason = Literal["stop", "length", "content_filter", "refusal", "stopped", "interrupted", "failed"]
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """The tokens that an answer has taken, where the model's server says so."""
+
+    model: str
+    input_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+
+
 class ChatMessage(msgspec.Struct):
-    """One turn: the request, the reasoning, the answer. The id lists give the order of the two tables."""
+    """One turn: the request, the reasoning, the answer. The id lists give the order of the two tables.
+
+    `finish_reason` is null while it is being answered, and for what no agent has answered.
+    """
 
     id: UUID
     request_message: ChatUserMessage | None
@@ -135,6 +150,8 @@ class ChatMessage(msgspec.Struct):
     created_at: Utc
     final_reasoning_message: str | None
     is_completed: bool
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
 
 
 class ChatWithMessages(msgspec.Struct):

@@ -22,12 +22,13 @@ class GeneratingTitle(msgspec.Struct):
 
 
 class GeneratingReasoningMessage(msgspec.Struct):
-    """A delta or the end of one step of the reasoning."""
+    """A delta or the end of one step of the reasoning. `finished_reasoning` is there when the answer begins after this step."""
 
     reasoning: ReasoningMessage
     chat_id: UUID
     message_id: UUID
     progress: Progress
+    finished_reasoning: Literal[True] | msgspec.UnsetType = msgspec.UNSET
 
 
 class GeneratingResponseMessage(msgspec.Struct):

@@ -39,6 +39,9 @@ class ChatCreateNewChat(msgspec.Struct, frozen=True):
     asset_type: AssetType | None = None
     metric_id: Annotated[UUID, msgspec.Meta(description="Older clients' asset_id of a metric.")] | None = None
     dashboard_id: Annotated[UUID, msgspec.Meta(description="Older clients' asset_id of a dashboard.")] | None = None
+    model: (
+        Annotated[Text, msgspec.Meta(max_length=200, description="The model that is to answer, one of the server's.")] | None
+    ) = None
 
 
 class GetChat(msgspec.Struct, frozen=True):

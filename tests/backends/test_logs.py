@@ -13,8 +13,7 @@ from structlog.contextvars import bound_contextvars
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from backends.agent import ResponseChunk
-from backends.agents.openai import ModelError
+from backends.agent import ModelBroken, ResponseChunk
 from backends.logs import UNKNOWN, KnownPaths, log_config, named
 from schemas.errors import BadRequest
 from settings import Settings
@@ -145,7 +144,7 @@ def test_an_error_is_named_with_its_status() -> None:
     refused = Refused(PROMPT)
     assert named(refused) == "tests.backends.test_logs.Refused (400)"
     assert named(refused, whole=True) == f"tests.backends.test_logs.Refused (400): {PROMPT}"
-    assert named(ModelError("the model's stream ended without a finish_reason")).endswith(
+    assert named(ModelBroken("the model's stream ended without a finish_reason")).endswith(
         ": the model's stream ended without a finish_reason"
     )
 

@@ -11,7 +11,7 @@ from backends.agent import ReasoningChunk, ResponseChunk
 from handlers import stream
 from settings import Settings
 from tests.support.agents import ScriptedAgent
-from tests.support.client import Client, is_end, untitled
+from tests.support.client import Client, fold, is_end, unsettled, untitled
 from tests.support.database import count, opened, rows
 from tests.support.failures import assert_internal, break_database, mend_database
 from tests.support.house import House, open_house
@@ -111,17 +111,25 @@ async def test_a_retry_of_what_could_not_be_stored_is_answered_with_what_there_i
     assert (message["is_completed"], message["final_reasoning_message"]) == (True, "Interrupted")
 
 
-async def test_text_that_cannot_be_encoded_ends_only_its_own_run(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    agent = ScriptedAgent(ResponseChunk("fine"), ResponseChunk("\ud800"), ResponseChunk("never seen"))
+async def test_text_that_cannot_be_encoded_is_told_and_kept_without_what_cannot(settings: Settings) -> None:
+    agent = ScriptedAgent(
+        ReasoningChunk("Thinking", "\ud83d"),
+        ReasoningChunk("Thinking", "\ude00"),
+        ResponseChunk("fine\ud800"),
+        ResponseChunk(" and \ud83d"),
+        ResponseChunk("\ude00, "),
+        ResponseChunk("\ud83d"),
+    )
     async with open_house(settings, agent) as house, house.connect() as client:
         frames = await client.post(prompt="Go")
-        assert_internal(frames[-1], caplog)
+        assert unsettled(fold(frames)) == unsettled(frames[-1]["payload"])
         await still_works(client)
         assert rows(house.database, "SELECT DISTINCT is_completed FROM messages") == [{"is_completed": 1}]
         await client.send({"id": frames[0]["payload"]["id"]}, "/chats/get")
         (message,) = (await client.frame())["payload"]["messages"].values()
         (part,) = message["response_messages"].values()
-        assert part["message"].startswith("fine?")  # what there was can be read again
+        (step,) = message["reasoning_messages"].values()
+        assert (step["message"], part["message"]) == ("😀", "fine\ufffd and 😀, ")
 
 
 async def test_a_beginning_that_cannot_be_told_ends_the_stream_and_asks_no_agent(

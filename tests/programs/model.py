@@ -18,8 +18,9 @@ Script = Callable[["Exchange"], Awaitable[None]]
 class Exchange:
     """One request, and the means to answer it badly."""
 
-    def __init__(self, request: dict[str, Any], headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
+    def __init__(self, request: dict[str, Any], headers: dict[str, str], writer: asyncio.StreamWriter, path: str) -> None:
         self.request = request
+        self.path = path
         self.headers = headers
         self.closed = asyncio.Event()  # by the client
         self._writer = writer
@@ -39,6 +40,11 @@ class Exchange:
     async def raw(self, data: bytes) -> None:
         """Send bytes as one HTTP chunk."""
         self._writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+        await self._writer.drain()
+
+    async def wire(self, data: bytes) -> None:
+        """Send bytes as they are, which may be a whole response."""
+        self._writer.write(data)
         await self._writer.drain()
 
     async def data(self, event: object) -> None:
@@ -74,6 +80,7 @@ class StandIn:
 
     def __init__(self, script: Script) -> None:
         self.script = script
+        self.models = ["m", "t", "stand-in"]
         self.exchanges: list[Exchange] = []
         self.open = 0
         self.url = ""
@@ -86,6 +93,8 @@ class StandIn:
                 exchange = await _read(reader, writer)
             except (asyncio.IncompleteReadError, ConnectionError):
                 return  # a client that was stopped before it had asked
+            if exchange is None:
+                return await _list_models(writer, self.models)
             self.exchanges.append(exchange)
             answering = asyncio.ensure_future(self.script(exchange))
             watching = asyncio.ensure_future(reader.read(1))  # a client sends no more: this ends when it has closed
@@ -100,12 +109,21 @@ class StandIn:
             writer.close()
 
 
-async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Exchange:
+async def _list_models(writer: asyncio.StreamWriter, models: list[str]) -> None:
+    body = json.dumps({"object": "list", "data": [{"id": model, "object": "model"} for model in models]})
+    writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n{body}".encode())
+    await writer.drain()
+
+
+async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Exchange | None:
+    """The request for an answer; None for the list of models."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
+    if head.startswith("GET "):
+        return None
     lines = (line.partition(":") for line in head.split("\r\n")[1:])
     headers = {name.lower(): value.strip() for name, _, value in lines}
     body = await reader.readexactly(int(headers["content-length"]))
-    return Exchange(json.loads(body), headers, writer)
+    return Exchange(json.loads(body), headers, writer, head.split(" ")[1])
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ DOORS = {
     "sqlite3": {"backends/sqlite.py", "backends/sqlite_file.py"},
     "asyncpg": {"backends/postgres/storage.py", "backends/postgres/pool.py"},
     "jwt": {"backends/auth.py"},
-    "openai": {"backends/agents/openai.py"},
+    "httpx2": {"backends/agents/completions.py"},
     "limits": {"backends/limits.py", "backends/redis/limits.py", "settings.py"},
     "redis": {
         "backends/redis/link.py",

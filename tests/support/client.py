@@ -124,7 +124,8 @@ def add(parts: dict[str, Any], ids: list[str], part: dict[str, Any]) -> None:
     if part["type"] == "text":
         text = (before["message"] if before else "") or ""
         chunk = part["message_chunk"] or ""
-        assert part["message"] is None or not before or part["message"] == text
+        is_taken_back = part["message"] == ""  # it was a thought, which has become one
+        assert part["message"] is None or not before or is_taken_back or part["message"] == text
         part = {**part, "message": part["message"] if part["message"] is not None else text + chunk, "message_chunk": None}
     parts[part["id"]] = part
 
@@ -134,7 +135,7 @@ def untitled(frames: list[Frame]) -> list[Frame]:
     return [frame for frame in frames if frame["event"] != "generatingTitle"]
 
 
-SETTLED_LATER = ("updated_at", "final_reasoning_message", "is_completed")  # what only the end tells
+SETTLED_LATER = ("updated_at", "final_reasoning_message", "is_completed", "finish_reason", "usage")  # what only the end tells
 
 
 def unsettled(chat: dict[str, Any]) -> dict[str, Any]:

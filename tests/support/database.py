@@ -101,6 +101,8 @@ def stored_message(row: dict[str, Any]) -> dict[str, Any]:
         "created_at": moment(row["created_at"]),
         "final_reasoning_message": row["final_reasoning_message"],
         "is_completed": bool(row["is_completed"]),
+        "finish_reason": row["finish_reason"],
+        "usage": row["usage"] and json.loads(row["usage"]),
     }
 
 

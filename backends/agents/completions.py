@@ -1,0 +1,151 @@
+"""Chat completions over HTTP: a request, and its answer as the data of each event, whatever the server calls a stream.
+
+Connections, proxies, certificates, redirects and compression are httpx2's, and so is the reader of event streams.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any, NamedTuple, cast
+
+import httpx2
+
+from backends.agent import Misconfigured, ModelBroken
+from backends.agents.refusals import Cut, refused
+
+CONNECT_S = 10.0  # seconds for a connection; how long an answer may take, the run's own clock says
+EVENT_BYTES = 16 * 2**20  # of one event, or of an answer that is not streamed
+ERROR_BYTES = 2**16  # of a refusal: what it says stands at its beginning
+QUOTED_BYTES = 500  # of a page that is no answer, in the log
+READ = "read"  # the event of ours that says that what has come so far ends with a whole event
+
+EVENTS = {"content-type": "text/event-stream"}
+
+logger = logging.getLogger("threadcast")
+
+
+class Event(NamedTuple):
+    """One event of the answer. `is_whole`: it is the answer itself, which the server has not streamed. `more`: what the same
+    read has brought comes right behind it.
+    """
+
+    data: str
+    is_error: bool = False
+    is_whole: bool = False
+    more: bool = False
+
+
+class Completions:
+    """A server of chat completions. Raises Misconfigured for an address that is none."""
+
+    def __init__(self, url: str, key: str, headers: Mapping[str, str]) -> None:
+        base = httpx2.URL(url)
+        self.host = base.host
+        self._base = base.copy_with(path=base.path.rstrip("/"))
+        self._client = httpx2.AsyncClient(
+            headers={"authorization": f"Bearer {key}", **headers},
+            timeout=httpx2.Timeout(None, connect=CONNECT_S),
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
+            follow_redirects=True,
+        )
+
+    async def stream(self, request: Mapping[str, Any]) -> AsyncGenerator[Event | None, None]:
+        """The answer's events as they come; None where a read has brought all that there is so far.
+
+        Raises Refused, Cut, or Misconfigured for what is no answer at all.
+        """
+        sent = self._client.build_request("POST", self._url("/chat/completions"), json=request)
+        try:
+            response = await self._client.send(sent, stream=True)
+        except httpx2.TransportError as error:
+            raise Cut("the model's server cannot be reached", type(error).__name__) from None
+        except httpx2.HTTPError as error:
+            raise Misconfigured(f"the model's server: {type(error).__name__}") from None
+        async with aclosing(response):
+            if not response.is_success:
+                raise refused(response.status_code, response.headers, await _beginning(response))
+            try:
+                async for event in events_of(response):
+                    yield event
+            except httpx2.HTTPError as error:
+                raise Cut("the model's server broke off", type(error).__name__) from None
+
+    async def models(self) -> set[str]:
+        """The names of its models. Raises what it is refused with, or httpx2's errors."""
+        response = (await self._client.get(self._url("/models"))).raise_for_status()
+        return {str(model["id"]) for model in response.json()["data"]}
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._client.aclose()
+
+    def _url(self, path: str) -> httpx2.URL:
+        return self._base.copy_with(path=self._base.path + path)
+
+
+async def _beginning(response: httpx2.Response) -> str:
+    body = b""
+    try:
+        async for piece in response.aiter_bytes():
+            body += piece
+            if len(body) >= ERROR_BYTES:
+                break
+    except httpx2.HTTPError:
+        pass  # the status is known, and says enough
+    return body[:ERROR_BYTES].decode(errors="replace")
+
+
+class _Body:
+    """A response as httpx2's reader of event streams takes one: whatever its type is called, in UTF-8, and with its last event
+    ended. After each read that ends an event comes one of ours.
+    """
+
+    headers = EVENTS
+
+    def __init__(self, response: httpx2.Response, begun: str, rest: AsyncIterator[str]) -> None:
+        self.request = response.request
+        self._begun = begun
+        self._rest = rest
+        self.ends_whole = False  # the read that is being looked at ends with a whole event
+
+    async def aiter_text(self) -> AsyncIterator[str]:
+        yield self._marked(self._begun)
+        async for text in self._rest:
+            yield self._marked(text)
+        self.ends_whole = False
+        yield "\n\n"
+
+    def _marked(self, text: str) -> str:
+        self.ends_whole = text.endswith(("\n\n", "\r\n\r\n"))
+        return f"{text}event: {READ}\ndata:\n\n" if self.ends_whole else text
+
+
+async def events_of(response: httpx2.Response) -> AsyncIterator[Event | None]:
+    response.encoding = "utf-8-sig"  # event streams are always UTF-8, and may begin with a byte order mark
+    texts = response.aiter_text()
+    begun = ""
+    async for text in texts:
+        begun += text
+        if begun.strip():
+            break
+        yield None
+    kind = response.headers.get("content-type", "")
+    start = begun.lstrip()
+    if start.startswith(("{", "[")):
+        yield Event(await _whole(begun, texts), is_whole=True)
+    elif start.startswith("<"):
+        raise Misconfigured(f"the model's server answered with a page of type {kind!r}: {start[:QUOTED_BYTES]!r}")
+    else:
+        body = _Body(response, begun, texts)
+        async for event in httpx2.EventSource(cast(httpx2.Response, body), max_event_size=EVENT_BYTES):
+            yield None if event.event == READ else Event(event.data, event.event == "error", more=body.ends_whole)
+
+
+async def _whole(begun: str, rest: AsyncIterator[str]) -> str:
+    parts, size = [begun], len(begun)
+    async for text in rest:
+        parts.append(text)
+        size += len(text)
+        if size > EVENT_BYTES:
+            raise ModelBroken(f"the model's server answered with more than {EVENT_BYTES} characters of JSON")
+    return "".join(parts)
