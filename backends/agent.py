@@ -1,4 +1,4 @@
-"""Agents answer prompts: their interface, and the offline agent, the embedded implementation."""
+"""Agents answer prompts: their interface, what is made of what they say, and the offline agent, the embedded implementation."""
 
 import asyncio
 import itertools
@@ -11,7 +11,6 @@ import msgspec
 
 from schemas.assets import Asset
 from schemas.chats import ChatMessage, FinishReason, Usage
-from schemas.errors import BadRequest, ServiceUnavailable, TooManyRequests
 
 
 class AgentTask(msgspec.Struct, frozen=True):
@@ -92,52 +91,47 @@ class Agent(Protocol):
         """Give up what is held between runs."""
 
 
-class ModelBusy(ServiceUnavailable):
-    """The model's server is overloaded, or starts."""
-
-    kind = "busy"
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__("the model is busy", retry_after)
+HIGH = "\ud800", "\udbff"  # the first half of a character beyond U+FFFF, in UTF-16
 
 
-class ModelLimited(TooManyRequests):
-    """The model's server takes no more requests from us for a while."""
-
-    kind = "busy"
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__("model", "the model takes no more requests for now", retry_after)
+def clean(text: str) -> str:
+    """Without lone halves. Two halves that belong together become their character."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-class ChatTooLong(BadRequest):
-    """Not even the prompt and what it is about fit into the model's context."""
+class Cleaner:
+    """Cleans one text that comes in pieces: the halves of a character may come in two of them."""
 
-    kind = "too_long"
+    __slots__ = ("_half",)
 
     def __init__(self) -> None:
-        super().__init__("the chat is too long for the model")
+        self._half = ""  # a first half, until the second comes
+
+    def clean(self, piece: str) -> str:
+        """What can be told of the piece. A first half that nothing follows is never told."""
+        if piece.isascii() and not self._half:
+            return piece
+        piece, self._half = self._half + piece, ""
+        if piece and HIGH[0] <= piece[-1] <= HIGH[1]:
+            piece, self._half = piece[:-1], piece[-1]
+        return clean(piece)
 
 
-class Filtered(BadRequest):
-    """The model's server does not pass the prompt on to the model."""
-
-    kind = "filtered"
+class CleanEvents:
+    """Cleans the answer and the thoughts of one agent."""
 
     def __init__(self) -> None:
-        super().__init__("the model's provider does not allow this prompt")
+        self._answer, self._thought = Cleaner(), Cleaner()
 
-
-class Misconfigured(Exception):
-    """A key, a model's name or an address in the settings is wrong. The message is for the log."""
-
-    kind = "misconfigured"
-
-
-class ModelBroken(Exception):
-    """The model's server broke off, said nothing, or sent what cannot be understood. The message is for the log."""
-
-    kind = "broken"
+    def clean(self, event: AgentEvent) -> AgentEvent | None:
+        """The event; None when nothing of it can be told yet."""
+        if isinstance(event, ResponseChunk):
+            text = self._answer.clean(event.text)
+            return event if text is event.text else ResponseChunk(text) if text else None
+        if isinstance(event, ReasoningChunk):
+            text = self._thought.clean(event.text)
+            return event if text is event.text else ReasoningChunk(event.title, text) if text else None
+        return event
 
 
 NO_MODEL = (

@@ -30,7 +30,7 @@ try:
     from benchmarks.chart import draw
     from benchmarks.measures import Figures, Summary, summary
     from benchmarks.readme import write_readme
-    from benchmarks.servers import ALL, CLIENT_CORE, FLOOR, NODES, THREADCAST, UNJOINED, Kind, Running, running
+    from benchmarks.servers import ALL, CLIENT_CORE, FLOOR, NODES, THREADCAST, UNJOINED, Kind, Running, modelled, running
 except ModuleNotFoundError as error:
     sys.exit(f"Error: this needs {error.name}, which the extra has: `make bench`, or pip install --editable '.[bench]'")
 
@@ -45,6 +45,7 @@ PACED = 40  # words of an answer at the pace of a model
 GROWING = 100  # words of an answer to up to 1,000 connections
 SHORT = 5  # words of an answer of which only the beginning or the end is of interest
 WIDTH = 220  # characters of the table, wherever it is printed
+TOKENS, TOKEN_MS, TALKS = 300, 10, 8  # tokens of an answer, milliseconds between them, and answers at once
 POSTS = 480  # whose cost is measured
 MANY_CHATS = (1000, 100_000, 1_000_000)  # in the database, for the growth of what a request costs
 LONG = (1, 50, 1000)  # messages of a chat in which a turn is measured
@@ -205,6 +206,16 @@ def fill(path: Path, chats: int, messages: int = 1) -> list[str]:
     return ids
 
 
+async def model(samples: Samples, rounds: int, step: Callable[[], None]) -> None:
+    """What a token costs that comes from a model's server, beside one of the offline agent at the same pace."""
+    async with running(THREADCAST, TOKENS, TOKEN_MS, TALKS) as offline, modelled(TOKENS, TOKEN_MS, TALKS) as asking:
+        for _ in range(rounds):
+            for server in (offline, asking):
+                for name, value in (await measures.tokens(server, TOKENS)).items():
+                    samples[name][server.kind.name].append(value)
+            step()
+
+
 class pinned_as_a_server:
     """This process on the servers' core, and back."""
 
@@ -225,6 +236,7 @@ MEASURES: dict[str, Measure] = {
     "long": long_chats,
     "crowd": crowd,
     "start": start,
+    "model": model,
 }
 
 

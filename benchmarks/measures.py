@@ -105,6 +105,16 @@ async def delay(server: Running) -> Figures:
     return {"delay per word ms, p50": quantile(late, 0.5) * 1e3, "delay per word ms, p99": quantile(late, 0.99) * 1e3}
 
 
+async def tokens(server: Running, words: int) -> Figures:
+    """The server's processor microseconds for a token, of as many streams at once as there are users, each at a steady pace."""
+    clients = await connected(server.port, server.kind.wire, server.users)
+    cpu = server.cpu_seconds()
+    await asyncio.gather(*map(_first, clients))
+    cpu = server.cpu_seconds() - cpu
+    close(clients)
+    return {"server CPU us per token": cpu / len(clients) / words * 1e6}
+
+
 async def memory(server: Running, connections: int) -> Figures:
     """Bytes for each connection that is open and idle."""
     few = await connected(server.port, server.kind.wire, server.users)  # what is made once is made now

@@ -18,7 +18,7 @@ COLUMNS = {  # as the README has it: as the results have it
     "ms a word is late, p99": "delay per word ms, p99",
     "KiB per idle connection": "KiB per idle connection",
 }
-LINES = ("echo ms, p50", "durable chats/s")  # with those that Threadcast alone has: one line each
+LINES = ("echo ms, p50", "durable chats/s", "server CPU us per token")  # with those that Threadcast alone has: one line each
 
 
 def write_readme(results: dict[str, dict[str, Summary]], machine: dict[str, object], path: Path = README) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,7 @@ UNLIMITED = {
 
 
 PLAIN = Wire()
+NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Kind:
 
 
 THREADCAST = Kind("Threadcast", stores=True)
+MODELLED = Kind("Threadcast, with a model", stores=True)
 UNJOINED = Kind("Threadcast, not joined", flush_ms=0, stores=True)
 FLOOR = Kind("floor: bare ASGI", "floor")
 PEERS = (
@@ -88,12 +90,14 @@ class Running:
 
 
 @asynccontextmanager
-async def running(kind: Kind, words: int, delay_ms: int = 0, users: int = 1) -> AsyncIterator[Running]:
-    """The server, answering each post with so many words, until the block ends."""
+async def running(
+    kind: Kind, words: int, delay_ms: int = 0, users: int = 1, more: Mapping[str, str] = NOTHING
+) -> AsyncIterator[Running]:
+    """The server, answering each post with so many words, until the block ends. `more`: variables of its environment."""
     with tempfile.TemporaryDirectory() as temporary, socket.create_server(("127.0.0.1", 0)) as reserved:
         folder, port = Path(temporary), reserved.getsockname()[1]
         reserved.close()
-        environment = _environment(kind, folder, words, delay_ms)
+        environment = _environment(kind, folder, words, delay_ms) | more
         names = [f"user{number}" for number in range(users)]
         if not kind.module:
             names = await asyncio.to_thread(_load, folder, environment, users)
@@ -102,6 +106,21 @@ async def running(kind: Kind, words: int, delay_ms: int = 0, users: int = 1) -> 
             for thread in os.listdir(f"/proc/{pid}/task"):
                 os.sched_setaffinity(int(thread), {SERVER_CORE})
             yield Running(kind, port, pid, names, folder)
+
+
+@asynccontextmanager
+async def modelled(words: int, delay_ms: int, users: int) -> AsyncIterator[Running]:
+    """Threadcast with a model's server behind it, which runs on the client's processor."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    environment = {**os.environ, "BENCH_WORDS": str(words), "BENCH_DELAY_MS": str(delay_ms)}
+    with _process([sys.executable, "-m", "benchmarks.peers.model_server", str(port)], environment):
+        while not await _answers(port):  # noqa: ASYNC110 (another process has no event)
+            await asyncio.sleep(0.01)
+        more = {"THREADCAST_AGENT": "openai", "THREADCAST_MODEL": "m", "THREADCAST_TITLES": "words", "OPENAI_API_KEY": "none"}
+        url = {"OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"}
+        async with running(MODELLED, words, delay_ms, users, more | url) as server:
+            yield server
 
 
 async def started() -> tuple[float, int]:

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from msgspec import UNSET
 
-from backends.agent import Misconfigured
+from backends.agents.failures import Misconfigured
 from schemas.errors import ThreadcastError, WsError, WsErrorCode
 
 logger = logging.getLogger("threadcast")

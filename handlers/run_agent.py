@@ -15,8 +15,7 @@ from typing import Any
 
 import anyio
 
-from backends.agent import AgentTask, Alive, AssetsFound, TitleChunk, TitleEnd
-from backends.cleaning import Cleaner, CleanEvents
+from backends.agent import AgentTask, Alive, AssetsFound, Cleaner, CleanEvents, TitleChunk, TitleEnd
 from backends.logs import named
 from handlers.runs import FULL, AgentsTask, Run
 from handlers.services import Services, Timeouts

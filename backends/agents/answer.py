@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from backends.agent import AgentEvent, Finished, ModelBroken, ReasoningChunk, ResponseChunk, WasThought
+from backends.agent import AgentEvent, Finished, ReasoningChunk, ResponseChunk, WasThought
 from backends.agents.chunks import Chunk, Tokens, read_chunk, said, tokens
 from backends.agents.completions import Event
+from backends.agents.failures import ModelBroken
 from backends.agents.refusals import Cut, CutShort, refused_within
 from backends.agents.thoughts import TITLE, Thoughts
 from schemas.chats import FinishReason, Usage

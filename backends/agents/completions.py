@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 
 import httpx2
 
-from backends.agent import Misconfigured, ModelBroken
+from backends.agents.failures import Misconfigured, ModelBroken
 from backends.agents.refusals import Cut, refused
 
 CONNECT_S = 10.0  # seconds for a connection; how long an answer may take, the run's own clock says

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from backends.agent import ChatTooLong, Filtered, Misconfigured, ModelBroken, ModelBusy, ModelLimited
+from backends.agents.failures import ChatTooLong, Filtered, Misconfigured, ModelBroken, ModelBusy, ModelLimited
 
 Kind = Literal["limited", "busy", "quota", "too_long", "filtered", "misconfigured", "parameter", "broken"]
 

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.agent import AgentEvent, Finished, ReasoningChunk, ResponseChunk, WasThought
+from backends.agent import AgentEvent, Cleaner, Finished, ReasoningChunk, ResponseChunk, WasThought, clean
 from backends.agents.answer import Answer
 from backends.agents.completions import events_of
 from backends.agents.thoughts import Thoughts
 from backends.agents.titles import plain_title
-from backends.cleaning import Cleaner, clean
 
 NOISE = [b": ping\n", b": ping\n\n", b"\n", b"data:\n\n", b"data: null\n\n", b"id: 7\n", b"retry: 100\n\n", b"event: x\n\n"]
 ANSWER, THOUGHT = "Größe: 5 × 3 → 15 😀\nfertig <b", "Hm, let me see <th"
