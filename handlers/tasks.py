@@ -27,19 +27,16 @@ class Tasks:
     """
 
     def __init__(self) -> None:
-        self._scopes: dict[asyncio.Task[None], anyio.CancelScope] = {}
+        self._scopes: dict[asyncio.Task[None], anyio.CancelScope | None] = {}  # None until the task has begun
         self._have_ended = False
 
     def __len__(self) -> int:
         return len(self._scopes)
 
     def start_soon(self, work: Callable[[*Arguments], Awaitable[object]], *arguments: *Arguments) -> None:
-        """Run `work(*arguments)` in a task of its own, until it ends or the server does."""
-        scope = anyio.CancelScope()
-        if self._have_ended:
-            scope.cancel()
-        task = asyncio.create_task(_alone(scope, work, *arguments))
-        self._scopes[task] = scope
+        """Run `work(*arguments)` in a task of its own, until it ends or the server does. Timers may call this, too."""
+        task = asyncio.create_task(self._alone(work, *arguments))
+        self._scopes[task] = None
         task.add_done_callback(self._scopes.pop)
 
     async def end(self) -> None:
@@ -48,20 +45,25 @@ class Tasks:
         deadline = anyio.current_time() + LAST_WORDS_S
         while self._scopes and (left := deadline - anyio.current_time()) > 0:
             for scope in self._scopes.values():
-                scope.cancel()
+                if scope:
+                    scope.cancel()
             await asyncio.wait(list(self._scopes), timeout=left)
         if self._scopes:
             logger.error("tasks are left behind", extra={"tasks": len(self._scopes)})
 
-
-async def _alone(scope: anyio.CancelScope, work: Callable[[*Arguments], Awaitable[object]], *arguments: *Arguments) -> None:
-    try:
-        with scope:
-            await work(*arguments)
-    except BaseException:  # SystemExit would end the event loop, and with it everybody's runs
-        if (task := asyncio.current_task()) and task.cancelling():  # the event loop ends
-            raise
-        logger.exception("a task has failed")
+    async def _alone(self, work: Callable[[*Arguments], Awaitable[object]], *arguments: *Arguments) -> None:
+        task = asyncio.current_task()
+        try:
+            with anyio.CancelScope() as scope:
+                if task:
+                    self._scopes[task] = scope
+                if self._have_ended:
+                    scope.cancel()
+                await work(*arguments)
+        except BaseException:  # SystemExit would end the event loop, and with it everybody's runs
+            if task and task.cancelling():  # the event loop ends
+                raise
+            logger.exception("a task has failed")
 
 
 @asynccontextmanager

@@ -178,7 +178,7 @@ async def test_what_a_model_quotes_when_it_refuses_is_logged_at_debug_only(
         *_, last = await client.post(prompt="Hi")
     log = capsys.readouterr().err
     assert ("secret detail" in log) == (level == "DEBUG")
-    assert log.count("Traceback (most recent call last)") == log.count("\\nbackends.agent.Misconfigured: ") == 1
+    assert log.count("Traceback (most recent call last)") == log.count("\\nbackends.agents.failures.Misconfigured: ") == 1
     (line,) = (line for line in log.splitlines() if last["error"]["message"] in line)
     assert '"end": "failed"' in line
 
