@@ -132,20 +132,16 @@ async def events_of(response: httpx2.Response) -> AsyncIterator[Event | None]:
     kind = response.headers.get("content-type", "")
     start = begun.lstrip()
     if start.startswith(("{", "[")):
-        yield Event(await _whole(begun, texts), is_whole=True)
+        parts, size = [begun], len(begun)
+        async for text in texts:
+            parts.append(text)
+            if (size := size + len(text)) > EVENT_BYTES:
+                raise ModelBroken(f"the model's server answered with more than {EVENT_BYTES} characters of JSON")
+            yield None
+        yield Event("".join(parts), is_whole=True)
     elif start.startswith("<"):
         raise Misconfigured(f"the model's server answered with a page of type {kind!r}: {start[:QUOTED_BYTES]!r}")
     else:
         body = _Body(response, begun, texts)
         async for event in httpx2.EventSource(cast(httpx2.Response, body), max_event_size=EVENT_BYTES):
             yield None if event.event == READ else Event(event.data, event.event == "error", more=body.ends_whole)
-
-
-async def _whole(begun: str, rest: AsyncIterator[str]) -> str:
-    parts, size = [begun], len(begun)
-    async for text in rest:
-        parts.append(text)
-        size += len(text)
-        if size > EVENT_BYTES:
-            raise ModelBroken(f"the model's server answered with more than {EVENT_BYTES} characters of JSON")
-    return "".join(parts)

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 
+from handlers import run_agent
 from settings import Settings, SettingsError
-from tests.programs.model import Exchange, Script
+from tests.programs.model import Exchange, Script, serving
 from tests.support.client import Frame, untitled
 from tests.support.database import rows
 from tests.support.failures import assert_internal
@@ -258,6 +260,58 @@ async def test_a_title_that_fails_is_replaced_by_the_prompts_first_words(setting
     wanted = "Half" if title is stop_talking else "one two three four five six seven eight"
     assert frames[-1]["payload"]["title"] == wanted
     assert texts(message_of(frames)) == ["Hello, world"]
+
+
+async def test_a_title_does_not_hold_an_answer_back(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_agent, "TITLE_S", 0.2)
+    async with modelled(settings, say_hello, silence_after_the_headers) as (house, _), house.connect() as client:
+        frames = await client.post(prompt="one two three")
+    assert_good(house, frames)
+    assert frames[-1]["payload"]["title"] == "one two three"
+
+
+async def test_a_title_is_asked_for_once_the_answer_has_begun(settings: Settings) -> None:
+    may_answer, titles = anyio.Event(), []
+
+    async def answer(exchange: Exchange) -> None:
+        await may_answer.wait()
+        await say_hello(exchange)
+
+    async def title(exchange: Exchange) -> None:
+        titles.append(may_answer.is_set())
+        await make_title(exchange)
+
+    async with modelled(settings, answer, title) as (house, model), house.connect() as client:
+        await client.send({"prompt": "Hi"})
+        begin = await client.frame()
+        with anyio.fail_after(30):
+            while not model.exchanges:
+                await anyio.lowlevel.checkpoint()
+        for _ in range(100):
+            await anyio.lowlevel.checkpoint()
+        may_answer.set()
+        assert_good(house, [begin, *await client.stream()])
+    assert titles == [True]
+
+
+async def test_with_titles_of_words_no_model_is_asked_for_one(settings: Settings) -> None:
+    async with modelled(replace(settings, titles="words"), say_hello) as (house, model), house.connect() as client:
+        frames = await client.post(prompt="one two three")
+    assert_good(house, frames)
+    assert frames[-1]["payload"]["title"] == "one two three"
+    assert not any(exchange.is_title for exchange in model.exchanges)
+
+
+async def test_titles_may_come_from_another_server_which_gets_no_header_of_the_first(settings: Settings) -> None:
+    async with serving(make_title) as other:
+        settings = replace(settings, title_base_url=other.url, title_api_key="another key", model_headers={"x-key": "s3cret"})
+        async with modelled(settings, say_hello) as (house, model), house.connect() as client:
+            frames = await client.post(prompt="Hi")
+    assert_good(house, frames)
+    assert frames[-1]["payload"]["title"] == "A title"
+    (asked,) = other.exchanges
+    assert (asked.headers["authorization"], asked.headers.get("x-key")) == ("Bearer another key", None)
+    assert not any(exchange.is_title for exchange in model.exchanges)
 
 
 async def test_a_title_that_comes_after_the_answer_still_comes_before_the_end(settings: Settings) -> None:
