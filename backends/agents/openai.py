@@ -53,10 +53,9 @@ class OpenAIAgent:
         self._server = server
         self._titles = titles
         self._options = options
-        self._extras: dict[str, Any] = {"stream_options": {"include_usage": True}, "user": ""}  # what the server takes of it
-        self._asked: dict[
-            int, asyncio.Event
-        ] = {}  # by the task's identity: the answer's request has left, so a title may follow
+        self._extras: dict[str, Any] = {"stream_options": {"include_usage": True}, "user": ""}  # until the server refuses one
+        # By the task's identity: set when the server has begun to answer, so that the request for a title is behind that.
+        self._asked: dict[int, asyncio.Event] = {}
         self._looking = asyncio.create_task(self._look())
 
     async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
@@ -77,9 +76,9 @@ class OpenAIAgent:
         until = time.monotonic() + self._options.first_token_seconds - SPARE_S
         system = len(system_text(self._options.system_prompt, task.assets))
         turns = fitting(turns_of(task), self._options.context_chars - system - len(task.prompt))
-        tries, has_told = 0, False
+        extras, tries, has_told = self._extras, 0, False
         while True:
-            request = self._request(task, turns)
+            request = self._request(task, turns, extras)
             try:
                 async with aclosing(self._attempt(self._server, request)) as events:
                     async for event in events:
@@ -94,20 +93,19 @@ class OpenAIAgent:
                     raise told(trouble) from None
                 if refusal and refusal.kind == "too_long" and turns:
                     turns = turns[(len(turns) + 1) // 2 :]
-                elif refusal and refusal.kind == "parameter" and (fewer := without_refused(self._extras, refusal)) is not None:
-                    self._extras = fewer
+                elif refusal and refusal.kind == "parameter" and (fewer := without_refused(extras, refusal)) is not None:
+                    self._extras = extras = fewer
                 elif (refusal and not refusal.may_pass) or (wait := _pause(tries, refusal)) > until - time.monotonic():
                     raise told(trouble) from None
                 else:
                     tries += 1
                     await asyncio.sleep(wait)
 
-    def _request(self, task: AgentTask, turns: Sequence[Turn]) -> dict[str, Any]:
+    def _request(self, task: AgentTask, turns: Sequence[Turn], extras: Mapping[str, Any]) -> dict[str, Any]:
         options = self._options
         messages = messages_for(task, turns, options.system_prompt, options.system_role)
-        extras = {name: task.user if name == "user" else value for name, value in self._extras.items()}
-        model = task.model or options.models[0]
-        return {"model": model, "messages": messages, "stream": True, **extras, **options.parameters}
+        own = {name: task.user if name == "user" else value for name, value in extras.items()}
+        return {"model": task.model or options.models[0], "messages": messages, "stream": True, **own, **options.parameters}
 
     async def _attempt(self, server: Completions, request: dict[str, Any]) -> AsyncGenerator[AgentEvent, None]:
         """Ask once. What comes is told as far as a read has brought it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -61,6 +62,8 @@ async def asked(house: House, post: object) -> AsyncIterator[asyncio.StreamReade
     """A post over HTTP, whose answer is read as far as the test reads it, and a little."""
     host, port = house.url.removeprefix("ws://").removesuffix("/api/v1/ws").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
+    # Else the kernel takes more and more for a peer that reads, up to the whole answer.
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
     body = json.dumps(post).encode()
     head = f"POST /api/v1/chats HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\nauthorization: Bearer {house.token()}"
     writer.write(f"{head}\r\n\r\n".encode() + body)
