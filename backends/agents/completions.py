@@ -16,6 +16,7 @@ from backends.agents.refusals import Cut, refused
 CONNECT_S = 10.0  # seconds for a connection; how long an answer may take, the run's own clock says
 EVENT_BYTES = 16 * 2**20  # of one event, or of an answer that is not streamed
 ERROR_BYTES = 2**16  # of a refusal: what it says stands at its beginning
+MOST_REDIRECTS = 3
 QUOTED_BYTES = 500  # of a page that is no answer, in the log
 READ = "read"  # the event of ours that says that what has come so far ends with a whole event
 
@@ -46,7 +47,6 @@ class Completions:
             headers={"authorization": f"Bearer {key}", **headers},
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
-            follow_redirects=True,
         )
 
     async def stream(self, request: Mapping[str, Any]) -> AsyncGenerator[Event | None, None]:
@@ -54,13 +54,7 @@ class Completions:
 
         Raises Refused, Cut, or Misconfigured for what is no answer at all.
         """
-        sent = self._client.build_request("POST", self._url("/chat/completions"), json=request)
-        try:
-            response = await self._client.send(sent, stream=True)
-        except httpx2.TransportError as error:
-            raise Cut("the model's server cannot be reached", type(error).__name__) from None
-        except httpx2.HTTPError as error:
-            raise Misconfigured(f"the model's server: {type(error).__name__}") from None
+        response = await self._send(self._client.build_request("POST", self._url("/chat/completions"), json=request))
         async with aclosing(response):
             if not response.is_success:
                 raise refused(response.status_code, response.headers, await _beginning(response))
@@ -69,6 +63,22 @@ class Completions:
                     yield event
             except httpx2.HTTPError as error:
                 raise Cut("the model's server broke off", type(error).__name__) from None
+
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        """Send it where it belongs. Only a redirect within the server is followed: headers may have keys in them."""
+        for _ in range(MOST_REDIRECTS):
+            try:
+                response = await self._client.send(request, stream=True)
+            except httpx2.TransportError as error:
+                raise Cut("the model's server cannot be reached", type(error).__name__) from None
+            there = response.next_request
+            if there is None:
+                return response
+            await response.aclose()
+            if there.method != "POST" or (there.url.scheme, there.url.netloc) != (self._base.scheme, self._base.netloc):
+                break
+            request = there
+        raise Misconfigured("the model's server redirects elsewhere: OPENAI_BASE_URL must be where it answers")
 
     async def models(self) -> set[str]:
         """The names of its models. Raises what it is refused with, or httpx2's errors."""
@@ -124,11 +134,10 @@ async def events_of(response: httpx2.Response) -> AsyncIterator[Event | None]:
     response.encoding = "utf-8-sig"  # event streams are always UTF-8, and may begin with a byte order mark
     texts = response.aiter_text()
     begun = ""
-    async for text in texts:
-        begun += text
+    async for begun in texts:
         if begun.strip():
             break
-        yield None
+        yield None  # empty lines, while the answer is awaited
     kind = response.headers.get("content-type", "")
     start = begun.lstrip()
     if start.startswith(("{", "[")):

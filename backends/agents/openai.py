@@ -172,6 +172,7 @@ class OpenAIAgent:
 
     async def aclose(self) -> None:
         self._looking.cancel()
+        await asyncio.wait([self._looking])
         for server in {self._server, self._titles}:
             await server.aclose()
 
@@ -189,10 +190,13 @@ class OpenAIAgent:
 
 
 def _pause(tries: int, refusal: Refused | None) -> float:
-    """Seconds until the next try. Jittered, since all runs that wait would come at once."""
-    if refusal and refusal.retry_after is not None:
-        return refusal.retry_after
-    return PAUSES_S[min(tries, len(PAUSES_S) - 1)] * random.uniform(0.5, 1.0)  # noqa: S311 (no secret)
+    """Seconds until the next try. Jittered, since all runs that wait would come at once.
+
+    The first time it is what the server asks for; later at least the usual pause, whatever the server says.
+    """
+    usual = PAUSES_S[min(tries, len(PAUSES_S) - 1)] * random.uniform(0.5, 1.0)  # noqa: S311 (no secret)
+    asked = refusal.retry_after if refusal else None
+    return usual if asked is None else max(asked, usual if tries else 0)
 
 
 def _log(trouble: Refused | Cut, host: str) -> None:
