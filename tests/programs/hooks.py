@@ -9,7 +9,7 @@ from handlers.post_chat import validate
 from schemas.errors import BadRequest
 from schemas.requests import ChatCreateNewChat
 
-ABOUT = ("dashboard_id", "metric_id", "chat_id", "asset_type", "asset_id")
+ABOUT = ("model", "dashboard_id", "metric_id", "chat_id", "asset_type", "asset_id")
 
 
 @schemathesis.hook
@@ -26,7 +26,7 @@ def map_case(context: HookContext, case: Case) -> Case:
 
 def _breaks_a_rule(body: object) -> bool:
     try:
-        validate(msgspec.convert(body, ChatCreateNewChat, dec_hook=posted_type_hook))
+        return validate(msgspec.convert(body, ChatCreateNewChat, dec_hook=posted_type_hook)).model is not None  # it has none
     except BadRequest:
         return True
     except msgspec.ValidationError:  # it does not fit the schema, or is of another path
