@@ -3,7 +3,7 @@ FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/threadcast
 WORKDIR /src
-COPY setup.cfg pyproject.toml README.md cli.py server.py settings.py ./
+COPY setup.cfg pyproject.toml README.md cli.py server.py settings.py threadcast.py ./
 COPY schemas schemas
 COPY handlers handlers
 COPY backends backends

@@ -139,6 +139,14 @@ def _headers(raw: str) -> dict[str, str]:
     return found
 
 
+def _agent(raw: str) -> str:
+    module, colon, path = raw.partition(":")
+    is_name = colon and all(part.isidentifier() for part in (*module.split("."), *path.split(".")))
+    if raw not in ("offline", "openai") and not is_name:
+        raise ValueError(raw)
+    return raw
+
+
 def _file(raw: str) -> str:
     try:
         return _text(Path(raw).read_text(encoding="utf-8").strip())
@@ -156,6 +164,7 @@ def _url(raw: str) -> str:
 OURS = {"messages", "stream", "model"}  # of a request to a model: what no parameter may change
 PARAMETERS = Parser(_json_object, f"a JSON object without {', '.join(sorted(OURS))}")
 HEADERS = Parser(_headers, "a JSON object of header names and texts")
+AGENT = Parser(_agent, "offline or openai, or the name of an agent of your own, such as package.module:object")
 URL = Parser(_url, "an address such as http://127.0.0.1:8080/v1")
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -203,8 +212,9 @@ class Settings:
     port: int = _setting(8000, _whole(0, 65535), "0 takes a free port")
     agent: str = _setting(
         "offline",
-        _choice("offline", "openai"),
-        "what answers: `offline` is built in, needs no network, and says only what the server has; `openai` is a model",
+        AGENT,
+        "what answers: `offline` is built in, needs no network, and says only what the server has; `openai` is a model; "
+        "`package.module:object` is an agent of your own",
     )
     model: str | None = _setting("", MODEL, "the model's name", "none; required for `openai`")
     title_model: str | None = _setting("", MODEL, "the model that makes the titles", "`THREADCAST_MODEL`")

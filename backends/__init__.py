@@ -4,6 +4,7 @@ Each file holds an interface and its embedded implementation. `open_backends` is
 and this file is the only one of the room that sees the settings.
 """
 
+import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -104,6 +105,8 @@ def open_agent(settings: Settings) -> Agent:
     """The agent of the settings. Raises SettingsError, with what to install or set, when it cannot be had."""
     if settings.agent == "offline":
         return OfflineAgent(settings.offline_words, settings.offline_delay_ms)
+    if settings.agent != "openai":
+        return _own_agent(settings.agent)
     if settings.model is None:
         raise SettingsError("THREADCAST_MODEL must be set to a model's name for THREADCAST_AGENT=openai")
     if settings.system_prompt and settings.system_prompt_file:
@@ -132,9 +135,22 @@ def open_agent(settings: Settings) -> Agent:
     return OpenAIAgent(server, titles, options)
 
 
+def _own_agent(name: str) -> Agent:
+    from backends.agents.own import NoAgent, load_agent
+
+    try:
+        return load_agent(name)
+    except NoAgent as error:
+        raise SettingsError(f"THREADCAST_AGENT: {error}") from None
+    except Exception as error:
+        traceback.print_exc()
+        module, kind = name.partition(":")[0], type(error).__name__
+        raise SettingsError(f"THREADCAST_AGENT: {module} cannot be imported: {kind}, as above") from None
+
+
 def models_of(settings: Settings) -> tuple[str, ...]:
-    """The models that a post may name, the one first that answers those that name none. The offline agent has none."""
-    if settings.agent == "offline" or settings.model is None:
+    """The models that a post may name, the one first that answers those that name none. Other agents have none."""
+    if settings.agent != "openai" or settings.model is None:
         return ()
     return tuple(dict.fromkeys((settings.model, *settings.models)))
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Protocol
+from uuid import UUID
 
 import msgspec
 
@@ -13,17 +14,27 @@ from schemas.assets import Asset
 from schemas.chats import ChatMessage, FinishReason, Usage
 
 
+class AgentUser(msgspec.Struct, frozen=True):
+    """Who asks. `name` is the e-mail address of those who have no name."""
+
+    id: UUID
+    name: str
+    email: str
+
+
 class AgentTask(msgspec.Struct, frozen=True):
     """A prompt and all that belongs to it. `assets` begins with the chat's own subject; the user may see all of them.
 
-    `model` is the one that the post named, `user` the same for each post of a user, and says nothing of who it is.
+    `history` has the chat's earlier messages, the oldest first, and `model` is the one that the post named, if it did.
     """
 
     prompt: str
     assets: tuple[Asset, ...] = ()
     history: tuple[ChatMessage, ...] = ()
+    user: AgentUser | None = None
+    chat_id: UUID | None = None
+    message_id: UUID | None = None
     model: str | None = None
-    user: str = ""
 
 
 class TitleChunk(msgspec.Struct, frozen=True):

@@ -1,14 +1,12 @@
 """Answering a prompt whose message is stored: by an agent, told as it comes, and stored at its end."""
 
 import logging
-from hashlib import sha256
 
 import anyio
 
-from backends.agent import AgentTask
+from backends.agent import AgentTask, AgentUser
 from backends.lease import LeaseLost
 from backends.logs import bind_contextvars
-from handlers.context import Context
 from handlers.initialize_chat import Begun
 from handlers.run_agent import run_agent
 from handlers.runs import FAILED, FULL, INTERRUPTED, STOPPED, Run
@@ -20,6 +18,7 @@ from schemas.assets import Asset
 from schemas.chats import ChatWithMessages, FinishReason
 from schemas.errors import ThreadcastError
 from schemas.requests import ChatCreateNewChat
+from schemas.users import AuthenticatedUser
 
 SAVE_TIMEOUT_S = 3.0  # seconds to store what a cancelled run has said: a shutdown does not wait longer
 
@@ -33,15 +32,16 @@ logger = logging.getLogger("threadcast")
 
 
 async def answer_post(
-    services: Services, run: Run, request: ChatCreateNewChat, begun: Begun, stream: Stream
+    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, begun: Begun, stream: Stream
 ) -> ChatWithMessages:
     """Tell and store the answer to a prompt whose message is stored. Returns the chat, whose end is still to be told.
 
     Raises LeaseLost when another node has closed the run, EndNotStored, and what the agent or the database raises. What there
     is of the answer is stored then, too, if it can be.
     """
+    files = begun.context.assets[:1] if request.asset_id else ()
     try:
-        return await _run(services, run, request, stream, *begun)
+        return await _run(services, run, _task(run, request, user, begun), files, stream, begun.transcript)
     except LeaseLost:
         run_ended(services, run, begun.transcript, "lost")
         raise
@@ -50,14 +50,13 @@ async def answer_post(
 
 
 async def _run(
-    services: Services, run: Run, request: ChatCreateNewChat, stream: Stream, context: Context, transcript: Transcript
+    services: Services, run: Run, task: AgentTask, files: tuple[Asset, ...], stream: Stream, transcript: Transcript
 ) -> ChatWithMessages:
-    files = context.assets[:1] if request.asset_id else ()
     try:
         await stream.begin(transcript.snapshot())
         run.begin(transcript)
         with checkpointed(services, run, transcript) as checkpoints:
-            has_ended = await run_agent(services, run, _task(run, request, context, transcript), transcript, checkpoints)
+            has_ended = await run_agent(services, run, task, transcript, checkpoints)
         why, how = _end(run, transcript) if has_ended else (REASONS[run.stopped_as], run.stopped_as)
         await run.channel.send(transcript.close())
         chat = await finish_chat(services, run, transcript, files, why, how)
@@ -89,11 +88,12 @@ def _end(run: Run, transcript: Transcript) -> tuple[FinishReason, str]:
     return why, CUT_OFF.get(why, f"Reasoned for {seconds} second{'' if seconds == 1 else 's'}")
 
 
-def _task(run: Run, request: ChatCreateNewChat, context: Context, transcript: Transcript) -> AgentTask:
-    ids = transcript.chat.message_ids
-    history = tuple(transcript.chat.messages[id] for id in ids[: ids.index(run.message_id)])
-    user = sha256(run.user_id.bytes).hexdigest()  # the same each time, and says nothing of who it is
-    return AgentTask(request.prompt or "", context.assets, history, request.model, user)
+def _task(run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, begun: Begun) -> AgentTask:
+    context, chat = begun.context, begun.transcript.chat
+    before = chat.message_ids[: chat.message_ids.index(run.message_id)]
+    history = tuple(chat.messages[id] for id in before)
+    asker = AgentUser(user.id, user.name, user.email)
+    return AgentTask(request.prompt or "", context.assets, history, asker, run.chat_id, run.message_id, request.model)
 
 
 async def _keep(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:

@@ -167,7 +167,7 @@ async def _answer(
 ) -> Ran | Failed | Closed:
     """Answer the post. Its end is the last that is put into the channel."""
     try:
-        run.end = await answer_post(services, run, request, stored, stream)
+        run.end = await answer_post(services, run, request, user, stored, stream)
     except LeaseLost:
         services.cluster.ended(run, lost=True)
         run.error = EndNotStored()

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from backends.agent import AgentEvent, AgentTask, Alive, AssetsFound, ReasoningChunk, ResponseChunk, WasThought
@@ -104,7 +105,7 @@ class OpenAIAgent:
     def _request(self, task: AgentTask, turns: Sequence[Turn], extras: Mapping[str, Any]) -> dict[str, Any]:
         options = self._options
         messages = messages_for(task, turns, options.system_prompt, options.system_role)
-        own = {name: task.user if name == "user" else value for name, value in extras.items()}
+        own = {name: _opaque(task) if name == "user" else value for name, value in extras.items()}
         return {"model": task.model or options.models[0], "messages": messages, "stream": True, **own, **options.parameters}
 
     async def _attempt(self, server: Completions, request: dict[str, Any]) -> AsyncGenerator[AgentEvent, None]:
@@ -187,6 +188,11 @@ class OpenAIAgent:
         for model in self._options.models:
             if not any(model == name or name.endswith(f"/{model}") for name in there):
                 logger.warning("the model's server has no such model", extra={"model": model, "host": self._server.host})
+
+
+def _opaque(task: AgentTask) -> str:
+    """The same for each post of a user, and says nothing of who it is."""
+    return sha256(task.user.id.bytes).hexdigest() if task.user else ""
 
 
 def _pause(tries: int, refusal: Refused | None) -> float:

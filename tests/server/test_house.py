@@ -36,7 +36,7 @@ DOORS = {
     "uvicorn": {"backends/hosting.py", "backends/http_protocol.py", "backends/socket_protocol.py"},
     "click": {"cli.py"},
     # The environment is read by the settings; the others make private files.
-    "os": {"settings.py", "handlers/dev.py", "backends/sqlite.py", "backends/sqlite_file.py"},
+    "os": {"settings.py", "backends/agents/own.py", "handlers/dev.py", "backends/sqlite.py", "backends/sqlite_file.py"},
 }
 
 
