@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from msgspec.structs import replace
 from sqlalchemy import delete, insert, update
 
@@ -11,7 +12,7 @@ from backends.orphans import finish_orphans
 from backends.storage import Storage
 from backends.tables import asset_permissions, chats, nodes
 from schemas.assets import CHAT, AssetPermissionRole
-from schemas.chats import ChatWithMessages, TextResponse
+from schemas.chats import ChatWithMessages, TextResponse, Usage
 from tests.support.house import BOTH
 from tests.support.stored import ME, NOW, OWNER, Between, message_of, storage, unfinished, unsure
 from tests.support.world import ACME, ALICE, BOB, CAROL, uuid
@@ -96,6 +97,16 @@ async def test_a_chat_comes_with_who_answers_in_it(storage: Storage) -> None:
     found = await find_chat(storage, ALICE, chat.id)
     assert found
     assert found.running is None
+
+
+@pytest.mark.parametrize("usage", [None, Usage("m", 11, None, 0)])
+async def test_why_an_answer_ended_and_what_it_took_is_read_as_it_was_stored(storage: Storage, usage: Usage | None) -> None:
+    chat = await unfinished(storage, 1)
+    (message,) = chat.messages.values()
+    message.finish_reason, message.usage = "length", usage
+    await answer(storage, chat)
+    found = await message_of(storage, chat)
+    assert (found.finish_reason, found.usage) == ("length", usage)
 
 
 async def test_a_chat_without_messages_is_a_chat_and_all_roles_count(storage: Storage) -> None:
