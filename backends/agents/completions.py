@@ -61,6 +61,8 @@ class Completions:
             try:
                 async for event in events_of(response):
                     yield event
+            except httpx2.SSEError:
+                raise ModelBroken(f"the model's server sent an event of more than {EVENT_BYTES} bytes") from None
             except httpx2.HTTPError as error:
                 raise Cut("the model's server broke off", type(error).__name__) from None
 

@@ -9,9 +9,11 @@ import anyio
 import pytest
 
 from backends import open_agent
+from backends.agents import completions
 from settings import Settings, SettingsError, load_settings
 from tests.programs.model import Exchange
 from tests.support.database import rows
+from tests.support.failures import assert_internal
 from tests.support.modelled import KEY, asked, assert_good, message_of, modelled, say_hello, texts
 from tests.support.world import ALICE, BOB, REVENUE
 
@@ -147,6 +149,37 @@ async def test_retry_after_is_heeded_and_too_long_a_one_is_told_at_once(settings
         assert 1 <= time.monotonic() - began < 15
         assert (error["code"], error["retry_after"]) == ("TOO_MANY_REQUESTS", 60)
         assert len(asked(model)) == 2
+
+
+async def test_a_model_whose_server_comes_up_late_answers_all_the_same(settings: Settings) -> None:
+    tries = 0
+
+    async def answer(exchange: Exchange) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            exchange.cut()
+        else:
+            await say_hello(exchange)
+
+    async with modelled(replace(settings, titles="words"), answer) as (house, _), house.connect() as client:
+        assert_good(house, await client.post(prompt="Hi"))
+    assert tries == 3
+
+
+async def test_an_event_without_an_end_is_given_up_and_not_asked_for_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(completions, "EVENT_BYTES", 100_000)
+
+    async def answer(exchange: Exchange) -> None:
+        await exchange.start()
+        while True:
+            await exchange.raw(b"data: " + b"x" * 10_000)
+
+    async with modelled(settings, answer) as (house, model), house.connect() as client:
+        assert_internal((await client.post(prompt="Hi"))[-1], caplog)
+        assert len(asked(model)) == 1
 
 
 async def test_signs_of_life_keep_a_model_alive_that_thinks_for_long(settings: Settings) -> None:
