@@ -9,9 +9,20 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
+from backends.agent_events import (
+    AgentEvent,
+    AssetsFound,
+    FileChunk,
+    FilesEnded,
+    ReasoningChunk,
+    ResponseChunk,
+    ToolEnded,
+    ToolInput,
+)
 from schemas.assets import Asset
-from schemas.chats import ChatMessage, FinishReason, Usage
+from schemas.chats import Approval, ChatMessage
 
 
 class AgentUser(msgspec.Struct, frozen=True):
@@ -25,7 +36,9 @@ class AgentUser(msgspec.Struct, frozen=True):
 class AgentTask(msgspec.Struct, frozen=True):
     """A prompt and all that belongs to it. `assets` begins with the chat's own subject; the user may see all of them.
 
-    `history` has the chat's earlier messages, the oldest first, and `model` is the one that the post named, if it did.
+    `history` has the chat's earlier messages, the oldest first, `model` is the one that the post named, if it did, and `state`
+    what an earlier run of the chat has `Remembered`, if one did. `approvals` are the questions of the last run with the user's
+    answers, when this run is what comes of those.
     """
 
     prompt: str
@@ -35,58 +48,8 @@ class AgentTask(msgspec.Struct, frozen=True):
     chat_id: UUID | None = None
     message_id: UUID | None = None
     model: str | None = None
-
-
-class TitleChunk(msgspec.Struct, frozen=True):
-    """The next characters of the chat's title."""
-
-    text: str
-
-
-class TitleEnd(msgspec.Struct, frozen=True):
-    """The title as a whole; empty when none could be made."""
-
-    text: str
-
-
-class AssetsFound(msgspec.Struct, frozen=True):
-    """The agent looked things up and found these."""
-
-    title: str
-    assets: tuple[Asset, ...]
-
-
-class ReasoningChunk(msgspec.Struct, frozen=True):
-    """The next characters of what the agent thinks, under the heading `title`. Any other step ends it."""
-
-    title: str
-    text: str
-
-
-class ResponseChunk(msgspec.Struct, frozen=True):
-    """The next characters of the answer."""
-
-    text: str
-
-
-class WasThought(msgspec.Struct, frozen=True):
-    """All that the answer has said so far was a thought, under the heading `title`."""
-
-    title: str
-
-
-class Alive(msgspec.Struct, frozen=True):
-    """The agent is at work, and has nothing to say yet: no silence, and nobody is told."""
-
-
-class Finished(msgspec.Struct, frozen=True):
-    """Why the answer ends, and what it has taken. An agent that ends without it has come to its own end."""
-
-    reason: FinishReason = "stop"
-    usage: Usage | None = None
-
-
-AgentEvent = TitleChunk | TitleEnd | AssetsFound | ReasoningChunk | ResponseChunk | WasThought | Alive | Finished
+    state: Any = None
+    approvals: tuple[Approval, ...] = ()
 
 
 class Agent(Protocol):
@@ -129,10 +92,11 @@ class Cleaner:
 
 
 class CleanEvents:
-    """Cleans the answer and the thoughts of one agent."""
+    """Cleans the texts of one agent that come in pieces."""
 
     def __init__(self) -> None:
         self._answer, self._thought = Cleaner(), Cleaner()
+        self._others: dict[tuple[object, ...], Cleaner] = {}  # by what tool, or what file of a step
 
     def clean(self, event: AgentEvent) -> AgentEvent | None:
         """The event; None when nothing of it can be told yet."""
@@ -142,6 +106,15 @@ class CleanEvents:
         if isinstance(event, ReasoningChunk):
             text = self._thought.clean(event.text)
             return event if text is event.text else ReasoningChunk(event.title, text) if text else None
+        match event:
+            case ToolInput(id):
+                return replace(event, text=self._others.setdefault((id,), Cleaner()).clean(event.text))
+            case FileChunk(step, _, id):
+                return replace(event, text=self._others.setdefault((step, id), Cleaner()).clean(event.text))
+            case ToolEnded(id):
+                self._others.pop((id,), None)
+            case FilesEnded(step):
+                self._others = {key: cleaner for key, cleaner in self._others.items() if len(key) == 1 or key[0] != step}
         return event
 
 

@@ -7,12 +7,14 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Text, and_, bindparam, case, func, literal_column, or_, select, type_coerce
 
-from backends.messages import Owner, Stored, size_of_message, unfinished
+from backends.messages import Owner, size_of_message, unfinished
 from backends.rights import granted_to
 from backends.storage import Row, Storage
+from backends.stored import Stored
 from backends.tables import asset_permissions, assets, chats, messages, messages_to_files, nodes, users
 from schemas.assets import CHAT, AssetPermissionRole, AssetType
 from schemas.chats import (
+    Approval,
     ChatMessage,
     ChatUserMessage,
     ChatWithMessages,
@@ -22,6 +24,7 @@ from schemas.chats import (
 )
 
 RESPONSES = msgspec.json.Decoder(list[ResponseMessage])
+APPROVALS = msgspec.json.Decoder(list[Approval])
 USAGE = msgspec.json.Decoder(Usage | None)
 REASONING = msgspec.json.Decoder(list[ReasoningMessage])
 
@@ -56,6 +59,7 @@ CHAT_TURNS = (
         messages.c.final_reasoning_message,
         messages.c.finish_reason,
         type_coerce(messages.c.usage, Text).label("usage"),
+        type_coerce(messages.c.approvals, Text).label("approvals"),
         messages.c.is_completed,
         case((unfinished, messages.c.owner)).label("owner"),
         case((unfinished, messages.c.run)).label("run"),
@@ -122,7 +126,7 @@ async def linked_files(storage: Storage, chat_id: UUID) -> list[tuple[UUID, Asse
 
 
 def _size(turn: Row) -> int:
-    parts: tuple[str, ...] = turn["response_messages"], turn["reasoning_messages"]  # as JSON
+    parts: tuple[str, ...] = turn["response_messages"], turn["reasoning_messages"], turn["approvals"] or ""  # as JSON
     return size_of_message(turn["request"]) + sum(len(part) if part.isascii() else len(part.encode()) for part in parts)
 
 
@@ -167,4 +171,5 @@ def _message(row: Row) -> ChatMessage:
         is_completed=row["is_completed"],
         finish_reason=row["finish_reason"],
         usage=row["usage"] and USAGE.decode(row["usage"]),
+        approvals=APPROVALS.decode(row["approvals"]) if row["approvals"] else msgspec.UNSET,
     )

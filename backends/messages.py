@@ -13,8 +13,8 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import and_, bindparam, delete, func, insert, select, update
 
-from backends.storage import Change, Row, Storage
-from backends.tables import chats, messages, messages_to_files, nodes
+from backends.storage import Change, Storage
+from backends.tables import assets, chats, messages, messages_to_files
 from schemas.assets import Asset
 from schemas.chats import ChatMessage, ChatWithMessages
 from schemas.users import AuthenticatedUser
@@ -27,7 +27,17 @@ unfinished = messages.c.is_completed == False  # noqa: E712  (as the index `ix_m
 INSERT_CHAT = insert(chats)
 LAST = select(func.coalesce(func.max(messages.c.position), 0)).where(messages.c.chat_id == bindparam("chat"))
 INSERT_MESSAGE = insert(messages).values(position=LAST.scalar_subquery() + 1)  # after whatever is stored by then
-INSERT_LINK = insert(messages_to_files)
+LINK = messages_to_files.c.message_id == bindparam("message"), messages_to_files.c.file_id == bindparam("file")
+# An agent may show what is no asset of ours, and a message that is asked anew may show an asset again.
+INSERT_LINK = insert(messages_to_files).from_select(
+    ["message_id", "file_id", "version_number", "created_at"],
+    select(
+        bindparam("message", type_=messages.c.id.type),
+        assets.c.id,
+        bindparam("version", type_=messages_to_files.c.version_number.type),
+        bindparam("now", type_=messages_to_files.c.created_at.type),
+    ).where(assets.c.id == bindparam("file"), ~select(messages_to_files.c.file_id).where(*LINK).exists()),
+)
 UPDATE_CHAT = update(chats).where(chats.c.id == bindparam("chat"))
 UPDATE_CHAT_SEEN = UPDATE_CHAT.where(chats.c.updated_at == bindparam("seen"))
 NAME_CHAT = UPDATE_CHAT.where(chats.c.title == "")
@@ -42,35 +52,12 @@ owned = and_(
 )
 UPDATE_UNFINISHED = UPDATE_MESSAGE.where(unfinished, owned)
 
-WITH_NODE = select(
-    messages.c.id,
-    messages.c.chat_id,
-    messages.c.created_by,
-    messages.c.owner,
-    messages.c.run,
-    messages.c.request,
-    messages.c.is_completed,
-    nodes.c.id.label("node"),
-).join(nodes, nodes.c.id == messages.c.owner, isouter=True)
-MESSAGE = WITH_NODE.where(messages.c.id == bindparam("message"))
-RUNNING_IN_CHAT = WITH_NODE.where(unfinished, messages.c.chat_id == bindparam("chat"))
-
 
 class Owner(NamedTuple):
     """A node by its lease's id, and the token of one run of it. Nodes of the version before have no such tokens."""
 
     node: UUID | None
     run: UUID | None
-
-
-class Stored(NamedTuple):
-    """A message, its user and owner, and the living node that answers it: None if it is finished, or orphaned."""
-
-    id: UUID
-    chat_id: UUID
-    user_id: UUID
-    owner: Owner
-    node: UUID | None
 
 
 async def create_chat(
@@ -96,13 +83,21 @@ async def create_chat(
 
 
 async def add_message(
-    storage: Storage, chat: ChatWithMessages, message: ChatMessage, user: AuthenticatedUser, owner: Owner, seen: datetime | None
+    storage: Storage,
+    chat: ChatWithMessages,
+    message: ChatMessage,
+    user: AuthenticatedUser,
+    owner: Owner,
+    seen: datetime | None,
+    asked: ChatMessage | None = None,
 ) -> bool:
-    """Store a new message of a chat that exists. Raises Conflict when there is one.
+    """Store a new message of a chat that exists, and the answers to what an earlier one has `asked`, if this is such a post.
 
-    False, and nothing is stored, when the chat has been updated since it was `seen` with that time.
+    Raises Conflict when there is such a message. False, and nothing is stored, when the chat has been updated since it was
+    `seen` with that time.
     """
-    return await storage.write(_insert_message(chat.id, message, user, owner), only_if=_touch(chat, seen))
+    answers = [(UPDATE_MESSAGE, {"message": asked.id, **_parts(asked)})] if asked else []
+    return await storage.write(*answers, _insert_message(chat.id, message, user, owner), only_if=_touch(chat, seen))
 
 
 async def replace_message(
@@ -118,41 +113,40 @@ async def replace_message(
     return await storage.write(*discard, (UPDATE_MESSAGE, again), only_if=_touch(chat, seen))
 
 
-async def checkpoint_message(storage: Storage, chat: ChatWithMessages, message: ChatMessage, owner: Owner) -> bool:
+async def checkpoint_message(
+    storage: Storage, chat: ChatWithMessages, message: ChatMessage, owner: Owner, state: str | None = None
+) -> bool:
     """Store what was answered so far, and the title when there is one, so that no end of the process can lose it.
+
+    `state`: what the chat's next run is given, as JSON.
 
     False, and nothing is stored, when the message is not the owner's to answer any more.
     """
-    answer = _answered(message, owner) | {"updated_at": datetime.now(UTC)}
+    answer = _answered(message, owner, state) | {"updated_at": datetime.now(UTC)}
     title = [(NAME_CHAT, {"chat": chat.id, "title": chat.title})] if chat.title else []
     return await storage.write(*title, only_if=(UPDATE_UNFINISHED, answer))
 
 
 async def finish_message(
-    storage: Storage, chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset], owner: Owner
+    storage: Storage,
+    chat: ChatWithMessages,
+    message: ChatMessage,
+    files: Sequence[Asset],
+    owner: Owner,
+    state: str | None = None,
 ) -> bool:
-    """Store what was answered, as finished, the title, and the assets that the message is about.
+    """Store what was answered, as finished, the title, the assets that the message is about, and the state.
 
     False, and nothing is stored, when the message is not the owner's to finish any more.
     """
     answer = {
-        **_answered(message, owner),
+        **_answered(message, owner, state),
         **_end(message),
         "is_completed": True,
         "updated_at": chat.updated_at,
     }
     title = {"chat": chat.id, "title": chat.title, "updated_at": chat.updated_at}
     return await storage.write((UPDATE_CHAT, title), *_links(chat, message, files), only_if=(UPDATE_UNFINISHED, answer))
-
-
-async def find_message(storage: Storage, message_id: UUID) -> Stored | None:
-    """The message, whoever asks."""
-    return next(map(stored_of, await storage.fetch_all(MESSAGE, message=message_id)), None)
-
-
-async def find_running(storage: Storage, chat_id: UUID) -> Stored | None:
-    """The chat's unfinished message, whoever asks."""
-    return next(map(stored_of, await storage.fetch_all(RUNNING_IN_CHAT, chat=chat_id)), None)
 
 
 def size_of_message(request: str | None) -> int:
@@ -163,11 +157,6 @@ def size_of_message(request: str | None) -> int:
 def title_from(request: str | None) -> str:
     """A title where none was made: the request's first words."""
     return " ".join((request or "").split()[:TITLE_WORDS])[:100]
-
-
-def stored_of(row: Row) -> Stored:
-    node = None if row["is_completed"] else row["node"]
-    return Stored(row["id"], row["chat_id"], row["created_by"], Owner(row["owner"], row["run"]), node)
 
 
 def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser, owner: Owner) -> Change:
@@ -181,8 +170,7 @@ def _owned_by(owner: Owner) -> dict[str, Any]:
 
 def _links(chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset]) -> Iterator[Change]:
     for file in files:
-        link = {"message_id": message.id, "file_id": file.id, "version_number": file.version_number}
-        yield INSERT_LINK, link | {"created_at": chat.updated_at}
+        yield INSERT_LINK, {"message": message.id, "file": file.id, "version": file.version_number, "now": chat.updated_at}
 
 
 def _end(message: ChatMessage) -> dict[str, Any]:
@@ -193,8 +181,8 @@ def _end(message: ChatMessage) -> dict[str, Any]:
     }
 
 
-def _answered(message: ChatMessage, owner: Owner) -> dict[str, Any]:
-    return {"message": message.id, "of_node": owner.node, "of_run": owner.run, **_parts(message)}
+def _answered(message: ChatMessage, owner: Owner, state: str | None) -> dict[str, Any]:
+    return {"message": message.id, "of_node": owner.node, "of_run": owner.run, **_parts(message), "state": state}
 
 
 def _content(message: ChatMessage) -> dict[str, Any]:
@@ -202,6 +190,7 @@ def _content(message: ChatMessage) -> dict[str, Any]:
         "request": message.request_message.request if message.request_message else None,
         **_parts(message),
         **_end(message),
+        "state": None,
         "is_completed": message.is_completed,
         "updated_at": datetime.now(UTC),
     }
@@ -211,6 +200,7 @@ def _parts(message: ChatMessage) -> dict[str, Any]:
     return {
         "response_messages": [message.response_messages[id] for id in message.response_message_ids],
         "reasoning_messages": [message.reasoning_messages[id] for id in message.reasoning_message_ids],
+        "approvals": message.approvals or None,
     }
 
 

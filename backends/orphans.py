@@ -6,8 +6,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import bindparam, or_
 
-from backends.messages import NAME_CHAT, UPDATE_UNFINISHED, WITH_NODE, Stored, stored_of, title_from, unfinished
+from backends.messages import NAME_CHAT, UPDATE_UNFINISHED, title_from, unfinished
 from backends.storage import Conflict, NothingStored, Row, Storage
+from backends.stored import WITH_NODE, Stored, stored_of
 from backends.tables import messages, nodes
 
 ORPHANS = WITH_NODE.where(unfinished, or_(nodes.c.id.is_(None), messages.c.owner == bindparam("me")))

@@ -114,6 +114,8 @@ messages = sa.Table(
     sa.Column("final_reasoning_message", sa.Text),
     sa.Column("finish_reason", sa.Text),
     sa.Column("usage", sa.JSON(none_as_null=True)),
+    sa.Column("approvals", sa.JSON(none_as_null=True)),  # what its agent has asked, in order
+    sa.Column("state", sa.Text),  # JSON that the chat's next run is given; told to nobody
     sa.Column("is_completed", sa.Boolean, nullable=False),
     sa.Column("created_by", Guid, sa.ForeignKey("users.id"), nullable=False),
     sa.Column("owner", Guid),  # the node that answers it or has answered it, or the one that ended it instead

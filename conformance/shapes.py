@@ -130,7 +130,8 @@ RESPONSE = one_of(
     ),
 )
 _STEP = {"id": uuid, "type": text, "title": text, "secondary_title": maybe(text), "status": status}
-_PILL = record(id=uuid, text=text, type=text)
+_PILL = record({"url": text}, id=text, text=text, type=text)
+_TOOL = record(name=maybe(text), call_id=text)
 _FILE = record(
     id=uuid,
     file_type=text,
@@ -142,13 +143,14 @@ _FILE = record(
 )
 REASONING = one_of(
     pills=record(**_STEP, pill_containers=each(record(title=text, pills=each(_PILL)))),
-    text=record(**_STEP, message=maybe(text), message_chunk=maybe(text)),
+    text=record({"tool": _TOOL}, **_STEP, message=maybe(text), message_chunk=maybe(text)),
     files=record(**_STEP, file_ids=each(uuid), files=table(_FILE)),
 )
 _COUNTS = {name: maybe(count) for name in ("input_tokens", "output_tokens", "reasoning_tokens")}
 _FINISH = word("stop", "length", "content_filter", "refusal", "stopped", "interrupted", "failed")
+_APPROVAL = record(id=text, title=text, schema=anything, approved=maybe(flag), value=anything)
 MESSAGE = record(
-    {"finish_reason": maybe(_FINISH), "usage": maybe(record(model=text, **_COUNTS))},
+    {"finish_reason": maybe(_FINISH), "usage": maybe(record(model=text, **_COUNTS)), "approvals": each(_APPROVAL)},
     id=uuid,
     request_message=maybe(record(request=text, sender_id=uuid, sender_name=text, sender_avatar=maybe(text))),
     response_message_ids=each(uuid),

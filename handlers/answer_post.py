@@ -3,10 +3,12 @@
 import logging
 
 import anyio
+import msgspec
 
 from backends.agent import AgentTask, AgentUser
 from backends.lease import LeaseLost
 from backends.logs import bind_contextvars
+from backends.stored import find_state
 from handlers.initialize_chat import Begun
 from handlers.run_agent import run_agent
 from handlers.runs import FAILED, FULL, INTERRUPTED, STOPPED, Run
@@ -28,6 +30,8 @@ CUT_OFF: dict[FinishReason, str] = {
     "content_filter": "Stopped by the content filter",
 }
 
+WAITING = "Waits for your approval"
+
 logger = logging.getLogger("threadcast")
 
 
@@ -41,7 +45,7 @@ async def answer_post(
     """
     files = begun.context.assets[:1] if request.asset_id else ()
     try:
-        return await _run(services, run, _task(run, request, user, begun), files, stream, begun.transcript)
+        return await _run(services, run, await _task(services, run, request, user, begun), files, stream, begun.transcript)
     except LeaseLost:
         run_ended(services, run, begun.transcript, "lost")
         raise
@@ -84,16 +88,27 @@ async def _run(
 def _end(run: Run, transcript: Transcript) -> tuple[FinishReason, str]:
     """Why an answer that came to its own end did so, for programs and for people."""
     why = transcript.message.finish_reason or "stop"
+    if transcript.message.approvals:
+        return why, WAITING
     seconds = round(run.seconds)
     return why, CUT_OFF.get(why, f"Reasoned for {seconds} second{'' if seconds == 1 else 's'}")
 
 
-def _task(run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, begun: Begun) -> AgentTask:
-    context, chat = begun.context, begun.transcript.chat
-    before = chat.message_ids[: chat.message_ids.index(run.message_id)]
-    history = tuple(chat.messages[id] for id in before)
-    asker = AgentUser(user.id, user.name, user.email)
-    return AgentTask(request.prompt or "", context.assets, history, asker, run.chat_id, run.message_id, request.model)
+async def _task(services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, begun: Begun) -> AgentTask:
+    chat = begun.transcript.chat
+    history = tuple(chat.messages[id] for id in chat.message_ids[: chat.message_ids.index(run.message_id)])
+    state = await find_state(services.backends.storage, chat.id, run.message_id) if history else None
+    return AgentTask(
+        prompt=request.prompt or "",
+        assets=begun.context.assets,
+        history=history,
+        user=AgentUser(user.id, user.name, user.email),
+        chat_id=run.chat_id,
+        message_id=run.message_id,
+        model=request.model,
+        state=state and msgspec.json.decode(state),
+        approvals=tuple(history[-1].approvals or ()) if request.approvals else (),
+    )
 
 
 async def _keep(services: Services, run: Run, transcript: Transcript, files: tuple[Asset, ...], why: str) -> None:

@@ -11,10 +11,10 @@ from uuid import UUID
 from anyio.abc import TaskGroup
 
 from backends.lease import Lease
-from backends.messages import Stored
 from backends.nodes import forget_nodes
 from backends.orphans import finish_orphans
 from backends.storage import Storage
+from backends.stored import Stored
 from handlers.runs import Run, Runs
 from schemas.requests import GetChat
 from schemas.users import Sender

@@ -13,8 +13,8 @@ import msgspec
 
 from backends.assets import find_asset, visible_assets
 from backends.chats import find_chat, linked_files
-from backends.messages import Stored
 from backends.storage import Storage
+from backends.stored import Stored
 from schemas.assets import CHAT, DASHBOARD, METRIC, Asset, AssetPermissionRole, AssetType, DashboardContent, MetricContent
 from schemas.chats import ChatWithMessages
 from schemas.errors import NotFound

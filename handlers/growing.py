@@ -20,3 +20,9 @@ class Delta(msgspec.Struct):
 
     text: Growing
     chunks: list[str]
+
+
+def paragraph(before: str, text: str) -> str:
+    """The text, as it begins a paragraph of its own after what stands before it."""
+    there = len(before) - len(before.rstrip("\n")) + len(text) - len(text.lstrip("\n"))
+    return "\n" * (2 - there) + text if before else text

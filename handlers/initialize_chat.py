@@ -12,6 +12,7 @@ from backends.chats import find_roles
 from backends.logs import bind_contextvars
 from backends.messages import add_message, create_chat, replace_message, size_of_message
 from backends.storage import Conflict
+from handlers.approvals import answered
 from handlers.cluster import ChatBusy, MessageTaken, Overtaken
 from handlers.context import KINDS, Context
 from handlers.open_asset import open_asset
@@ -61,7 +62,7 @@ async def initialize_chat(
     async with services.runs.turn(run):
         if services.runs.cannot_end or run.lease.lost:
             raise Restarting
-        attempt = _initialize if request.prompt else _open
+        attempt = _initialize if request.prompt or request.approvals else _open
         yield await services.cluster.turn(run, partial(attempt, services, run, request, user))
 
 
@@ -73,10 +74,11 @@ async def _initialize(services: Services, run: Run, request: ChatCreateNewChat, 
         raise MessageTaken
     if context.chat and not is_settled(context.chat):
         raise ChatBusy
+    asked = answered(context.chat, request.approvals) if context.chat and request.approvals else None
     room = _room(services, context, run.message_id, request.prompt)
     run.holds = True
     try:
-        return await _store(services, run, request, user, context, room)
+        return await _store(services, run, request, user, context, room, asked)
     except (Overtaken, Conflict):
         run.holds = False
         raise
@@ -136,9 +138,18 @@ def _room(services: Services, context: Context, message_id: UUID, prompt: str | 
 
 
 async def _store(
-    services: Services, run: Run, request: ChatCreateNewChat, user: AuthenticatedUser, context: Context, room: int
+    services: Services,
+    run: Run,
+    request: ChatCreateNewChat,
+    user: AuthenticatedUser,
+    context: Context,
+    room: int,
+    asked: ChatMessage | None,
 ) -> Begun:
-    """Raises Overtaken when what was loaded is not how the chat stands, and Conflict when there is such a message."""
+    """Raises Overtaken when what was loaded is not how the chat stands, and Conflict when there is such a message.
+
+    `asked` is the chat's last message when the post answers its questions: of several such posts exactly one is stored.
+    """
     storage, owner = services.backends.storage, run.owner
     message = _message(run.message_id, request, user)
     if context.chat is None:
@@ -157,7 +168,9 @@ async def _store(
                 context = await KINDS[CHAT].load(storage, user.id, chat.id)
     else:
         chat.message_ids.append(message.id)
-        stored = await add_message(storage, chat, message, user, owner, seen)
+        stored = await add_message(storage, chat, message, user, owner, seen, asked)
+        if asked:
+            chat.messages[asked.id] = asked
     chat.messages[message.id] = message
     if not stored:
         raise Overtaken

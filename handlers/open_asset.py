@@ -9,17 +9,21 @@ from schemas.chats import FileMetadata, FileResponse, ResponseMessage, TextRespo
 
 def open_asset(assets: tuple[Asset, ...]) -> list[ResponseMessage]:
     """The file, then the text. `assets` begins with the one to open; the others belong to it."""
-    opened = assets[0]
-    file = FileResponse(
-        id=opened.id,
-        file_type=str(opened.asset_type),
-        file_name=opened.name,
-        version_number=opened.version_number,
-        version_id=opened.id,
-        filter_version_id=None,
-        metadata=[FileMetadata("completed", f"Opened the {opened.asset_type}", int(time.time()))],
-    )
+    file = file_of(assets[0], f"Opened the {assets[0].asset_type}")
     return [file, TextResponse(uuid4(), _introduction(assets), None, True)]
+
+
+def file_of(asset: Asset, message: str) -> FileResponse:
+    """The part of an answer that opens the asset; `message` says what has happened to it."""
+    return FileResponse(
+        id=asset.id,
+        file_type=str(asset.asset_type),
+        file_name=asset.name,
+        version_number=asset.version_number,
+        version_id=asset.id,
+        filter_version_id=None,
+        metadata=[FileMetadata("completed", message, int(time.time()))],
+    )
 
 
 def _introduction(assets: tuple[Asset, ...]) -> str:

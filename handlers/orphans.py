@@ -7,8 +7,8 @@ from uuid import UUID
 import anyio
 from anyio.abc import TaskGroup
 
-from backends.messages import Stored
 from backends.storage import DatabaseAway
+from backends.stored import Stored
 from handlers.services import Services
 
 CLOSE_AGAIN_S = 3.0  # seconds between tries to close what the database did not take

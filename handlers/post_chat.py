@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from backends.lease import LeaseLost
 from backends.logs import bind_contextvars
-from backends.messages import find_message
+from backends.stored import find_message
 from handlers.answer_post import answer_post, run_ended
 from handlers.cluster import MessageTaken, RunElsewhere
 from handlers.errors import describe
@@ -30,6 +30,7 @@ from schemas.users import AuthenticatedUser
 ASSET_TYPE_MISSING = "asset_type must be provided when asset_id is specified"
 ASSET_ID_MISSING = "asset_id must be provided when asset_type is specified"
 MORE_THAN_ONE = "only one of chat_id, asset_id, metric_id and dashboard_id can be provided"
+APPROVALS_OF = "approvals need the chat_id of the chat that asks"
 NOTHING_ASKED = "a prompt is required unless an asset is provided"
 
 
@@ -85,7 +86,7 @@ async def post_chat_handler(services: Services, request: ChatCreateNewChat, user
         raise BadRequest(f"model must be {' or '.join(services.models) or 'left out'}")
     if wait := await services.backends.rate_limit.hit(user.id):
         raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds", wait)
-    if request.prompt and is_stuck(services):
+    if (request.prompt or request.approvals) and is_stuck(services):
         raise ServiceUnavailable("the agent does not let go of earlier posts", TURN_RETRY_S)
     run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), stream.lease)
     run.model = request.model or next(iter(services.models), run.model)
@@ -202,10 +203,12 @@ def validate(request: ChatCreateNewChat) -> ChatCreateNewChat:
     subjects = [request.chat_id, request.asset_id, request.metric_id, request.dashboard_id]
     if sum(subject is not None for subject in subjects) > 1:
         raise BadRequest(MORE_THAN_ONE)
+    if request.approvals and not request.chat_id:
+        raise BadRequest(APPROVALS_OF)
     plain = _without_legacy(replace(request, prompt=request.prompt if (request.prompt or "").strip() else None))
-    if plain.prompt is None and plain.asset_id is None:
+    if plain.prompt is None and plain.asset_id is None and not plain.approvals:
         raise BadRequest(NOTHING_ASKED)
-    return plain
+    return replace(plain, once=True) if plain.approvals else plain  # what was approved is not to be done twice
 
 
 def _without_legacy(request: ChatCreateNewChat) -> ChatCreateNewChat:

@@ -15,7 +15,8 @@ from typing import Any
 
 import anyio
 
-from backends.agent import AgentTask, Alive, AssetsFound, Cleaner, CleanEvents, TitleChunk, TitleEnd
+from backends.agent import AgentTask, Cleaner, CleanEvents
+from backends.agent_events import Alive, AssetsFound, TitleChunk, TitleEnd
 from backends.logs import named
 from handlers.runs import FULL, AgentsTask, Run
 from handlers.services import Services, Timeouts
@@ -64,6 +65,8 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
                     if run.first_token is None:
                         run.first_token = clock.taken()
                 await run.channel.send(transcript.apply(event), clock.stopped)
+                if transcript.open and transcript.awaits_tool:
+                    clock.rest()
                 if transcript.size >= checkpoints.due:  # compared here, since a call for each word would slow the stream
                     checkpoints.grew()
                 if transcript.size >= transcript.most:
@@ -137,6 +140,10 @@ class AgentClock:
         """A sign of life came: the time until the first token begins anew, and no other."""
         if not self._has_spoken:
             self._silence_ends = time.monotonic() + self._first
+
+    def rest(self) -> None:
+        """A tool is at work: until the next token comes no silence counts."""
+        self._silence_ends = math.inf
 
     def taken(self) -> float:
         """Seconds since the agent's start."""

@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from backends.lease import LeaseLost
-from backends.messages import checkpoint_message, find_message, finish_message
+from backends.messages import checkpoint_message, finish_message
 from backends.storage import Conflict, DatabaseAway
+from backends.stored import find_message
 from handlers.runs import Run
 from handlers.services import Services
 from handlers.transcript import Transcript
@@ -76,7 +77,8 @@ class Checkpoints:
         began, size = self._loop.time(), self._transcript.size
         try:
             message = self._transcript.ended()
-            await checkpoint_message(self._services.backends.storage, self._transcript.chat, message, self._run.owner)
+            storage, state = self._services.backends.storage, self._transcript.state
+            await checkpoint_message(storage, self._transcript.chat, message, self._run.owner, state)
             self._stored, self._has_failed = size, False
         except Exception:  # the next checkpoint, or the end, stores all of this, too
             if not self._has_failed:
@@ -124,7 +126,8 @@ async def finish_chat(
     left, pause = TRIES, PAUSE_S
     while True:
         try:
-            is_stored = await finish_message(services.backends.storage, moved, ended, files, run.owner)
+            files = (*files, *transcript.shown.values())
+            is_stored = await finish_message(services.backends.storage, moved, ended, files, run.owner, transcript.state)
             if not is_stored and not await _is_ours(services, run):
                 raise LeaseLost
             # It is stored, now or by an earlier try of which only the database's answer was lost.

@@ -5,26 +5,18 @@ What is stored at the end is so exactly what was streamed. Texts are kept as pie
 
 import math
 from collections.abc import Callable, Iterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from backends.agent import AgentEvent, AssetsFound, Finished, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd, WasThought
+from backends.agent_events import AgentEvent, Finished, ReasoningChunk, ResponseChunk, TitleChunk, TitleEnd, WasThought
 from backends.messages import title_from
 from backends.statements import storable, to_json
-from handlers.growing import Delta, Growing
-from schemas.chats import (
-    ChatMessage,
-    ChatWithMessages,
-    Pill,
-    PillContainer,
-    PillsReasoning,
-    ReasoningMessage,
-    ResponseMessage,
-    TextReasoning,
-    TextResponse,
-)
+from handlers.growing import Delta, Growing, paragraph
+from handlers.steps import TOOL, OpenStep, take_step
+from schemas.assets import Asset
+from schemas.chats import ChatMessage, ChatWithMessages, ReasoningMessage, ResponseMessage, TextReasoning, TextResponse
 from schemas.events import (
     Container,
     GeneratingReasoningMessage,
@@ -47,6 +39,10 @@ class Transcript:
         self.size = 0  # about the bytes that have been told; it only grows
         self._ids = ids = chat.id, message.id
         self._title = Growing(ThreadEvent.GENERATING_TITLE, lambda chunk: GeneratingTitle(*ids, None, chunk, "in_progress"))
+        self.open: dict[tuple[str, str], OpenStep] = {}  # tools that run and files that are written, see `take_step`
+        self.shown: dict[UUID, Asset] = {}  # the assets that the answer has opened
+        self.state: str | None = None  # JSON that the chat's next run is given; never told
+        self.is_parted = False  # a tool call parts the answer so far from the text that comes
         self._thinking: tuple[TextReasoning, Growing] | None = None
         self._answering: tuple[TextResponse, Growing] | None = None
 
@@ -56,11 +52,18 @@ class Transcript:
         texts = (part.message for part in self.message.response_messages.values() if isinstance(part, TextResponse))
         return sum(1 + text.count(" ") + text.count("\n") for text in texts if text)
 
+    @property
+    def awaits_tool(self) -> bool:
+        """Whether a tool is at work, whose time is not the agent's."""
+        return any(kind == TOOL for kind, _ in self.open)
+
     def close(self) -> Iterator[Item]:
         """End, with their whole text, all parts that are still open. As lazy as `apply`."""
         if self.wants_title:
             yield self._end_title("")
-        yield from self._end_thinking()
+        yield from self.end_thinking()
+        for key in list(self.open):
+            yield self.add_reasoning(self.open.pop(key).ended(failed=True), "completed")
         yield from self._end_answering()
 
     def snapshot(self) -> ChatWithMessages:
@@ -72,6 +75,8 @@ class Transcript:
         if self._thinking:
             step, text = self._thinking
             message.reasoning_messages[step.id] = replace(step, message="".join(text.pieces))
+        for open in self.open.values():
+            message.reasoning_messages[open.step.id] = open.so_far()
         return replace(self.chat, messages={**self.chat.messages, message.id: message})
 
     def ended(self) -> ChatMessage:
@@ -83,6 +88,8 @@ class Transcript:
         if self._thinking:
             step, text = self._thinking
             message.reasoning_messages[step.id] = _whole_thought(step, text)
+        for open in self.open.values():
+            message.reasoning_messages[open.step.id] = open.ended(failed=True)
         return message
 
     def _copied(self) -> ChatMessage:
@@ -101,25 +108,28 @@ class Transcript:
         """
         if isinstance(event, ResponseChunk):  # by far the most frequent, and `match` takes longer
             if self._thinking:
-                yield from self._end_thinking(before_answer=True)
-            yield self._grow(self._answering or self._begin_answer(), event.text)
+                yield from self.end_thinking(before_answer=True)
+            _, answer = self._answering or self._begin_answer()
+            text = paragraph("".join(answer.pieces), event.text) if self.is_parted else event.text
+            self.is_parted = False
+            yield self.grow(answer, text)
             return
         match event:
             case ReasoningChunk(title, text):
                 if self._thinking and self._thinking[0].title != title:
-                    yield from self._end_thinking()
-                yield self._grow(self._thinking or self._begin_thought(title), text)
+                    yield from self.end_thinking()
+                _, thought = self._thinking or self._begin_thought(title)
+                yield self.grow(thought, text)
             case TitleChunk(text):
                 yield Delta(self._title, [text])
             case TitleEnd(whole):
                 yield self._end_title(whole)
-            case AssetsFound():
-                yield from self._end_thinking()
-                yield self.add_reasoning(_pills(event), "completed")
             case WasThought(title):
                 yield from self._take_back(title)
             case Finished(reason, usage):
-                self.message.finish_reason, self.message.usage = reason, usage
+                self.message.finish_reason, self.message.usage = reason, usage or self.message.usage
+            case _:
+                yield from take_step(self, event)
 
     def add_response(self, part: ResponseMessage, progress: Progress) -> Item:
         """Keep a part of the answer, or replace it by its newer self."""
@@ -140,10 +150,14 @@ class Transcript:
         frame = GeneratingReasoningMessage(step, *self._ids, progress, finished_reasoning=True if finished else UNSET)
         return frame, ThreadEvent.GENERATING_REASONING_MESSAGE
 
-    def _grow(self, part: tuple[object, Growing], chunk: str) -> Delta:
-        text = part[1]
+    def grow(self, text: Growing, chunk: str) -> Delta:
+        """Keep the next characters of a text, as far as there is room for them."""
+        size = len(chunk) if chunk.isascii() else len(chunk.encode())
+        if size > self.most - self.size:  # the chat is full with this, which ends the run
+            size = max(0, int(self.most - self.size))
+            chunk = chunk.encode()[:size].decode(errors="ignore")
         text.pieces.append(chunk)
-        self.size += len(chunk) if chunk.isascii() else len(chunk.encode())
+        self.size += size
         return Delta(text, [chunk])
 
     def _take_back(self, title: str) -> Iterator[Item]:
@@ -171,7 +185,8 @@ class Transcript:
         self.add_reasoning(step, "in_progress")
         return self._thinking
 
-    def _end_thinking(self, *, before_answer: bool = False) -> Iterator[Item]:
+    def end_thinking(self, *, before_answer: bool = False) -> Iterator[Item]:
+        """End the open thought, where there is one."""
         if self._thinking:
             whole = _whole_thought(*self._thinking)
             self._thinking = None
@@ -200,11 +215,3 @@ def _whole_answer(part: TextResponse, text: Growing) -> TextResponse:
 
 def _whole_thought(step: TextReasoning, text: Growing) -> TextReasoning:
     return replace(step, message="".join(text.pieces), status="completed")
-
-
-def _pills(found: AssetsFound) -> PillsReasoning:
-    groups: dict[str, list[Pill]] = {}
-    for asset in found.assets:
-        groups.setdefault(str(asset.asset_type), []).append(Pill(asset.id, asset.name, str(asset.asset_type)))
-    containers = [PillContainer(title, pills) for title, pills in groups.items()]
-    return PillsReasoning(uuid4(), found.title, None, containers, "completed")

@@ -1,7 +1,7 @@
 """A chat: its parts, and what it looks like whole. Protocol section 5."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -54,11 +54,12 @@ Status = Literal["loading", "completed", "failed"]
 
 
 class Pill(msgspec.Struct):
-    """One thing that was found; `type` is its asset type."""
+    """One thing that was found: `type` is its asset type, or `url` for a source, which has its address in `url`."""
 
-    id: UUID
+    id: str
     text: str
     type: str
+    url: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class PillContainer(msgspec.Struct):
@@ -78,8 +79,15 @@ class PillsReasoning(msgspec.Struct, tag_field="type", tag="pills"):
     status: Status
 
 
+class Tool(msgspec.Struct, frozen=True):
+    """The tool that a step calls: its name, where the agent says it, and the agent's id of the call."""
+
+    name: str | None
+    call_id: str
+
+
 class TextReasoning(msgspec.Struct, tag_field="type", tag="text"):
-    """A step of the reasoning in words; deltas as in `TextResponse`."""
+    """A step of the reasoning in words, or a call of a tool; deltas as in `TextResponse`."""
 
     id: UUID
     title: str
@@ -87,6 +95,7 @@ class TextReasoning(msgspec.Struct, tag_field="type", tag="text"):
     message: str | None
     message_chunk: str | None
     status: Status
+    tool: Tool | msgspec.UnsetType = msgspec.UNSET
 
 
 class FileContent(msgspec.Struct):
@@ -132,13 +141,24 @@ class Usage(msgspec.Struct, frozen=True):
     model: str
     input_tokens: int | None
     output_tokens: int | None
-    reasoning_tokens: int | None
+    reasoning_tokens: int | None = None
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """A question that an agent waits for, and its answer. `schema` is the JSON Schema of a `value` that may come with it."""
+
+    id: str
+    title: str
+    schema: Any
+    approved: bool | None = None
+    value: Any = None
 
 
 class ChatMessage(msgspec.Struct):
     """One turn: the request, the reasoning, the answer. The id lists give the order of the two tables.
 
-    `finish_reason` is null while it is being answered, and for what no agent has answered.
+    `finish_reason` is null while it is being answered, and for what no agent has answered. `approvals` is there only where the
+    agent has asked for some.
     """
 
     id: UUID
@@ -152,6 +172,7 @@ class ChatMessage(msgspec.Struct):
     is_completed: bool
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    approvals: list[Approval] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChatWithMessages(msgspec.Struct):

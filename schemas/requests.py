@@ -1,6 +1,6 @@
 """Requests of clients: the payloads of the routes. Protocol sections 2 and 4."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -20,11 +20,20 @@ Prompt = Annotated[
 ]
 
 
+class ApprovalAnswer(msgspec.Struct, frozen=True):
+    """What the user says to one question of an agent."""
+
+    id: Annotated[Text, msgspec.Meta(min_length=1, max_length=200)]
+    approved: bool
+    value: Annotated[Any, msgspec.Meta(description="Any JSON, as the question's `schema` wants it.")] = None
+
+
 class ChatCreateNewChat(msgspec.Struct, frozen=True):
     """What is asked, where and about what. Unknown keys are ignored: older clients send more.
 
     `asset_id` and `asset_type` come together. At most one of `chat_id`, `asset_id`, `metric_id` and `dashboard_id` is given.
-    Without an asset a prompt is required; without a prompt the asset is opened and no agent runs.
+    Without an asset a prompt is required; without a prompt the asset is opened and no agent runs. `approvals` need a `chat_id`
+    and no prompt.
     """
 
     prompt: Prompt | None = None
@@ -42,6 +51,10 @@ class ChatCreateNewChat(msgspec.Struct, frozen=True):
     model: (
         Annotated[Text, msgspec.Meta(max_length=200, description="The model that is to answer, one of the server's.")] | None
     ) = None
+    approvals: Annotated[
+        tuple[ApprovalAnswer, ...],
+        msgspec.Meta(max_length=100, description="The answers to all that the chat's last message asks."),
+    ] = ()
 
 
 class GetChat(msgspec.Struct, frozen=True):

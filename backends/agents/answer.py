@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from backends.agent import AgentEvent, Finished, ReasoningChunk, ResponseChunk, WasThought
+from backends.agent_events import AgentEvent, Finished, ReasoningChunk, ResponseChunk, WasThought
 from backends.agents.chunks import Chunk, Tokens, read_chunk, said, tokens
 from backends.agents.completions import Event
 from backends.agents.failures import ModelBroken

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from backends.agent import AgentEvent, AgentTask, Alive, AssetsFound, ReasoningChunk, ResponseChunk, WasThought
+from backends.agent import AgentTask
+from backends.agent_events import AgentEvent, Alive, AssetsFound, ReasoningChunk, ResponseChunk, WasThought
 from backends.agents.answer import Answer
 from backends.agents.completions import Completions
 from backends.agents.history import Turn, fitting, messages_for, system_text, turns_of

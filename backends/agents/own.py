@@ -1,16 +1,40 @@
 """Agents of one's own: a Python object by its name, `package.module:object`, made into what the server asks for answers."""
 
+import asyncio
 import importlib
 import inspect
 import os
 import sys
 from collections.abc import AsyncGenerator
 from typing import Any, get_args
+from uuid import UUID
 
-from backends.agent import Agent, AgentEvent, AgentTask, ResponseChunk
+import msgspec
+from msgspec.structs import replace
+
+from backends.agent import Agent, AgentTask, clean
+from backends.agent_events import (
+    JSON_BYTES,
+    AgentEvent,
+    ApprovalNeeded,
+    FileChunk,
+    Finished,
+    ReasoningChunk,
+    Remembered,
+    ResponseChunk,
+    ToolInput,
+)
+from backends.statements import to_json
+from schemas.assets import Asset
+from schemas.chats import Usage
 
 WANTED = "an async generator function `async def answer(task)`, or an object or a class that has one as `answer`"
 EVENTS = get_args(AgentEvent)
+
+
+PIECES = ReasoningChunk | ToolInput | FileChunk  # their `text` is cleaned with what comes before and after it
+AFTER_QUESTION = ApprovalNeeded | Remembered | Usage | Finished  # anything else comes too late
+PAUSE = 100  # events, after which others get their turn, also where the agent never waits
 
 
 class NoAgent(Exception):
@@ -40,6 +64,43 @@ def load_agent(name: str) -> Agent:
     return OwnAgent(made.answer, getattr(made, "title", None), getattr(made, "aclose", None))
 
 
+def checked(event: object) -> AgentEvent:
+    """What an agent has yielded, as an event whose every field is what it is to be. Raises TypeError, or ValueError."""
+    if isinstance(event, str):
+        return ResponseChunk(event)
+    if not isinstance(event, EVENTS):
+        raise TypeError(f"an agent has yielded a value of {type(event).__name__}: text or an event is wanted")
+    if type(event) is ResponseChunk and type(event.text) is str:
+        return event
+    try:
+        fields = msgspec.structs.asdict(event)
+        text = {"text": fields.pop("text")} if isinstance(event, PIECES) else {}
+        whole: AgentEvent = msgspec.convert(cleaned(fields) | text, type(event))
+        match whole:
+            case Remembered(any_json) | ApprovalNeeded(_, _, any_json):
+                if (size := len(to_json(any_json))) > JSON_BYTES:
+                    raise ValueError(f"it has {size} bytes as JSON, and may have at most {JSON_BYTES}")
+    except (TypeError, ValueError) as error:  # a ValidationError, too, is one
+        raise TypeError(f"an agent has yielded a {type(event).__name__} that is none: {error}") from None
+    return whole
+
+
+def cleaned(value: Any) -> Any:
+    """The value without lone surrogates, wherever in it."""
+    match value:
+        case str():
+            return clean(value)
+        case dict():
+            return {cleaned(key): cleaned(each) for key, each in value.items()}
+        case list() | tuple():
+            return [cleaned(each) for each in value]
+        case UUID():
+            return str(value)
+        case Asset():
+            return replace(value, name=clean(value.name))
+    return value
+
+
 def _described(found: Any) -> str:
     if inspect.iscoroutinefunction(found):
         return "a coroutine function, which yields nothing"
@@ -58,15 +119,17 @@ class OwnAgent:
         self._close = close
 
     async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
-        events = self._answer(task)
+        events, count, has_asked = self._answer(task), 0, False
         try:
             async for event in events:
-                if isinstance(event, str):
-                    yield ResponseChunk(event)
-                elif isinstance(event, EVENTS):
-                    yield event
-                else:
-                    raise TypeError(f"an agent has yielded a value of {type(event).__name__}: text or an event is wanted")
+                whole = checked(event)
+                if has_asked and not isinstance(whole, AFTER_QUESTION):
+                    return
+                yield whole
+                has_asked = has_asked or isinstance(whole, ApprovalNeeded)
+                count += 1
+                if not count % PAUSE:
+                    await asyncio.sleep(0)
         finally:
             await events.aclose()
 

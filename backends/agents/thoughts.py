@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from backends.agent import AgentEvent, ReasoningChunk, ResponseChunk, WasThought
+from backends.agent_events import AgentEvent, ReasoningChunk, ResponseChunk, WasThought
 
 TITLE = "Thinking"
 NAMES = ("think", "thinking", "thought")  # DeepSeek-R1 and most others; Gemini's and Claude's imitators

@@ -9,8 +9,8 @@ from anyio.abc import TaskGroup
 
 from backends import Backends
 from backends.lease import Lease
-from backends.messages import Stored, find_message, find_running
 from backends.nodes import Membership
+from backends.stored import Stored, find_message, find_running
 from handlers.nodes.elsewhere import ElsewhereRun, heard, is_elsewhere, turn
 from handlers.nodes.node import Node
 from handlers.nodes.notices import tell_crowded, tell_run_ended

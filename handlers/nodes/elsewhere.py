@@ -12,8 +12,8 @@ from uuid import UUID
 
 import anyio
 
-from backends.messages import Stored, find_message, find_running
 from backends.storage import Conflict
+from backends.stored import Stored, find_message, find_running
 from handlers.cluster import ChatBusy, MessageTaken, Overtaken
 from handlers.nodes.node import Node
 from handlers.nodes.notices import tell_ask, tell_stop

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 
 from backends.broker import send_ws_message
-from backends.messages import Stored
+from backends.stored import Stored
 from handlers.crowding import end_silent
 from handlers.nodes.node import Node, Question
 from handlers.read_chat import excerpt

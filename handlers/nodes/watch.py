@@ -11,8 +11,8 @@ from anyio.abc import TaskGroup
 
 from backends import nodes as membership
 from backends.broker import send_ws_message
-from backends.messages import Stored, find_message
 from backends.orphans import finish_orphans
+from backends.stored import Stored, find_message
 from handlers.nodes.node import Node
 from handlers.nodes.notices import hear, tell_end
 from handlers.nodes.untold import find_chat_of, tell_untold

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from backends.agent import AgentEvent, AgentTask, AssetsFound, OfflineAgent, ReasoningChunk, ResponseChunk
+from backends.agent import AgentTask, OfflineAgent
+from backends.agent_events import AgentEvent, AssetsFound, ReasoningChunk, ResponseChunk
 from schemas.assets import METRIC, Asset
 from tests.support.world import ACME, ALICE, uuid
 

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from sqlalchemy import delete, insert, update
 
 from backends.chats import find_chat
-from backends.messages import Stored, finish_message
+from backends.messages import finish_message
 from backends.orphans import finish_orphans
 from backends.storage import Storage
+from backends.stored import Stored
 from backends.tables import asset_permissions, chats, nodes
 from schemas.assets import CHAT, AssetPermissionRole
 from schemas.chats import ChatWithMessages, TextResponse, Usage

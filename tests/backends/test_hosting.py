@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from backends.auth import PERSON, issue_token
 from backends.hosting import _leave
 from backends.socket_protocol import TRIFLES_PER_SECOND, USEFUL_FRAGMENT_BYTES

@@ -13,7 +13,7 @@ from structlog.contextvars import bound_contextvars
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from backends.agents.failures import ModelBroken
 from backends.logs import UNKNOWN, KnownPaths, log_config, named
 from schemas.errors import BadRequest

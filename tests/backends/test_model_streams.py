@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.agent import AgentEvent, Cleaner, Finished, ReasoningChunk, ResponseChunk, WasThought, clean
+from backends.agent import Cleaner, clean
+from backends.agent_events import AgentEvent, Finished, ReasoningChunk, ResponseChunk, WasThought
 from backends.agents.answer import Answer
 from backends.agents.completions import events_of
 from backends.agents.thoughts import Thoughts

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from backends.frame import Frame
 from backends.resume import ResumeLimits, ResumeLog
 from settings import Settings

@@ -7,7 +7,7 @@ import anyio.lowlevel
 import pytest
 
 from backends import http_protocol
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from backends.http_protocol import HEAD_BYTES
 from settings import Settings
 from tests.support.agents import ScriptedAgent

@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "agents.md").read_text()
 
 
 async def test_the_first_agent_of_the_page_answers(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    block, *_ = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "mine.py").write_text(block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -34,5 +34,5 @@ def test_the_tables_have_the_fields_and_events_that_there_are() -> None:
     rows = re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)", row)}
     fields = set(AgentTask.__struct_fields__) - {"model"}  # which only a model has
-    events = set(threadcast.__all__) - {"AgentEvent", "AgentTask", "AgentUser", "Usage", "TitleChunk", "TitleEnd"}
+    events = set(threadcast.__all__) - {"AgentEvent", "AgentTask", "AgentUser", "Approval", "TitleChunk", "TitleEnd"}
     assert named == fields | events

@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from backends.agent import ReasoningChunk, ResponseChunk
+from backends.agent_events import ReasoningChunk, ResponseChunk
 from backends.lease import Lease
 from backends.metrics import Traffic
 from handlers.channel import UNJOINED, Channel, Entry, Errand

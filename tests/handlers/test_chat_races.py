@@ -8,7 +8,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from backends.agent import AgentEvent, AgentTask, ResponseChunk
+from backends.agent import AgentTask
+from backends.agent_events import AgentEvent, ResponseChunk
 from settings import Settings
 from tests.support.agents import HeldAgent
 from tests.support.client import fold, is_end, unsettled

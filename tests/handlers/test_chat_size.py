@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from backends.agent import AgentEvent, AgentTask, ReasoningChunk, ResponseChunk
+from backends.agent import AgentTask
+from backends.agent_events import AgentEvent, ReasoningChunk, ResponseChunk
 from backends.chats import find_chat
 from backends.messages import MESSAGE_BYTES
 from settings import Settings

@@ -8,10 +8,12 @@ from uuid import UUID
 import anyio
 import pytest
 
-from backends.agent import AgentEvent, AgentTask, ReasoningChunk, ResponseChunk
-from backends.messages import Owner, checkpoint_message, find_message, finish_message, replace_message
+from backends.agent import AgentTask
+from backends.agent_events import AgentEvent, ReasoningChunk, ResponseChunk
+from backends.messages import Owner, checkpoint_message, finish_message, replace_message
 from backends.orphans import finish_orphans
 from backends.storage import Storage
+from backends.stored import find_message
 from handlers.store_answer import MANY
 from settings import Settings
 from tests.support.agents import HeldAgent

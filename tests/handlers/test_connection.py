@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from settings import Settings
 from tests.support.agents import ScriptedAgent
 from tests.support.client import TIMEOUT_S, Client, untitled

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from backends.agent import ReasoningChunk, ResponseChunk
+from backends.agent_events import ReasoningChunk, ResponseChunk
 from handlers import stream
 from settings import Settings
 from tests.support.agents import ScriptedAgent

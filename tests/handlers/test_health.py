@@ -7,7 +7,7 @@ import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from handlers.http import health
 from settings import Settings
 from tests.support.agents import ScriptedAgent

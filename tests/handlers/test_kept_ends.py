@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from backends.orphans import finish_orphans
 from backends.storage import DatabaseAway
 from settings import Settings

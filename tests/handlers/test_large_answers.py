@@ -11,7 +11,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from backends.frame import Frame
 from backends.http_protocol import UNREAD_LOOKS, HttpProtocol
 from handlers.http.answer import PIECE_BYTES

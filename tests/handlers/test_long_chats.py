@@ -10,7 +10,7 @@ import anyio
 import pytest
 from websockets.asyncio.client import connect
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from backends.chats import CHAT_TURNS
 from backends.storage import Row
 from settings import Settings

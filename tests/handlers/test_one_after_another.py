@@ -8,7 +8,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from backends.broker import Broker, send_ws_message
 from backends.limits import MemoryQuota
 from schemas.events import WsEvent

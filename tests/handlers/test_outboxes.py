@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from backends.frame import LARGE_BYTES, Frame
 from backends.metrics import Traffic
 from handlers.connection import TOO_SLOW, Connection

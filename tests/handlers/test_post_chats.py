@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from settings import Settings
 from tests.support.agents import HeldAgent, ScriptedAgent
 from tests.support.client import TIMEOUT_S, fold, unsettled

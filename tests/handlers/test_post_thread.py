@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import anyio
 import pytest
 
-from backends.agent import ReasoningChunk, ResponseChunk
+from backends.agent_events import ReasoningChunk, ResponseChunk
 from backends.broker import MemoryBroker
 from backends.frame import Frame as Sent
 from backends.lease import Lease

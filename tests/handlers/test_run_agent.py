@@ -12,7 +12,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from backends.agent import AgentEvent, AgentTask, ResponseChunk
+from backends.agent import AgentTask
+from backends.agent_events import AgentEvent, ResponseChunk
 from backends.lease import Lease
 from backends.metrics import Traffic
 from handlers.channel import Channel, Errand

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import pytest
 from starlette.websockets import WebSocket
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from backends.bursts import BURST_BYTES, BURST_TURNS
 from backends.frame import Frame
 from backends.metrics import Traffic

@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from settings import Settings
 from tests.support.agents import HeldAgent, ScriptedAgent
 from tests.support.client import TIMEOUT_S, Client, fold, unsettled, untitled

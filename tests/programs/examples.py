@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import anyio
 
-from backends.agent import ResponseChunk
+from backends.agent_events import ResponseChunk
 from handlers.http.documents import EXAMPLES_FILE
 from settings import Settings
 from tests.support.agents import HeldAgent, ScriptedAgent

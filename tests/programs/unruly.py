@@ -7,7 +7,8 @@ from typing import Any
 
 import anyio
 
-from backends.agent import AgentEvent, AgentTask, ResponseChunk
+from backends.agent import AgentTask
+from backends.agent_events import AgentEvent, ResponseChunk
 from tests.support.client import Client, Frame, is_end
 from tests.support.house import House
 from tests.support.world import BOB, CAROL

@@ -8,8 +8,8 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
-from backends.messages import Stored, find_running
 from backends.storage import Storage
+from backends.stored import Stored, find_running
 from handlers.nodes.cluster import Several
 from handlers.nodes.notices import Stop
 from settings import Settings

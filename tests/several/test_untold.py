@@ -9,11 +9,13 @@ import anyio
 import pytest
 from websockets.asyncio.client import connect
 
-from backends.agent import AgentEvent, AgentTask
+from backends.agent import AgentTask
+from backends.agent_events import AgentEvent
 from backends.ends import take_over
-from backends.messages import Owner, Stored
+from backends.messages import Owner
 from backends.orphans import finish_orphans
 from backends.storage import Storage
+from backends.stored import Stored
 from settings import Settings
 from tests.support.agents import HeldAgent
 from tests.support.client import Client, Frame, is_end

@@ -11,8 +11,8 @@ import anyio
 import pytest
 
 from backends.accounts import find_user
-from backends.messages import Stored, find_message
 from backends.storage import Change, NothingStored, Row, Storage
+from backends.stored import Stored, find_message
 from handlers.nodes.cluster import Several
 from settings import Settings
 from tests.support.agents import HeldAgent

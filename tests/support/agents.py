@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator
 
 import anyio
 
-from backends.agent import AgentEvent, AgentTask, ResponseChunk
+from backends.agent import AgentTask
+from backends.agent_events import AgentEvent, ResponseChunk
 
 
 class ScriptedAgent:

@@ -127,7 +127,19 @@ def add(parts: dict[str, Any], ids: list[str], part: dict[str, Any]) -> None:
         is_taken_back = part["message"] == ""  # it was a thought, which has become one
         assert part["message"] is None or not before or is_taken_back or part["message"] == text
         part = {**part, "message": part["message"] if part["message"] is not None else text + chunk, "message_chunk": None}
+    if part["type"] == "files":
+        assert set(part["files"]) <= set(part["file_ids"])
+        files = dict(before["files"]) if before else {}
+        part = {**part, "files": files | {id: written(files.get(id), file) for id, file in part["files"].items()}}
     parts[part["id"]] = part
+
+
+def written(before: dict[str, Any] | None, file: dict[str, Any]) -> dict[str, Any]:
+    """The file with what is new of it. A whole text must be what its deltas have added up to."""
+    text = before["file"]["text"] if before else ""
+    assert file["file"]["text"] is None or not before or file["file"]["text"] == text
+    whole = file["file"]["text"] if file["file"]["text"] is not None else text + (file["file"]["text_chunk"] or "")
+    return {**file, "file": {"text": whole, "text_chunk": None, "modified": None}}
 
 
 def untitled(frames: list[Frame]) -> list[Frame]:
@@ -135,7 +147,8 @@ def untitled(frames: list[Frame]) -> list[Frame]:
     return [frame for frame in frames if frame["event"] != "generatingTitle"]
 
 
-SETTLED_LATER = ("updated_at", "final_reasoning_message", "is_completed", "finish_reason", "usage")  # what only the end tells
+# What only the end tells.
+SETTLED_LATER = ("updated_at", "final_reasoning_message", "is_completed", "finish_reason", "usage", "approvals")
 
 
 def unsettled(chat: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from sqlalchemy import Select
 
 from backends import open_storage
 from backends.chats import find_chat
-from backends.messages import Owner, Stored, create_chat
+from backends.messages import Owner, create_chat
 from backends.storage import Change, Row, Storage
+from backends.stored import Stored
 from schemas.chats import ChatMessage, ChatUserMessage, ChatWithMessages
 from schemas.users import AuthenticatedUser
 from settings import Settings
