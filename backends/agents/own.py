@@ -24,6 +24,7 @@ from backends.agent_events import (
     ResponseChunk,
     ToolInput,
 )
+from backends.agents.standstill import Standstill
 from backends.statements import to_json
 from schemas.assets import Asset
 from schemas.chats import Usage
@@ -57,11 +58,11 @@ def load_agent(name: str) -> Agent:
             raise NoAgent(f"{module_name} has no {path}")
         found = getattr(found, attribute)
     if inspect.isasyncgenfunction(found):
-        return OwnAgent(found)
+        return OwnAgent(found, name=name)
     made: Any = found() if inspect.isclass(found) and hasattr(found, "answer") else found
     if not inspect.isasyncgenfunction(getattr(made, "answer", None)):
         raise NoAgent(f"{name} is {_described(found)}, and must be {WANTED}")
-    return OwnAgent(made.answer, getattr(made, "title", None), getattr(made, "aclose", None))
+    return OwnAgent(made.answer, getattr(made, "title", None), getattr(made, "aclose", None), name)
 
 
 def checked(event: object) -> AgentEvent:
@@ -113,25 +114,27 @@ def _described(found: Any) -> str:
 class OwnAgent:
     """Asks an agent of the user's. What it yields is text or an event; a text is the next piece of the answer."""
 
-    def __init__(self, answer: Any, title: Any = None, close: Any = None) -> None:
+    def __init__(self, answer: Any, title: Any = None, close: Any = None, name: str = "own") -> None:
+        self._standstill = Standstill(name)
         self._answer = answer
         self._title = title
         self._close = close
 
     async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
         events, count, has_asked = self._answer(task), 0, False
-        try:
-            async for event in events:
-                whole = checked(event)
-                if has_asked and not isinstance(whole, AFTER_QUESTION):
-                    return
-                yield whole
-                has_asked = has_asked or isinstance(whole, ApprovalNeeded)
-                count += 1
-                if not count % PAUSE:
-                    await asyncio.sleep(0)
-        finally:
-            await events.aclose()
+        with self._standstill.watched():
+            try:
+                async for event in events:
+                    whole = checked(event)
+                    if has_asked and not isinstance(whole, AFTER_QUESTION):
+                        return
+                    yield whole
+                    has_asked = has_asked or isinstance(whole, ApprovalNeeded)
+                    count += 1
+                    if not count % PAUSE:
+                        await asyncio.sleep(0)
+            finally:
+                await events.aclose()
 
     async def title(self, task: AgentTask) -> AsyncGenerator[str, None]:
         if self._title is None:

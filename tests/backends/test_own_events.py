@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import threading
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
@@ -213,3 +215,35 @@ async def test_chunks_of_any_size_stay_within_the_chats_bound(settings: Settings
             message = message_of(await client.post(prompt=prompt))
             assert 90_000 < sum(map(len, texts(message))) <= 100_000
             assert (message["final_reasoning_message"], message["finish_reason"]) == ("Full", "length")
+
+
+async def test_an_agent_that_blocks_everybody_is_named_with_where_it_does(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def block(task: AgentTask) -> Said:
+        yield "a"
+        wait_without_await()
+        yield "b"
+
+    def wait_without_await() -> None:
+        time.sleep(1.8)
+
+    async with open_house(settings, agent=OwnAgent(block, name="mine:block")) as house, house.connect() as client:
+        assert texts(message_of(await client.post(prompt="Hi"))) == ["ab"]
+    (line,) = [record for record in caplog.records if "stands still" in record.message]
+    said: dict[str, Any] = vars(line)
+    assert (line.levelname, said["agent"]) == ("WARNING", "mine:block")
+    assert said["seconds"] >= 1
+    assert re.fullmatch(r"\S+test_own_events.py:\d+ in wait_without_await, called by \S+:\d+ in block", said["stack"])
+
+
+async def test_an_agent_that_waits_as_it_should_is_not_named(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    async def wait(task: AgentTask) -> Said:
+        yield "a"
+        await asyncio.sleep(1.8)
+        await asyncio.to_thread(time.sleep, 0.1)
+
+    async with open_house(settings, agent=OwnAgent(wait)) as house, house.connect() as client:
+        await client.post(prompt="Hi")
+    assert "stands still" not in caplog.text
+    assert [thread for thread in threading.enumerate() if thread.name == "standstill"] == []
