@@ -3,10 +3,11 @@ FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/threadcast
 WORKDIR /src
-COPY setup.cfg pyproject.toml README.md cli.py server.py settings.py threadcast.py ./
+COPY setup.cfg pyproject.toml README.md cli.py server.py settings.py ./
 COPY schemas schemas
 COPY handlers handlers
 COPY backends backends
+COPY threadcast threadcast
 RUN /opt/threadcast/bin/pip install '.[openai,postgres,redis]'
 
 FROM python:3.11-slim-bookworm

@@ -44,6 +44,10 @@ class NoAgent(Exception):
 
 def load_agent(name: str) -> Agent:
     """The agent that `package.module:object` names. Raises NoAgent, and whatever the module raises while it is imported."""
+    return agent_of(_named(name), name)
+
+
+def _named(name: str) -> Any:
     module_name, _, path = name.partition(":")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: a module of the user's must not stand before one of ours or of a library
@@ -57,6 +61,11 @@ def load_agent(name: str) -> Agent:
         if not hasattr(found, attribute):
             raise NoAgent(f"{module_name} has no {path}")
         found = getattr(found, attribute)
+    return found
+
+
+def agent_of(found: Any, name: str) -> Agent:
+    """The agent that an object of the user's is, which is called by this name. Raises NoAgent."""
     if inspect.isasyncgenfunction(found):
         return OwnAgent(found, name=name)
     made: Any = found() if inspect.isclass(found) and hasattr(found, "answer") else found
