@@ -130,7 +130,17 @@ async def expect_refused_at(line: Line, field: str, payload: Payload) -> None:
 
 async def nulls(room: Room) -> None:
     async with room.open() as line:
-        await line.post({**METRIC_PAIR, **dict.fromkeys(("prompt", "chat_id", "message_id", "metric_id", "dashboard_id"))})
+        await line.post(
+            {**METRIC_PAIR, **dict.fromkeys(("prompt", "chat_id", "message_id", "metric_id", "dashboard_id", "approvals"))}
+        )
+
+
+async def approvals(room: Room) -> None:
+    yes: list[object] = [{"id": "x", "approved": True}]
+    async with room.open() as line:
+        await expect_refused_at(line, "chat_id", {"approvals": yes})
+        for answers in ([{"id": "x"}], [{"id": "x", "approved": "yes"}], "x", [7]):
+            await expect_refused_at(line, "approvals", {"chat_id": MISSING, "approvals": answers})
 
 
 RULES = [
@@ -146,4 +156,5 @@ RULES = [
     Rule("4.10", "NUL or a lone surrogate in the prompt is a BAD_REQUEST that names its field.", bad_text),
     Rule("4.11", "A prompt may have 32,000 characters, and one more is a BAD_REQUEST.", long_prompts),
     Rule("4.12", "null is as good as absent.", nulls),
+    Rule("4.26", "Approvals without chat_id, or that are none, are a BAD_REQUEST that names the field.", approvals),
 ]

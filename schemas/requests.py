@@ -51,10 +51,13 @@ class ChatCreateNewChat(msgspec.Struct, frozen=True):
     model: (
         Annotated[Text, msgspec.Meta(max_length=200, description="The model that is to answer, one of the server's.")] | None
     ) = None
-    approvals: Annotated[
-        tuple[ApprovalAnswer, ...],
-        msgspec.Meta(max_length=100, description="The answers to all that the chat's last message asks."),
-    ] = ()
+    approvals: (
+        Annotated[
+            tuple[ApprovalAnswer, ...],
+            msgspec.Meta(max_length=100, description="The answers to all that the chat's last message asks."),
+        ]
+        | None
+    ) = None
 
 
 class GetChat(msgspec.Struct, frozen=True):
