@@ -142,7 +142,8 @@ def _ask(kept: "Transcript", event: ApprovalNeeded) -> Iterator[Item]:
     )
     question = Approval(event.id, event.title, event.schema)
     kept.size += len(to_json(question))
-    kept.message.approvals = [*(kept.message.approvals or ()), question]
+    others = [other for other in kept.message.approvals or () if other.id != event.id]
+    kept.message.approvals = [*others, question]
     yield kept.add_reasoning(tool.so_far(), "completed")
 
 

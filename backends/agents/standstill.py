@@ -58,13 +58,13 @@ class Standstill:
             # Where this thread could not look either, the whole process or machine has slept.
             if now - beat > LONGEST_S and beat != told and now - looked < LONGEST_S:
                 told = beat
-                if where := _stack(sys._current_frames().get(loops_thread)):
+                if where := stack_of(sys._current_frames().get(loops_thread)):
                     what = "the event loop stands still, and everybody waits: an agent must not block it"
                     logger.warning(what, extra={"agent": self._name, "seconds": round(now - beat, 1), "stack": where})
             looked = now
 
 
-def _stack(frame: FrameType | None) -> str:
+def stack_of(frame: FrameType | None) -> str:
     """Where the frame is, and who has called it, up to where the agent was asked. Empty where the loop only waits its turn."""
     calls: list[str] = []
     if frame and frame.f_globals.get("__name__", "").partition(".")[0] in LOOPS:

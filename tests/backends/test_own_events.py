@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator
@@ -13,8 +14,9 @@ import pytest
 
 from backends.agent import AgentTask
 from backends.agents.own import OwnAgent, checked
+from backends.agents.standstill import stack_of
 from settings import Settings
-from tests.support.client import fold, unsettled
+from tests.support.client import TIMEOUT_S, fold, unsettled
 from tests.support.database import as_stored, rows, stored_chat
 from tests.support.failures import assert_internal
 from tests.support.house import open_house
@@ -247,3 +249,19 @@ async def test_an_agent_that_waits_as_it_should_is_not_named(settings: Settings,
         await client.post(prompt="Hi")
     assert "stands still" not in caplog.text
     assert [thread for thread in threading.enumerate() if thread.name == "standstill"] == []
+
+
+def test_a_loop_that_only_waits_stands_nowhere() -> None:
+    """So a machine that is too busy to give the loop its turn blames no agent."""
+    loop = asyncio.SelectorEventLoop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        give_up = time.monotonic() + TIMEOUT_S
+        while (frame := sys._current_frames()[thread.ident or 0]).f_globals["__name__"] != "selectors":
+            assert time.monotonic() < give_up
+        assert stack_of(frame) == ""
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

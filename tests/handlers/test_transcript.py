@@ -226,6 +226,13 @@ def test_a_tool_that_never_ended_has_failed() -> None:
     assert (step["message"], step["status"]) == ("half", "failed")
 
 
+def test_a_question_that_is_asked_again_is_one_question() -> None:
+    kept = transcript()
+    for title in ("Delete it?", "Delete them?"):
+        list(kept.apply(ApprovalNeeded("1", title)))
+    assert [question["title"] for question in wire(kept.message)["approvals"]] == ["Delete them?"]
+
+
 def test_only_what_cannot_run_a_script_is_a_link() -> None:
     kept = transcript()
     list(kept.apply(SourcesFound("Found 2", (("Docs", "https://example.com"), ("Evil", "javascript:alert(1)")))))
