@@ -9,11 +9,12 @@ from schemas.assets import Asset
 from schemas.chats import FinishReason, Usage
 
 MOST_FOUND = 1000  # sources, or assets, of one event: more is no answer to anybody
+MOST_QUESTIONS = 100  # of one run: a post answers all of them
 JSON_BYTES = 2**16  # of what a chat remembers, and of the schema of what is asked
 
 Heading = Annotated[str, msgspec.Meta(max_length=500)]
 Url = Annotated[str, msgspec.Meta(max_length=8000)]
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 
 
 class TitleChunk(msgspec.Struct, frozen=True):

@@ -96,7 +96,7 @@ async def add_message(
     Raises Conflict when there is such a message. False, and nothing is stored, when the chat has been updated since it was
     `seen` with that time.
     """
-    answers = [(UPDATE_MESSAGE, {"message": asked.id, **_parts(asked)})] if asked else []
+    answers = [(UPDATE_MESSAGE, {"message": asked.id, **_parts(asked), "approvals": asked.approvals})] if asked else []
     return await storage.write(*answers, _insert_message(chat.id, message, user, owner), only_if=_touch(chat, seen))
 
 
@@ -178,6 +178,7 @@ def _end(message: ChatMessage) -> dict[str, Any]:
         "final_reasoning_message": message.final_reasoning_message,
         "finish_reason": message.finish_reason,
         "usage": message.usage,
+        "approvals": message.approvals or None,
     }
 
 
@@ -200,7 +201,6 @@ def _parts(message: ChatMessage) -> dict[str, Any]:
     return {
         "response_messages": [message.response_messages[id] for id in message.response_message_ids],
         "reasoning_messages": [message.reasoning_messages[id] for id in message.reasoning_message_ids],
-        "approvals": message.approvals or None,
     }
 
 

@@ -10,6 +10,7 @@ from backends.lease import LeaseLost
 from backends.logs import bind_contextvars
 from backends.stored import find_state
 from handlers.initialize_chat import Begun
+from handlers.open_steps import questions_of
 from handlers.run_agent import run_agent
 from handlers.runs import FAILED, FULL, INTERRUPTED, STOPPED, Run
 from handlers.services import Services
@@ -62,7 +63,7 @@ async def _run(
         with checkpointed(services, run, transcript) as checkpoints:
             has_ended = await run_agent(services, run, task, transcript, checkpoints)
         why, how = _end(run, transcript) if has_ended else (REASONS[run.stopped_as], run.stopped_as)
-        await run.channel.send(transcript.close())
+        await run.channel.send(transcript.close(ended=has_ended))
         chat = await finish_chat(services, run, transcript, files, why, how)
         run_ended(services, run, transcript, "Completed" if has_ended else run.stopped_as)
         return chat
@@ -88,7 +89,7 @@ async def _run(
 def _end(run: Run, transcript: Transcript) -> tuple[FinishReason, str]:
     """Why an answer that came to its own end did so, for programs and for people."""
     why = transcript.message.finish_reason or "stop"
-    if transcript.message.approvals:
+    if transcript.open and questions_of(transcript.open.values()):
         return why, WAITING
     seconds = round(run.seconds)
     return why, CUT_OFF.get(why, f"Reasoned for {seconds} second{'' if seconds == 1 else 's'}")

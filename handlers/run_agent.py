@@ -18,6 +18,7 @@ import anyio
 from backends.agent import AgentTask, Cleaner, CleanEvents
 from backends.agent_events import Alive, AssetsFound, TitleChunk, TitleEnd
 from backends.logs import named
+from handlers.open_steps import awaits_tool
 from handlers.runs import FULL, AgentsTask, Run
 from handlers.services import Services, Timeouts
 from handlers.store_answer import Checkpoints
@@ -65,7 +66,7 @@ async def run_agent(services: Services, run: Run, task: AgentTask, transcript: T
                     if run.first_token is None:
                         run.first_token = clock.taken()
                 await run.channel.send(transcript.apply(event), clock.stopped)
-                if transcript.open and transcript.awaits_tool:
+                if transcript.open and awaits_tool(transcript.open):
                     clock.rest()
                 if transcript.size >= checkpoints.due:  # compared here, since a call for each word would slow the stream
                     checkpoints.grew()

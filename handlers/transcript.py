@@ -14,9 +14,17 @@ from backends.agent_events import AgentEvent, Finished, ReasoningChunk, Response
 from backends.messages import title_from
 from backends.statements import storable, to_json
 from handlers.growing import Delta, Growing, paragraph
-from handlers.steps import TOOL, OpenStep, take_step
+from handlers.open_steps import QUESTION, Key, OpenStep, questions_of
+from handlers.steps import take_step
 from schemas.assets import Asset
-from schemas.chats import ChatMessage, ChatWithMessages, ReasoningMessage, ResponseMessage, TextReasoning, TextResponse
+from schemas.chats import (
+    ChatMessage,
+    ChatWithMessages,
+    ReasoningMessage,
+    ResponseMessage,
+    TextReasoning,
+    TextResponse,
+)
 from schemas.events import (
     Container,
     GeneratingReasoningMessage,
@@ -39,7 +47,7 @@ class Transcript:
         self.size = 0  # about the bytes that have been told; it only grows
         self._ids = ids = chat.id, message.id
         self._title = Growing(ThreadEvent.GENERATING_TITLE, lambda chunk: GeneratingTitle(*ids, None, chunk, "in_progress"))
-        self.open: dict[tuple[str, str], OpenStep] = {}  # tools that run and files that are written, see `take_step`
+        self.open: dict[Key, OpenStep] = {}  # what an agent does beside talking, until it ends
         self.shown: dict[UUID, Asset] = {}  # the assets that the answer has opened
         self.state: str | None = None  # JSON that the chat's next run is given; never told
         self.is_parted = False  # a tool call parts the answer so far from the text that comes
@@ -52,13 +60,14 @@ class Transcript:
         texts = (part.message for part in self.message.response_messages.values() if isinstance(part, TextResponse))
         return sum(1 + text.count(" ") + text.count("\n") for text in texts if text)
 
-    @property
-    def awaits_tool(self) -> bool:
-        """Whether a tool is at work, whose time is not the agent's."""
-        return any(kind == TOOL for kind, _ in self.open)
+    def close(self, *, ended: bool = False) -> Iterator[Item]:
+        """End, with their whole text, all parts that are still open. As lazy as `apply`.
 
-    def close(self) -> Iterator[Item]:
-        """End, with their whole text, all parts that are still open. As lazy as `apply`."""
+        `ended`: the agent came to its own end. Only then its questions stand, and their steps wait.
+        """
+        if ended and self.open and (questions := questions_of(self.open.values())):
+            self.message.approvals = questions
+            self.open = {key: step for key, step in self.open.items() if key[0] != QUESTION}
         if self.wants_title:
             yield self._end_title("")
         yield from self.end_thinking()
@@ -68,37 +77,29 @@ class Transcript:
 
     def snapshot(self) -> ChatWithMessages:
         """The chat as it stands, apart from what comes: what is open has its text so far."""
-        message = self._copied()
-        if self._answering:
-            part, text = self._answering
-            message.response_messages[part.id] = replace(part, message="".join(text.pieces))
-        if self._thinking:
-            step, text = self._thinking
-            message.reasoning_messages[step.id] = replace(step, message="".join(text.pieces))
-        for open in self.open.values():
-            message.reasoning_messages[open.step.id] = open.so_far()
+        message = self._copied(ended=False)
         return replace(self.chat, messages={**self.chat.messages, message.id: message})
 
     def ended(self) -> ChatMessage:
         """The message as it would be if nothing more came: every part is closed."""
-        message = self._copied()
+        return self._copied(ended=True)
+
+    def _copied(self, *, ended: bool) -> ChatMessage:
+        parts, steps = dict(self.message.response_messages), dict(self.message.reasoning_messages)
         if self._answering:
             part, text = self._answering
-            message.response_messages[part.id] = _whole_answer(part, text)
+            parts[part.id] = _whole_answer(part, text) if ended else replace(part, message="".join(text.pieces))
         if self._thinking:
             step, text = self._thinking
-            message.reasoning_messages[step.id] = _whole_thought(step, text)
+            steps[step.id] = _whole_thought(step, text) if ended else replace(step, message="".join(text.pieces))
         for open in self.open.values():
-            message.reasoning_messages[open.step.id] = open.ended(failed=True)
-        return message
-
-    def _copied(self) -> ChatMessage:
+            steps[open.step.id] = open.ended(failed=True) if ended else open.so_far()
         return replace(
             self.message,
             response_message_ids=list(self.message.response_message_ids),
-            response_messages=dict(self.message.response_messages),
+            response_messages=parts,
             reasoning_message_ids=list(self.message.reasoning_message_ids),
-            reasoning_messages=dict(self.message.reasoning_messages),
+            reasoning_messages=steps,
         )
 
     def apply(self, event: AgentEvent) -> Iterator[Delta | Item]:

@@ -87,7 +87,7 @@ async def run(
             if clean := cleaner.clean(event):
                 for _ in transcript.apply(clean):
                     pass
-    for _ in transcript.close():
+    for _ in transcript.close(ended=True):
         pass
     transcript.message.is_completed = True
     return Answer(chat, state if transcript.state is None else msgspec.json.decode(transcript.state))

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 from uuid import uuid4
 
+import anyio
 import pytest
 
 from backends.agent import AgentTask
@@ -12,6 +13,7 @@ from backends.agents.own import OwnAgent
 from settings import Settings
 from tests.support.client import Client, Frame, fold, is_end, unsettled
 from tests.support.database import as_stored, stored_chat
+from tests.support.failures import assert_internal
 from tests.support.house import open_house
 from tests.support.life import share
 from tests.support.modelled import message_of, texts
@@ -181,3 +183,38 @@ async def test_who_may_only_view_a_chat_may_not_answer(settings: Settings) -> No
             share(house, chat_id, BOB, "can_view")
             assert (await other.refusal({"chat_id": chat_id, "approvals": yes()}))["code"] == "UNAUTHORIZED"
     assert agent.deleted == 0
+
+
+@pytest.mark.parametrize("end", ["raises", "is stopped"])
+async def test_a_run_that_does_not_end_by_itself_asks_nothing(
+    settings: Settings, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    async def answer(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        yield ApprovalNeeded("call", "Delete it?")
+        if end == "raises":
+            raise RuntimeError("too bad")
+        await anyio.sleep_forever()
+
+    async with open_house(settings, agent=OwnAgent(answer)) as house, house.connect() as client:
+        await client.send({"prompt": "Ask"})
+        begun = await client.until("generatingReasoningMessage")
+        chat_id = begun[-1]["payload"]["chat_id"]
+        if end == "is stopped":
+            await client.send({"id": chat_id}, "/chats/stop")
+        await client.stream()
+        await client.send({"id": chat_id}, "/chats/get")
+        message = message_of([await client.frame()])
+        assert "approvals" not in message
+        assert [step["status"] for step in message["reasoning_messages"].values()] == ["failed"]
+        error = await client.refusal({"chat_id": chat_id, "approvals": yes()})
+        assert error["message"] == "approvals[0].id: there is no such question in this chat"
+
+
+async def test_an_agent_asks_no_more_than_one_post_can_answer(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
+        for number in range(101):
+            yield ApprovalNeeded(f"{number}", "And?")
+
+    async with open_house(settings, agent=OwnAgent(answer)) as house, house.connect() as client:
+        assert_internal((await client.post(prompt="Ask"))[-1], caplog)
+    assert "more than 100 questions" in caplog.text

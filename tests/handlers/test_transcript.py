@@ -226,11 +226,25 @@ def test_a_tool_that_never_ended_has_failed() -> None:
     assert (step["message"], step["status"]) == ("half", "failed")
 
 
-def test_a_question_that_is_asked_again_is_one_question() -> None:
+def asking(ended: bool) -> Any:
+    """The message of a run that asks twice, and then ends by itself, or not."""
     kept = transcript()
-    for title in ("Delete it?", "Delete them?"):
-        list(kept.apply(ApprovalNeeded("1", title)))
-    assert [question["title"] for question in wire(kept.message)["approvals"]] == ["Delete them?"]
+    for event in (ToolStarted("1", "Deleting"), ApprovalNeeded("1", "Delete it?"), ApprovalNeeded("1", "Delete them?")):
+        list(kept.apply(event))
+    list(kept.close(ended=ended))
+    return wire(kept.message)
+
+
+def test_a_question_that_is_asked_again_is_one_question() -> None:
+    message = asking(ended=True)
+    assert [question["title"] for question in message["approvals"]] == ["Delete them?"]
+    assert [step["status"] for step in message["reasoning_messages"].values()] == ["failed", "loading"]
+
+
+def test_a_run_that_did_not_come_to_its_end_asks_nothing() -> None:
+    message = asking(ended=False)
+    assert "approvals" not in message
+    assert [step["status"] for step in message["reasoning_messages"].values()] == ["failed", "failed"]
 
 
 def test_only_what_cannot_run_a_script_is_a_link() -> None:
