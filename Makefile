@@ -10,7 +10,7 @@ URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
 MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test test-model test-nodes test-docs node test-page test-protocol luck examples settings walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
+.PHONY: help install run test test-model test-nodes test-docs test-agents node test-page test-protocol luck examples settings walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,12 @@ $(BIN)/.installed-conformance: $(BIN)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[conformance]'
 	@touch $@
 
+# A venv of its own: the frameworks bring an older websockets, and types of other libraries, that no other check is to see.
+.venv/agents/.installed: $(BIN)/.installed-dev
+	$(PYTHON) -m venv .venv/agents
+	.venv/agents/bin/pip install --quiet --disable-pip-version-check --editable '.[dev,agents]'
+	@touch $@
+
 run: install ## serve on 127.0.0.1:8000 with demo data; prints a token and what to paste
 	@$(BIN)/python server.py serve --dev
 
@@ -46,6 +52,9 @@ test-nodes: $(BIN)/.installed-dev ## test what starts whole processes: the progr
 
 test-docs: $(BIN)/.installed-dev ## hold the README and the pages to what the program does, and run their blocks
 	$(BIN)/pytest -n auto tests/docs
+
+test-agents: .venv/agents/.installed ## test agents that others have made: of frameworks, and over AG-UI; about 2 minutes
+	.venv/agents/bin/pytest -n auto tests/agents
 
 test-page: $(BIN)/.installed-dev ## test the page at / in a browser, about 1.5 minutes; needs Debian's chromium
 	$(BIN)/pytest -n logical tests/page
@@ -109,9 +118,12 @@ bench: $(BIN)/.installed-bench-node ## measure Threadcast beside its peers, abou
 bench-quick: $(BIN)/.installed-bench-node ## whether anything fell by over 15 % since the figures of the last commit, within a minute
 	$(BIN)/python -m benchmarks.quick
 
-chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on
-	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \
-	$(BIN)/python -m clients.terminal --url "$(URL)" --prompt "$$PROMPT" --asset "$$ASSET" --chat "$$CHAT"
+# APPROVE and DENY may have several ids, between blanks.
+chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on, APPROVE=<id> or DENY=<id>
+	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && set -f && \
+	for id in $$APPROVE; do set -- "$$@" "--approve=$$id"; done && for id in $$DENY; do set -- "$$@" "--deny=$$id"; done && \
+	THREADCAST_TOKEN=$$token \
+	$(BIN)/python -m clients.terminal --url "$(URL)" --prompt "$$PROMPT" --asset "$$ASSET" --chat "$$CHAT" "$$@"
 
 stop: install ## stop what is being answered in CHAT=<id>
 	@token=$$($(BIN)/python server.py token $(DEMO_USER)) && THREADCAST_TOKEN=$$token \

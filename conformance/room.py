@@ -133,8 +133,8 @@ class Room:
             opened = await connect(url, additional_headers=headers, max_size=None, **{"max_queue": None, **options})
         except InvalidStatus as error:
             raise Seen(f"the upgrade was refused with HTTP {error.response.status_code}") from None
-        async with opened as socket:
-            yield Line(socket, self.memory, numbered=since is not None)
+        async with opened:
+            yield Line(opened, self.memory, numbered=since is not None)
 
     async def refusal(
         self, query: dict[str, str] | None = None, headers: dict[str, str] | None = None, path: str = ""

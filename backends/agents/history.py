@@ -57,15 +57,18 @@ def messages_for(task: AgentTask, turns: Sequence[Turn], system_prompt: str | No
 
 def system_text(prompt: str | None, assets: Sequence[Asset]) -> str:
     """What the model is to be, and the definitions of the assets. It speaks of data only where there are some."""
-    if not assets:
-        return prompt or ROLE
+    return f"{prompt or DATA_ROLE}\n\n{data_text(assets)}" if assets else prompt or ROLE
+
+
+def data_text(assets: Sequence[Asset]) -> str:
+    """The definitions of the assets, and what they are."""
     definitions = [
         {"type": asset.asset_type, "name": asset.name, "version": asset.version_number, "definition": asset.content}
         for asset in assets
     ]
     # "<" is escaped, so that no definition can close the tag.
     data = json.dumps(definitions, ensure_ascii=False).replace("<", "\\u003c")
-    return f"{prompt or DATA_ROLE}\n\n{DATA}\n\n<data>\n{data}\n</data>"
+    return f"{DATA}\n\n<data>\n{data}\n</data>"
 
 
 def turns_of(task: AgentTask) -> list[Turn]:

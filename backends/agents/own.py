@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from backends.agent import Agent, AgentTask, clean
 from backends.agent_events import (
     JSON_BYTES,
+    MOST_QUESTIONS,
     AgentEvent,
     ApprovalNeeded,
     FileChunk,
@@ -24,15 +25,17 @@ from backends.agent_events import (
     ResponseChunk,
     ToolInput,
 )
+from backends.agents.frameworks import adapted
 from backends.agents.standstill import Standstill
 from backends.statements import to_json
 from schemas.assets import Asset
 from schemas.chats import Usage
 
-WANTED = "an async generator function `async def answer(task)`, or an object or a class that has one as `answer`"
+WANTED = (
+    "an async generator function `async def answer(task)`, an object or a class that has one as `answer`, or an agent of "
+    "Pydantic AI, a compiled graph of LangGraph or an Agent of the OpenAI Agents SDK"
+)
 EVENTS = get_args(AgentEvent)
-
-
 PIECES = ReasoningChunk | ToolInput | FileChunk  # their `text` is cleaned with what comes before and after it
 AFTER_QUESTION = ApprovalNeeded | Remembered | Usage | Finished  # anything else comes too late
 PAUSE = 100  # events, after which others get their turn, also where the agent never waits
@@ -70,6 +73,8 @@ def agent_of(found: Any, name: str) -> Agent:
         return OwnAgent(found, name=name)
     made: Any = found() if inspect.isclass(found) and hasattr(found, "answer") else found
     if not inspect.isasyncgenfunction(getattr(made, "answer", None)):
+        made = adapted(found)
+    if made is None:
         raise NoAgent(f"{name} is {_described(found)}, and must be {WANTED}")
     return OwnAgent(made.answer, getattr(made, "title", None), getattr(made, "aclose", None), name)
 
@@ -130,15 +135,17 @@ class OwnAgent:
         self._close = close
 
     async def answer(self, task: AgentTask) -> AsyncGenerator[AgentEvent, None]:
-        events, count, has_asked = self._answer(task), 0, False
+        events, count, asked = self._answer(task), 0, 0
         with self._standstill.watched():
             try:
                 async for event in events:
                     whole = checked(event)
-                    if has_asked and not isinstance(whole, AFTER_QUESTION):
+                    if asked and not isinstance(whole, AFTER_QUESTION):
                         return
+                    asked += isinstance(whole, ApprovalNeeded)
+                    if asked > MOST_QUESTIONS:
+                        raise ValueError(f"an agent has asked more than {MOST_QUESTIONS} questions at once")
                     yield whole
-                    has_asked = has_asked or isinstance(whole, ApprovalNeeded)
                     count += 1
                     if not count % PAUSE:
                         await asyncio.sleep(0)

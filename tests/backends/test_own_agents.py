@@ -76,12 +76,13 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A module of the user's in the working directory, beside one that has the name of one of ours."""
     (tmp_path / "mine.py").write_text(MODULE)
     (tmp_path / "broken.py").write_text("import mine\nraise RuntimeError('a secret')")
+    (tmp_path / "leaving.py").write_text("raise SystemExit(0)")
     (tmp_path / "needy.py").write_text("import no_such_library")
     (tmp_path / "settings.py").write_text("raise RuntimeError('shadowed')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield
-    for name in ("mine", "broken", "needy"):
+    for name in ("mine", "broken", "needy", "leaving"):
         sys.modules.pop(name, None)
 
 
@@ -143,6 +144,7 @@ async def test_a_stop_closes_the_generator(settings: Settings) -> None:
         ("mine:Nothing", "mine:Nothing is of Nothing, whose `answer` is none, and must be"),
         ("needy:answer", "needy cannot be imported: ModuleNotFoundError, as above"),
         ("broken:answer", "broken cannot be imported: RuntimeError, as above"),
+        ("leaving:answer", "leaving cannot be imported: SystemExit, as above"),
     ],
 )
 def test_what_is_no_agent_is_refused_at_the_start_in_one_line(
@@ -157,5 +159,5 @@ def test_what_is_no_agent_is_refused_at_the_start_in_one_line(
 
 @pytest.mark.parametrize("raw", ["mine", "mine:", ":answer", "mine:a b", "mine/x:answer", "mine:1"])
 def test_what_is_no_name_is_refused(raw: str) -> None:
-    with pytest.raises(SettingsError, match=r"THREADCAST_AGENT must be offline or openai, or the name of an agent"):
+    with pytest.raises(SettingsError, match=r"THREADCAST_AGENT must be offline or openai, .* or the name of an agent"):
         load_settings({"THREADCAST_AGENT": raw})

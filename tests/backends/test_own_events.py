@@ -15,6 +15,7 @@ import pytest
 from backends.agent import AgentTask
 from backends.agents.own import OwnAgent, checked
 from backends.agents.standstill import stack_of
+from backends.metrics import MODELS
 from settings import Settings
 from tests.support.client import TIMEOUT_S, fold, unsettled
 from tests.support.database import as_stored, rows, stored_chat
@@ -137,8 +138,11 @@ async def test_what_is_remembered_is_given_to_the_next_run_and_told_to_nobody(se
         (Remembered(object()), "a Remembered that is none: Encoding objects of type object is unsupported"),
         (Remembered("x" * 2**16), "a Remembered that is none: it has 65538 bytes as JSON, and may have at most 65536"),
         (ApprovalNeeded("", "x"), "at `$.id`"),
+        (ApprovalNeeded("a\0", "x"), "at `$.id`"),
         (ApprovalNeeded("1", "x", ["x" * 2**16]), "it has 65540 bytes as JSON"),
         (FileChunk("s", "t", MISSING, "metric", "name", 0, "x"), "Expected `int` >= 1"),  # type: ignore[arg-type]
+        (Usage("m", -1, None), "Expected `int` >= 0 - at `$.input_tokens`"),
+        (Usage("m", None, 2**53), "at `$.output_tokens`"),
         (b"x", "an agent has yielded a value of bytes: text or an event is wanted"),
         (None, "an agent has yielded a value of NoneType"),
     ],
@@ -265,3 +269,17 @@ def test_a_loop_that_only_waits_stands_nowhere() -> None:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def test_models_without_end_are_counted_as_one(settings: Settings) -> None:
+    async def name_anew(task: AgentTask) -> Said:
+        yield Usage(task.prompt, 1, None)
+
+    async with open_house(settings, agent=OwnAgent(name_anew)) as house, house.connect() as client:
+        counted = house.backends.metrics
+        for number in range(MODELS + 20):
+            counted.used(Usage(f"model {number}", 1, None))
+        await client.post(prompt="another")
+        families = [line for line in counted.text().decode().splitlines() if line.startswith("threadcast_model_tokens_total{")]
+    assert len(families) == MODELS + 1
+    assert 'threadcast_model_tokens_total{kind="input",model="other"} 21.0' in families

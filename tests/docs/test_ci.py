@@ -9,7 +9,15 @@ import pytest
 
 from tests.support.program import ROOT
 
-CHECKS = ["make test", "make test-nodes", "make test-docs", "make test-page", "make test-protocol", "make conformance"]
+CHECKS = [
+    "make test",
+    "make test-nodes",
+    "make test-docs",
+    "make test-agents",
+    "make test-page",
+    "make test-protocol",
+    "make conformance",
+]
 PACKAGES = ["python3-venv", "nodejs", "npm", "libatomic1", "chromium"]
 PROGRAMS = ["venv", "node", "npm", "libatomic1", "chromium"]
 # The machine's programs, beside bash's own: apt-get and make write down what they were asked for.

@@ -63,7 +63,7 @@ def of_each(program: Program, stack: ExitStack) -> dict[int, ClientConnection]:
     """A connection to each of the workers with a run on it. The kernel chooses, so it may take some tries."""
     folder, found = Path(program.process.args[-1]), dict[int, ClientConnection]()  # type: ignore[index, arg-type]
     for _ in range(100):
-        connection = stack.enter_context(opened(program))
+        stack.enter_context(connection := opened(program))
         chat = begin(connection)
         (pid,) = (pid for pid in workers(program) if rows(folder / f"{pid}.db", f"SELECT 1 FROM chats WHERE id = '{chat}'"))
         found.setdefault(pid, connection)
@@ -136,7 +136,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nobody_else_notices(tmp_path: P
         os.kill(dead, signal.SIGKILL)
         rest(connections.pop(dead))
         for _ in range(20):  # also those whom the kernel sends to the one that is not there yet
-            with opened(program) as connection:
+            with (connection := opened(program)):
                 begin(connection)
         assert program.log.count(DIED) == 1
         assert len(workers(program)) == COUNT + 1

@@ -9,7 +9,7 @@ import pytest
 from tests.support.program import ROOT
 
 ROOMS = ("schemas", "settings", "backends", "handlers", "server", "cli")  # from the ground up
-OUTSIDE = ("tests", "benchmarks", "clients", "conformance")
+OUTSIDE = ("tests", "benchmarks", "clients", "conformance", "examples")
 PRODUCT = sorted(path for room in ROOMS for path in [ROOT / f"{room}.py", *(ROOT / room).rglob("*.py")] if path.exists())
 
 CLIENTS = sorted(path for room in ("benchmarks", "clients", "conformance") for path in (ROOT / room).glob("*.py"))
@@ -26,6 +26,11 @@ DOORS = {
     "jwt": {"backends/auth.py"},
     "httpx2": {"backends/agents/completions.py"},
     "limits": {"backends/limits.py", "backends/redis/limits.py", "settings.py"},
+    "pydantic_ai": {"backends/agents/pydantic_ai.py"},
+    "pydantic_core": {"backends/agents/pydantic_ai.py"},
+    "langgraph": {"backends/agents/langgraph.py"},
+    "langchain_core": {"backends/agents/langgraph.py"},
+    "agents": {"backends/agents/openai_agents.py"},
     "redis": {
         "backends/redis/link.py",
         "backends/redis/wire.py",
