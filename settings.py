@@ -142,7 +142,10 @@ def _headers(raw: str) -> dict[str, str]:
 def _agent(raw: str) -> str:
     module, colon, path = raw.partition(":")
     is_name = colon and all(part.isidentifier() for part in (*module.split("."), *path.split(".")))
-    if raw not in ("offline", "openai") and not is_name:
+    if raw.startswith(AG_UI):
+        if "@" in urlsplit(_url(raw.removeprefix(AG_UI))).netloc:
+            raise ValueError("a password")
+    elif raw not in ("offline", "openai") and not is_name:
         raise ValueError(raw)
     return raw
 
@@ -164,7 +167,12 @@ def _url(raw: str) -> str:
 OURS = {"messages", "stream", "model"}  # of a request to a model: what no parameter may change
 PARAMETERS = Parser(_json_object, f"a JSON object without {', '.join(sorted(OURS))}")
 HEADERS = Parser(_headers, "a JSON object of header names and texts")
-AGENT = Parser(_agent, "offline or openai, or the name of an agent of your own, such as package.module:object")
+AG_UI = "ag-ui:"  # what stands before the address of an agent that speaks AG-UI
+AGENT = Parser(
+    _agent,
+    "offline or openai, ag-ui:https://host/path (what lets you in belongs into THREADCAST_AG_UI_HEADERS), or the name of an "
+    "agent of your own, such as package.module:object",
+)
 URL = Parser(_url, "an address such as http://127.0.0.1:8080/v1")
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -214,7 +222,11 @@ class Settings:
         "offline",
         AGENT,
         "what answers: `offline` is built in, needs no network, and says only what the server has; `openai` is a model; "
-        "`package.module:object` is an agent of your own",
+        "`package.module:object` is an agent of your own; `ag-ui:https://...` is one that speaks AG-UI",
+        secret=True,
+    )
+    ag_ui_headers: dict[str, str] = _setting(
+        "", HEADERS, 'HTTP headers of a request to an agent over AG-UI, such as `{"Authorization": "Bearer ..."}`', secret=True
     )
     model: str | None = _setting("", MODEL, "the model's name", "none; required for `openai`")
     title_model: str | None = _setting("", MODEL, "the model that makes the titles", "`THREADCAST_MODEL`")
@@ -332,6 +344,11 @@ class Settings:
     def is_shared(self) -> bool:
         """Whether several servers, or workers, can be one service: they hear each other and have the same chats."""
         return self.on_postgres and self.broker_url != "memory://"
+
+    @property
+    def ag_ui_url(self) -> str | None:
+        """Where the agent is that speaks AG-UI; None for any other."""
+        return self.agent.removeprefix(AG_UI) if self.agent.startswith(AG_UI) else None
 
     @property
     def database_path(self) -> Path:

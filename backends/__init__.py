@@ -105,6 +105,12 @@ def open_agent(settings: Settings) -> Agent:
     """The agent of the settings. Raises SettingsError, with what to install or set, when it cannot be had."""
     if settings.agent == "offline":
         return OfflineAgent(settings.offline_words, settings.offline_delay_ms)
+    if settings.ag_ui_url is not None:
+        try:
+            from backends.agents.ag_ui import open_remote
+        except ModuleNotFoundError:
+            raise SettingsError("THREADCAST_AGENT=ag-ui:... needs the extra: pip install 'threadcast[openai]'") from None
+        return open_remote(settings.ag_ui_url, settings.ag_ui_headers)
     if settings.agent != "openai":
         return _own_agent(settings.agent)
     if settings.model is None:
@@ -113,14 +119,18 @@ def open_agent(settings: Settings) -> Agent:
         raise SettingsError("THREADCAST_SYSTEM_PROMPT and THREADCAST_SYSTEM_PROMPT_FILE must not both be set")
     try:
         from backends.agents.completions import Completions
+        from backends.agents.failures import Misconfigured
         from backends.agents.openai import OpenAIAgent, Options
     except ModuleNotFoundError:
         raise SettingsError("THREADCAST_AGENT=openai needs the extra: pip install 'threadcast[openai]'") from None
     url, key = openai_server()
-    server = titles = Completions(url, key, settings.model_headers)
-    if settings.title_base_url or settings.title_api_key:
-        headers = {} if settings.title_base_url else settings.model_headers  # perhaps keys of the other server
-        titles = Completions(settings.title_base_url or url, settings.title_api_key or key, headers)
+    try:
+        server = titles = Completions(url, key, settings.model_headers)
+        if settings.title_base_url or settings.title_api_key:
+            headers = {} if settings.title_base_url else settings.model_headers  # perhaps keys of the other server
+            titles = Completions(settings.title_base_url or url, settings.title_api_key or key, headers)
+    except Misconfigured as error:
+        raise SettingsError(str(error)) from None
     options = Options(
         models=models_of(settings),
         title_model=None if settings.titles == "words" else settings.title_model or settings.model,
@@ -142,7 +152,7 @@ def _own_agent(name: str) -> Agent:
         return load_agent(name)
     except NoAgent as error:
         raise SettingsError(f"THREADCAST_AGENT: {error}") from None
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         traceback.print_exc()
         module, kind = name.partition(":")[0], type(error).__name__
         raise SettingsError(f"THREADCAST_AGENT: {module} cannot be imported: {kind}, as above") from None

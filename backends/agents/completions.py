@@ -1,4 +1,4 @@
-"""Chat completions over HTTP: a request, and its answer as the data of each event, whatever the server calls a stream.
+"""Requests over HTTP, of chat completions and others, and their answers as the data of each event, whatever a stream is called.
 
 Connections, proxies, certificates, redirects and compression are httpx2's, and so is the reader of event streams.
 """
@@ -6,6 +6,7 @@ Connections, proxies, certificates, redirects and compression are httpx2's, and 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, NamedTuple, cast
 
 import httpx2
@@ -36,35 +37,43 @@ class Event(NamedTuple):
     more: bool = False
 
 
-class Completions:
-    """A server of chat completions. Raises Misconfigured for an address that is none."""
+class Server:
+    """A server that answers with events. Raises Misconfigured for an address that is none."""
 
-    def __init__(self, url: str, key: str, headers: Mapping[str, str]) -> None:
-        base = httpx2.URL(url)
-        self.host = base.host
-        self._base = base.copy_with(path=base.path.rstrip("/"))
+    name = "the model's server"  # in the log
+    setting = "OPENAI_BASE_URL"  # has its address
+    says_why = True  # its words tell what to do about a refusal; of others they may quote anything
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        try:
+            self._base = httpx2.URL(url)
+        except httpx2.InvalidURL:
+            raise Misconfigured(f"{self.setting} is no address") from None
+        self.host = self._base.host
         self._client = httpx2.AsyncClient(
-            headers={"authorization": f"Bearer {key}", **headers},
+            headers=headers,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # one user's must not come with another's request
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
             limits=httpx2.Limits(max_connections=None, max_keepalive_connections=20),
         )
 
-    async def stream(self, request: Mapping[str, Any]) -> AsyncGenerator[Event | None, None]:
+    async def ask(self, request: Mapping[str, Any]) -> AsyncGenerator[Event | None, None]:
         """The answer's events as they come; None where a read has brought all that there is so far.
 
         Raises Refused, Cut, or Misconfigured for what is no answer at all.
         """
-        response = await self._send(self._client.build_request("POST", self._url("/chat/completions"), json=request))
+        response = await self._send(self._client.build_request("POST", self._asked_at(), json=request))
         async with aclosing(response):
             if not response.is_success:
-                raise refused(response.status_code, response.headers, await _beginning(response))
+                body = await _beginning(response)
+                raise refused(response.status_code, response.headers, body, says_why=self.says_why)
             try:
-                async for event in events_of(response):
+                async for event in events_of(response, self.name):
                     yield event
             except httpx2.SSEError:
-                raise ModelBroken(f"the model's server sent an event of more than {EVENT_BYTES} bytes") from None
+                raise ModelBroken(f"{self.name} sent an event of more than {EVENT_BYTES} bytes") from None
             except httpx2.HTTPError as error:
-                raise Cut("the model's server broke off", type(error).__name__) from None
+                raise Cut(f"{self.name} broke off", type(error).__name__) from None
 
     async def _send(self, request: httpx2.Request) -> httpx2.Response:
         """Send it where it belongs. Only a redirect within the server is followed: headers may have keys in them."""
@@ -72,7 +81,7 @@ class Completions:
             try:
                 response = await self._client.send(request, stream=True)
             except httpx2.TransportError as error:
-                raise Cut("the model's server cannot be reached", type(error).__name__) from None
+                raise Cut(f"{self.name} cannot be reached", type(error).__name__) from None
             there = response.next_request
             if there is None:
                 return response
@@ -80,19 +89,32 @@ class Completions:
             if there.method != "POST" or (there.url.scheme, there.url.netloc) != (self._base.scheme, self._base.netloc):
                 break
             request = there
-        raise Misconfigured("the model's server redirects elsewhere: OPENAI_BASE_URL must be where it answers")
-
-    async def models(self) -> set[str]:
-        """The names of its models. Raises what it is refused with, or httpx2's errors."""
-        response = (await self._client.get(self._url("/models"))).raise_for_status()
-        return {str(model["id"]) for model in response.json()["data"]}
+        raise Misconfigured(f"{self.name} redirects elsewhere: {self.setting} must be where it answers")
 
     async def aclose(self) -> None:
         """Close its connections."""
         await self._client.aclose()
 
-    def _url(self, path: str) -> httpx2.URL:
-        return self._base.copy_with(path=self._base.path + path)
+    def _asked_at(self) -> httpx2.URL:
+        return self._base
+
+
+class Completions(Server):
+    """A server of chat completions."""
+
+    def __init__(self, url: str, key: str, headers: Mapping[str, str]) -> None:
+        super().__init__(url, {"authorization": f"Bearer {key}", **headers})
+
+    async def models(self) -> set[str]:
+        """The names of its models. Raises what it is refused with, or httpx2's errors."""
+        response = (await self._client.get(self._below("/models"))).raise_for_status()
+        return {str(model["id"]) for model in response.json()["data"]}
+
+    def _asked_at(self) -> httpx2.URL:
+        return self._below("/chat/completions")
+
+    def _below(self, path: str) -> httpx2.URL:
+        return self._base.copy_with(path=self._base.path.rstrip("/") + path)
 
 
 async def _beginning(response: httpx2.Response) -> str:
@@ -132,7 +154,7 @@ class _Body:
         return f"{text}event: {READ}\ndata:\n\n" if self.ends_whole else text
 
 
-async def events_of(response: httpx2.Response) -> AsyncIterator[Event | None]:
+async def events_of(response: httpx2.Response, server: str = Server.name) -> AsyncIterator[Event | None]:
     response.encoding = "utf-8-sig"  # event streams are always UTF-8, and may begin with a byte order mark
     texts = response.aiter_text()
     begun = ""
@@ -147,11 +169,11 @@ async def events_of(response: httpx2.Response) -> AsyncIterator[Event | None]:
         async for text in texts:
             parts.append(text)
             if (size := size + len(text)) > EVENT_BYTES:
-                raise ModelBroken(f"the model's server answered with more than {EVENT_BYTES} characters of JSON")
+                raise ModelBroken(f"{server} answered with more than {EVENT_BYTES} characters of JSON")
             yield None
         yield Event("".join(parts), is_whole=True)
     elif start.startswith("<"):
-        raise Misconfigured(f"the model's server answered with a page of type {kind!r}: {start[:QUOTED_BYTES]!r}")
+        raise Misconfigured(f"{server} answered with a page of type {kind!r}: {start[:QUOTED_BYTES]!r}")
     else:
         body = _Body(response, begun, texts)
         async for event in httpx2.EventSource(cast(httpx2.Response, body), max_event_size=EVENT_BYTES):

@@ -113,7 +113,7 @@ class OpenAIAgent:
         """Ask once. What comes is told as far as a read has brought it."""
         answer = Answer(str(request["model"]))
         try:
-            async with aclosing(server.stream(request)) as events:
+            async with aclosing(server.ask(request)) as events:
                 async for event in events:
                     if event and (answer.take(event) or answer.has_ended):
                         break

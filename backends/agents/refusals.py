@@ -66,9 +66,9 @@ class Refused(Exception):
         return self.kind in ("limited", "busy", "broken")
 
 
-def refused(status: int, headers: Mapping[str, str], body: str) -> Refused:
-    """The refusal of a response."""
-    return Refused(_kind(status, _words(body)), status, _retry_after(headers), body)
+def refused(status: int, headers: Mapping[str, str], body: str, *, says_why: bool = True) -> Refused:
+    """The refusal of a response. `says_why`: its words count, too."""
+    return Refused(_kind(status, _words(body) if says_why else ""), status, _retry_after(headers), body)
 
 
 def refused_within(error: object) -> Refused:
@@ -82,7 +82,7 @@ def refused_within(error: object) -> Refused:
     return Refused(_kind(status, _words(body)), status, None, body)
 
 
-def told(trouble: Refused | Cut) -> Exception:
+def told(trouble: Refused | Cut, server: str = "the model's server") -> Exception:
     """What the trouble is when it cannot be mended."""
     if isinstance(trouble, Cut):
         return ModelBroken(str(trouble))
@@ -99,9 +99,9 @@ def told(trouble: Refused | Cut) -> Exception:
         case "filtered":
             return Filtered()
         case "broken":
-            return ModelBroken(f"the model's server has failed: {trouble}")
+            return ModelBroken(f"{server} has failed: {trouble}")
         case _:
-            return Misconfigured(f"the model's server refuses: {trouble}")
+            return Misconfigured(f"{server} refuses: {trouble}")
 
 
 def without_refused(request: dict[str, Any], refusal: Refused) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Titles as models write them, made into one plain line."""
+"""Titles as models write them, made into one plain line, and those of tools, made of their names."""
 
 import re
 
@@ -16,3 +16,10 @@ def plain_title(said: str) -> str:
         if title := MARKUP.sub("", title).strip(QUOTES + " ").removesuffix("."):
             return title[:LONGEST]
     return ""
+
+
+def tool_title(name: str) -> str:
+    """`get_weather`, `getWeather` and `get-weather` as a person would say it: Get weather."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name[:LONGEST]).replace("_", " ").replace("-", " ").split()
+    title = " ".join(word if word.isupper() and len(word) > 1 else word.lower() for word in words)
+    return title[:1].upper() + title[1:] or "Tool"

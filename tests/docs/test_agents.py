@@ -23,7 +23,7 @@ async def test_the_first_agent_of_the_page_answers(settings: Settings, tmp_path:
     (tmp_path / "mine.py").write_text(block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    (name,) = set(re.findall(r"THREADCAST_AGENT=(\w\S+:\w+)", PAGE))
+    name, *_ = re.findall(r"THREADCAST_AGENT=(\S+)", PAGE)
     async with open_house(replace(settings, agent=name)) as house, house.connect() as client:
         assert texts(message_of(await client.post(prompt="Hi"))) == [
             "You asked: Hi\n\nAnd this is the answer, word by word. ",
