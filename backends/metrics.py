@@ -19,6 +19,7 @@ AGENT_FAILURES = ("busy", "too_long", "filtered", "misconfigured", "broken", "ti
 CUTS = ("silent", "head", "body", "invalid", "room")
 CLOSE_CODES = (1000, 1001, 1002, 1005, 1006, 1007, 1009, 1011, 1012, 4001, 4008, 4029, 4401, 4503)
 BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
+MODELS = 100  # names; each is kept for as long as the process lives
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -57,6 +58,7 @@ class Metrics:
         self.outbox_bytes = Gauge("threadcast_outbox_bytes", "Bytes that wait for connections to read them.", registry=registry)
         self.runs = Gauge("threadcast_runs", "Posts by state, and agents that were left behind.", ["state"], registry=registry)
         self.runs_ended = Counter("threadcast_runs_ended", "Runs, by how they ended.", ["end"], registry=registry)
+        self._models: set[str] = set()  # whose tokens are counted by name
         self.agent_failures = Counter("threadcast_agent_failures", "Agents that failed, by kind.", ["kind"], registry=registry)
         self.model_tokens = Counter(
             "threadcast_model_tokens",
@@ -112,14 +114,16 @@ class Metrics:
         self.agent_failures.labels(kind).inc()
 
     def used(self, usage: Usage) -> None:
-        """Count an answer's tokens. Thoughts are also output."""
+        """Count an answer's tokens. Thoughts are also output. Agents name their models, so those beyond MODELS count as one."""
+        model = usage.model if usage.model in self._models or len(self._models) < MODELS else "other"
+        self._models.add(model)
         for kind, count in (
             ("input", usage.input_tokens),
             ("output", usage.output_tokens),
             ("reasoning", usage.reasoning_tokens),
         ):
-            if count:
-                self.model_tokens.labels(usage.model, kind).inc(count)
+            if count and count > 0:
+                self.model_tokens.labels(model, kind).inc(count)
 
     def closed(self, code: int) -> None:
         """Count a closed connection by its code. Clients may send any code, so unknown ones are counted as one."""

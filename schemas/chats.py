@@ -132,6 +132,7 @@ class FilesReasoning(msgspec.Struct, tag_field="type", tag="files"):
 ReasoningMessage = PillsReasoning | TextReasoning | FilesReasoning
 
 
+Tokens = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]  # which JavaScript reads exactly
 FinishReason = Literal["stop", "length", "content_filter", "refusal", "stopped", "interrupted", "failed"]
 
 
@@ -139,9 +140,9 @@ class Usage(msgspec.Struct, frozen=True):
     """The tokens that an answer has taken, where the model's server says so."""
 
     model: str
-    input_tokens: int | None
-    output_tokens: int | None
-    reasoning_tokens: int | None = None
+    input_tokens: Tokens | None
+    output_tokens: Tokens | None
+    reasoning_tokens: Tokens | None = None
 
 
 class Approval(msgspec.Struct, frozen=True):
