@@ -7,8 +7,10 @@ from typing import Any
 from uuid import uuid4
 
 import click
-from websockets.exceptions import InvalidHandshake
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
+
+from clients.shown import Screen, plain
 
 
 @click.command()
@@ -16,13 +18,28 @@ from websockets.sync.client import connect
 @click.option("--prompt", default=None, help="What to ask.")
 @click.option("--asset", default=None, help="What it is about, as TYPE:ID.")
 @click.option("--chat", default=None, help="The id of a chat to go on with.")
+@click.option(
+    "--approve", multiple=True, metavar="ID", help="Say yes to this question of the chat's agent; any number of them."
+)
+@click.option("--deny", multiple=True, metavar="ID", help="Say no to it.")
+@click.option("--value", type=(str, str), multiple=True, metavar="ID JSON", help="The value that goes with an answer.")
 @click.option("--stop", is_flag=True, help="Stop what is being answered in that chat.")
-def main(url: str, prompt: str | None, asset: str | None, chat: str | None, stop: bool) -> None:
+def main(
+    url: str,
+    prompt: str | None,
+    asset: str | None,
+    chat: str | None,
+    approve: tuple[str, ...],
+    deny: tuple[str, ...],
+    value: tuple[tuple[str, str], ...],
+    stop: bool,
+) -> None:
     """Post one message and print its stream. The token is read from THREADCAST_TOKEN."""
     asset_type, _, asset_id = (asset or "").partition(":")
-    fields = {"prompt": prompt, "chat_id": chat, "asset_type": asset_type, "asset_id": asset_id}
+    approvals = answers(approve, deny, value)
+    fields = {"prompt": prompt, "chat_id": chat, "asset_type": asset_type, "asset_id": asset_id, "approvals": approvals}
     route = "/chats/post"
-    payload = {name: value for name, value in fields.items() if value}
+    payload = {name: given for name, given in fields.items() if given}
     if stop:
         route, payload = "/chats/stop", {"id": chat or ""}
     request_id = uuid4().hex
@@ -30,55 +47,29 @@ def main(url: str, prompt: str | None, asset: str | None, chat: str | None, stop
     try:
         with connect(url, additional_headers=headers, max_size=None) as socket:
             socket.send(json.dumps({"route": route, "id": request_id, "payload": payload}))
-            streamed: set[str] = set()
+            screen = Screen()
             for data in socket:
                 frame = json.loads(data)
                 # A stop is answered by the end of the stream that it stops, which has the label of another request.
-                answers = stop and frame["event"] == "complete" and frame["payload"]["id"] == chat
-                if (answers or frame.get("request_id") == request_id) and show(frame, streamed):
+                ends = stop and frame["event"] == "complete" and frame["payload"]["id"] == chat
+                if (ends or frame.get("request_id") == request_id) and screen.show(frame):
                     break
-    except (OSError, InvalidHandshake) as error:
-        sys.exit(f"{url}: {error}")
+    except (OSError, WebSocketException) as error:
+        sys.exit(f"{url}: {plain(error)}")
 
 
-def show(frame: dict[str, Any], streamed: set[str]) -> bool:
-    """Print what is new in a frame. Returns whether it is the last one. `streamed` keeps the texts that came as deltas."""
-    payload = frame["payload"]
-    match frame["event"]:
-        case _ if frame["error"]:
-            click.echo(f"\n{click.style(frame['error']['code'], fg='red')} {frame['error']['message']}")
-            sys.exit(1)
-        case "initializeChat":
-            click.secho(f"chat {payload['id']}", dim=True)
-        case "generatingTitle" if payload["title"]:
-            click.secho(f"\n{payload['title']}", bold=True)
-        case "generatingReasoningMessage":
-            show_reasoning(payload["reasoning"])
-        case "generatingResponseMessage":
-            show_response(payload["response_message"], streamed)
-        case "complete":
-            click.secho(f"\n{len(payload['message_ids'])} messages, titled “{payload['title']}”", dim=True)
-            return True
-    return False
-
-
-def show_reasoning(reasoning: dict[str, Any]) -> None:
-    if reasoning["type"] == "pills":
-        pills = ", ".join(pill["text"] for group in reasoning["pill_containers"] for pill in group["pills"])
-        click.secho(f"{reasoning['title']}: {pills}", fg="cyan")
-    elif reasoning["type"] == "text":
-        click.secho(reasoning["message_chunk"] or "\n", dim=True, nl=False)
-
-
-def show_response(part: dict[str, Any], streamed: set[str]) -> None:
-    if part["type"] == "file":
-        opened = f"[{part['file_type']}] {part['file_name']}, version {part['version_number']}"
-        click.secho(opened, fg="cyan")
-    elif part["message_chunk"]:
-        streamed.add(part["id"])
-        click.echo(part["message_chunk"], nl=False)
-    elif part["id"] not in streamed:
-        click.echo(part["message"])
+def answers(approve: tuple[str, ...], deny: tuple[str, ...], values: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
+    """What is said to each question, as a post has it."""
+    given: dict[str, Any] = {}
+    for id, text in values:
+        try:
+            given[id] = json.loads(text)
+        except ValueError as error:
+            raise click.BadParameter(f"{text} is no JSON: {error}", param_hint="--value") from None
+    said = [(id, True) for id in approve] + [(id, False) for id in deny]
+    if left := given.keys() - {id for id, _ in said}:
+        raise click.BadParameter(f"{min(left)} has neither --approve nor --deny", param_hint="--value")
+    return [{"id": id, "approved": approved} | ({"value": given[id]} if id in given else {}) for id, approved in said]
 
 
 if __name__ == "__main__":

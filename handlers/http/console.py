@@ -1,4 +1,4 @@
-"""The console at `/`: three files that are as they are, and may do what any client may and nothing else."""
+"""The console at `/`: four files that are as they are, and may do what any client may and nothing else."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

@@ -45,6 +45,7 @@ PAGE = {
     "/": ("index.html", "text/html"),
     "/console.css": ("console.css", "text/css"),
     "/console.js": ("console.js", "text/javascript"),
+    "/parts.js": ("parts.js", "text/javascript"),
 }
 
 

@@ -3,58 +3,32 @@
 import json
 import re
 import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import msgspec
 import pytest
 from anyio.from_thread import start_blocking_portal
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Error, Page, Route, WebSocketRoute, expect
+from playwright.sync_api import Browser, Error, Page, expect
 
 from backends.auth import PERSON, issue_token
 from handlers.dev import demo_data
-from handlers.http.console import FILES
 from schemas.assets import METRIC, AssetPermissionRole, IdentityType
 from schemas.load import LoadFile
 from tests.support.client import TIMEOUT_S
 from tests.support.database import rows
 from tests.support.documents import BLOCKS
+from tests.support.fake_page import CHAT, MESSAGE, NEXT, OTHER_CHAT, Fake, a_chat, a_delta, a_message, faked
 from tests.support.house import SECRET
-from tests.support.page import address, ask, browser, is_live
+from tests.support.page import address, ask, complaints_of, is_live, tab
 from tests.support.program import ROOT, run, serving
 from tests.support.proxy import Proxy
-from tests.support.server import world
 from tests.support.world import ALICE, ASSETS, BOB, PERMISSIONS, USERS, grant, metric, uuid
-
-__all__ = ["browser"]  # the fixture
-
-expect.set_options(timeout=1000 * TIMEOUT_S)
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202e&amp;</textarea>'\"`${alert(3)}"
 STREAMED = ("generatingTitle", "generatingReasoningMessage", "generatingResponseMessage")
 SLOW = {"OFFLINE_WORDS": "150", "OFFLINE_DELAY_MS": "15"}
-
-
-@contextmanager
-def tab(browser: Browser, *, may_complain: bool = False, **options: object) -> Iterator[Page]:
-    """A page of a browser of its own. What the console has to complain about fails the test."""
-    context = browser.new_context(viewport={"width": 1300, "height": 800}, **options)  # type: ignore[arg-type]
-    complaints: list[str] = []
-    try:
-        page = context.new_page()
-        context.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
-        context.on("weberror", lambda error: complaints.append(str(error.error)))
-        context.on("dialog", lambda dialog: complaints.append(dialog.message))
-        yield page
-        assert complaints == [] or may_complain
-    finally:
-        context.close()
 
 
 def answer(page: Page) -> str:
@@ -71,11 +45,6 @@ def stored(folder: Path) -> list[str]:
         for row in rows(folder / "threadcast.db", "SELECT * FROM messages ORDER BY created_at")
     ]
     return ["".join(part["message"] for part in each if part["type"] == "text") for each in parts]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return world(tmp_path)
 
 
 def test_a_prompt_streams_in_with_its_reasoning_and_its_title(browser: Browser, folder: Path) -> None:
@@ -326,11 +295,6 @@ def test_a_checker_of_accessibility_has_nothing_to_say(browser: Browser, folder:
         assert page.evaluate("document.documentElement.scrollWidth") <= width, "it is wider than the window"
 
 
-def complaints_of(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]
-
-
 def test_the_page_cannot_be_framed_and_runs_nothing_from_elsewhere(browser: Browser, folder: Path) -> None:
     with serving(folder) as program, tab(browser, may_complain=True) as page:
         page.goto(f"http://{program.url.split('/')[2]}/")
@@ -350,118 +314,6 @@ def test_the_readmes_ten_lines_of_javascript_talk_to_it(browser: Browser, folder
         if not opening.value.is_closed():
             opening.value.wait_for_event("close")
         assert "".join(said).replace("null", "") == stored(folder)[0]
-
-
-class Fake:
-    """A server that says what a test has it say, and so can be cut between any two frames."""
-
-    def __init__(self, page: Page) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.user, self.recovers, self.lists = ALICE, True, True
-        self.socket: WebSocketRoute
-        self.offset = 0
-        self._page = page
-        page.route("**/*", self._serve)
-        page.route_web_socket("**/api/v1/ws*", self._open)
-
-    def open(self) -> None:
-        self._page.goto("http://console.test/#token=one")
-        is_live(self._page)
-
-    def say(self, event: str, payload: object, route: str = "/chats/post", label: str | None = None, **more: object) -> None:
-        frame = {"route": route, "event": event, "payload": payload, "sent_by": {"id": str(self.user), "name": "Alice"}}
-        frame |= {"error": None, "send_method": "All"} | more
-        if label is not None:
-            frame["request_id"] = label
-        if route != "/stream":
-            self.offset += 1
-            frame["offset"] = self.offset
-        self.socket.send(json.dumps(frame))
-
-    def refuse(self, label: str, code: str, **more: object) -> None:
-        """Refuse a post."""
-        self.say("postThread", None, label=label, error={"code": code, "message": "no", **more}, send_method="SenderOnly")
-
-    def cut(self, *, recovers: bool = True, lists: bool = True, code: int = 1012) -> None:
-        """Cut, and let the page come back to a server that knows what it missed, and that answers `/chats/list`, or not."""
-        self.recovers, self.lists = recovers, lists
-        before = self.socket
-        before.close(code=code, reason="restart")
-        self.until(lambda: self.socket is not before)
-        if lists:
-            is_live(self._page)
-
-    def requests(self, route: str) -> list[dict[str, Any]]:
-        return [each for each in self.asked if each["route"] == route]
-
-    def wait_for(self, route: str, count: int = 1) -> dict[str, Any]:
-        """The request of this number on the route."""
-        self.until(lambda: len(self.requests(route)) >= count)
-        return self.requests(route)[count - 1]
-
-    def until(self, holds: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + TIMEOUT_S
-        while not holds():
-            assert time.monotonic() < give_up, self.asked
-            self._page.wait_for_timeout(10)
-
-    def _serve(self, route: Route) -> None:
-        path = route.request.url.partition("console.test/")[2] or "index.html"
-        if (FILES / path).is_file():
-            route.fulfill(path=FILES / path)
-        else:
-            route.fulfill(status=400)
-
-    def _open(self, socket: WebSocketRoute) -> None:
-        self.socket = socket
-        socket.on_message(self._hear)
-        self.say("resumed", {"epoch": "e", "offset": self.offset, "recovered": self.recovers}, "/stream")
-
-    def _hear(self, text: str | bytes) -> None:
-        request = json.loads(text)
-        self.asked.append(request)
-        if request["route"] == "/chats/list" and self.lists:
-            self.say("getChatsList", [], "/chats/list", request["id"])
-
-
-NOW = "2026-01-01T00:00:{:02}Z"
-
-
-def a_message(id: UUID, said: str = "", *, done: bool = False) -> dict[str, Any]:
-    part = {"type": "text", "id": str(id), "message": said, "message_chunk": None, "is_final_message": done}
-    asked = {"request": "Q", "sender_id": str(ALICE), "sender_name": "Alice", "sender_avatar": None}
-    return {"id": str(id), "request_message": asked, "reasoning_message_ids": [], "reasoning_messages": {}} | {
-        "response_message_ids": [str(id)] if said else [],
-        "response_messages": {str(id): part} if said else {},
-        "final_reasoning_message": "Reasoned for 1 seconds" if done else None,
-        "is_completed": done,
-    }
-
-
-def a_chat(id: UUID, *messages: dict[str, Any], at: int = 0) -> dict[str, Any]:
-    return {"id": str(id), "title": f"Chat {id}", "message_ids": [each["id"] for each in messages]} | {
-        "messages": {each["id"]: each for each in messages},
-        "updated_at": NOW.format(at),
-    }
-
-
-def a_delta(chat: UUID, message: UUID, chunk: str) -> dict[str, Any]:
-    part = {"type": "text", "id": str(message), "message": None, "message_chunk": chunk, "is_final_message": False}
-    return {"response_message": part, "chat_id": str(chat), "message_id": str(message), "progress": "in_progress"}
-
-
-CHAT, OTHER_CHAT, MESSAGE, NEXT = uuid(500), uuid(501), uuid(600), uuid(601)
-
-
-@contextmanager
-def faked(browser: Browser, *, has_clock: bool = False) -> Iterator[tuple[Page, Fake]]:
-    """A live page whose server is the test, and so is its clock if it `has_clock`."""
-    with tab(browser) as page:
-        fake = Fake(page)
-        if has_clock:
-            page.clock.install()
-        fake.open()
-        yield page, fake
 
 
 def said(page: Page) -> str:

@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from backends.auth import PERSON, issue_token
@@ -37,3 +39,24 @@ def is_live(page: Page) -> None:
 def ask(page: Page, prompt: str) -> None:
     page.fill("#prompt", prompt)
     page.press("#prompt", "Enter")
+
+
+@contextmanager
+def tab(browser: Browser, *, may_complain: bool = False, **options: object) -> Iterator[Page]:
+    """A page of a browser of its own. What the console has to complain about fails the test."""
+    context = browser.new_context(viewport={"width": 1300, "height": 800}, **options)  # type: ignore[arg-type]
+    complaints: list[str] = []
+    try:
+        page = context.new_page()
+        context.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        context.on("dialog", lambda dialog: complaints.append(dialog.message))
+        yield page
+        assert complaints == [] or may_complain
+    finally:
+        context.close()
+
+
+def complaints_of(page: Page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {node['html'][:200]}" for each in found for node in each["nodes"]]

@@ -2,7 +2,9 @@
 //
 // Its parts, each of which knows only those above it: what frames add up to (Chats), what one request did (Requests), the socket
 // (Link), and the page. The page is drawn from the first two at most once a picture, so a fast stream costs no more than a slow
-// one. What comes from outside becomes text nodes and attributes, never markup.
+// one; parts.js draws what a message is made of. What comes from outside becomes text nodes and attributes, never markup.
+
+import { drawParts, drawQuestions, keyed, made, makeQuestions, setText } from "./parts.js";
 
 const MOST_CHATS = 30; // that are held whole
 const MOST_LISTED = 500; // chats
@@ -55,7 +57,7 @@ function merged(old, part) {
     for (const [id, { file, ...rest }] of Object.entries(part.files)) {
       files[id] = { ...rest, file: { ...file, text: text(file.text, file.text_chunk, files[id]?.file.text), text_chunk: null } };
     }
-    return { ...part, file_ids: Object.keys(files), files };
+    return { ...part, file_ids: [...new Set([...part.file_ids, ...Object.keys(files)])], files };
   }
   return part;
 }
@@ -315,13 +317,6 @@ class Link {
 
 const $ = (id) => document.getElementById(id);
 
-/** An element, with properties and children; text children become text. */
-function made(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
-  return element;
-}
-
 const chats = new Chats(), requests = new Requests();
 const posts = new Map(); // by label: this page's, from their sending until their message is heard of, or refused
 const view = { chat: null, post: null, follows: true }; // what is shown: a chat, or what was posted to begin one; at first, what runs
@@ -392,7 +387,11 @@ function refused(frame, post) {
   if (frame.event === "getChat" && retry_after !== undefined) {
     setTimeout(() => view.chat && chats.lacks(view.chat) && get(view.chat), retry_after * 1000);
   }
-  if (post && (post.label === view.post || (view.chat && post.payload.chat_id === view.chat))) post.error = said;
+  if (post?.payload.approvals) {
+    posts.delete(post.label);
+    $("notice").textContent = `“${post.text.slice(0, 40)}” ${said}`;
+    if (code === "BAD_REQUEST") get(post.payload.chat_id); // answered somewhere else, or the chat has gone on
+  } else if (post && (post.label === view.post || (view.chat && post.payload.chat_id === view.chat))) post.error = said;
   else if (post) {
     posts.delete(post.label);
     $("notice").textContent = `“${post.text.slice(0, 40)}” ${said}`;
@@ -465,30 +464,6 @@ function draw() {
   });
 }
 
-/** Have these children, in this order; each is made once for its key, and then only changed. */
-function keyed(parent, items, key, make, change) {
-  const known = (parent.known ??= new Map()), kept = new Map(), focused = document.activeElement;
-  let place = parent.firstChild;
-  for (const item of items) {
-    const id = key(item), node = known.get(id) ?? make(item);
-    kept.set(id, node);
-    change(node, item);
-    if (node === place) place = place.nextSibling;
-    else parent.insertBefore(node, place);
-  }
-  for (const [id, node] of known) if (!kept.has(id)) node.remove();
-  parent.known = kept;
-  if (focused !== document.activeElement && parent.contains(focused)) focused.focus({ preventScroll: true }); // it was moved
-}
-
-/** A node's text: what is only longer than before is appended, so that a selection and a reader stay where they are. */
-function setText(node, text) {
-  const child = node.firstChild ?? node.appendChild(document.createTextNode(""));
-  if (child.data === text) return;
-  if (child.data && text.startsWith(child.data)) child.appendData(text.slice(child.data.length));
-  else child.data = text;
-}
-
 function drawList() {
   if (drawList.listed === chats.listed && drawList.chat === view.chat) return;
   Object.assign(drawList, { listed: chats.listed, chat: view.chat });
@@ -516,8 +491,10 @@ function drawChat() {
   setText($("title"), chat?.title || (view.chat ? "untitled" : "New chat"));
   box.ariaBusy = String(Boolean(running));
   const replaced = new Set(waiting.filter((post) => !post.error && !post.payload.once).map((post) => post.payload.message_id));
-  keyed(box, [...messages, ...waiting.filter((post) => !(post.payload.message_id in (chat?.messages ?? {})))],
-    (it) => it.id ?? it.label, makeMessage, (node, it) => drawMessage(node, it, chat, replaced.has(it.id)));
+  const isUnheard = (post) => !post.payload.approvals && !(post.payload.message_id in (chat?.messages ?? {}));
+  keyed(box, [...messages, ...waiting.filter(isUnheard)], (it) => it.id ?? it.label, makeMessage, (node, it) => drawMessage(node, it, chat, replaced.has(it.id)));
+  const said = waiting.find((post) => post.payload.approvals); // a message of its own once it is heard of
+  for (const message of messages) drawApprovals(box.known.get(message.id).children[3], message, chat, said);
   if (atEnd) box.scrollTop = box.scrollHeight;
   if (!running && document.activeElement === $("stop")) box.focus({ preventScroll: true });
   $("stop").hidden = !running;
@@ -533,24 +510,27 @@ function makeMessage() {
   const again = made("button", { type: "button" }, "Run again");
   return made("article", {},
     made("div", { className: "request" }, made("small"), made("span", { className: "text" })),
-    made("div"), made("div"),
+    made("div"), made("div"), makeQuestions(),
     made("p", { className: "failed" }),
     made("p", { className: "foot" }, made("span"), again));
 }
 
 function drawMessage(article, it, chat, isReplaced) {
-  const [request, reasoning, response, failed, foot] = article.children;
-  const asked = it.request_message, isPost = "label" in it;
+  const [request, reasoning, response, questions, failed, foot] = article.children;
+  const asked = it.request_message, isPost = "label" in it, isLast = chat?.message_ids.at(-1) === it.id;
   setText(request.firstChild, isPost ? "you" : (asked?.sender_name ?? ""));
   setText(request.lastChild, isPost ? it.text : (asked?.request ?? ""));
   request.hidden = !isPost && !asked;
-  drawParts(reasoning, isPost ? [] : it.reasoning_message_ids.map((id) => it.reasoning_messages[id]), "reasoning");
-  drawParts(response, isPost ? [] : it.response_message_ids.map((id) => it.response_messages[id]), "response");
+  if (isPost) questions.hidden = true;
+  else {
+    drawParts(reasoning, it, "reasoning", isLast, offer);
+    drawParts(response, it, "response", isLast, offer);
+  }
   setText(failed, it.error ?? "");
   failed.hidden = !it.error;
-  const done = isPost ? "" : it.final_reasoning_message ?? (it.is_completed ? "answered" : "answering…");
+  const done = isPost ? "" : ending(it, isLast);
   setText(foot.firstChild, isReplaced ? "asked again…" : it.error ? "" : isPost ? (link.live && it.isSent ? "sent" : it.why ?? "waits for the connection") : done);
-  foot.lastChild.hidden = isReplaced || !(it.error || (it.is_completed && asked));
+  foot.lastChild.hidden = isReplaced || !(isPost ? it.error : asked && (it.error || it.is_completed));
   foot.lastChild.onclick = () => {
     $("messages").focus({ preventScroll: true }); // the button goes
     if (isPost) posts.delete(it.label);
@@ -560,44 +540,28 @@ function drawMessage(article, it, chat, isReplaced) {
   };
 }
 
-function drawParts(box, parts, kind) {
-  keyed(box, parts, (part) => part.id, (part) => makePart(part, kind), drawPart);
+/** How a message ended, in words. The server's own speak of the moment when it did. */
+function ending(message, isLast) {
+  const hasAsked = message.approvals && message.is_completed && !["failed", "stopped", "interrupted"].includes(message.finish_reason);
+  if (hasAsked && !isOpen(message, isLast)) return "Asked for your approval";
+  return message.final_reasoning_message ?? (message.is_completed ? "answered" : "answering…");
 }
 
-function makePart(part, kind) {
-  if (part.type === "file") return made("div", { className: "card" }, made("strong", { className: "text" }), made("small"), made("code"));
-  if (kind === "response") return made("p", { className: "text" });
-  return made("div", { className: "reasoning" }, made("div", { className: "name text" }), made("div", { className: part.type === "text" ? "text" : "" }));
-}
+const isOpen = (message, isLast) => isLast && message.is_completed && message.approvals.some((each) => each.approved === null);
 
-function drawPart(node, part) {
-  if (part.type === "file") {
-    setText(node.children[0], part.file_name);
-    setText(node.children[1], ` ${part.file_type}, version ${part.version_number}. ${part.metadata.at(-1)?.message ?? ""} `);
-    setText(node.children[2], `${part.file_type}:${part.id}`);
-    offer(`${part.file_type}:${part.id}`, part.file_name);
-  } else if (node.className === "text") setText(node, part.message ?? "");
-  else {
-    setText(node.firstChild, [part.title, part.secondary_title, part.status === "completed" ? "" : part.status].filter(Boolean).join(" · "));
-    const body = node.lastChild;
-    if (part.type === "text") setText(body, part.message ?? "");
-    else if (part.type === "pills") drawPills(body, part.pill_containers);
-    else if (part.type === "files") keyed(body, Object.values(part.files), (file) => file.id, () => made("div", { className: "card" }, made("strong", { className: "text" }), made("pre")), drawFile);
-  }
-}
-
-function drawPills(body, groups) {
-  const pills = groups.flatMap((group) => group.pills.map((pill) => ({ ...pill, group: group.title })));
-  keyed(body, pills, (pill) => `${pill.group} ${pill.id}`, () => made("span", { className: "pill text" }), (node, pill) => {
-    setText(node, pill.text);
-    node.title = `${pill.group}: ${pill.type}`;
-    if (pill.type === "metric" || pill.type === "dashboard") offer(`${pill.type}:${pill.id}`, pill.text);
+/** What the agent asks. `said`: the post that answers it, while nothing of it is heard. */
+function drawApprovals(box, message, chat, said) {
+  const open = Boolean(message.approvals) && isOpen(message, chat.message_ids.at(-1) === message.id);
+  drawQuestions(box, message.approvals ?? [], {
+    isOpen: open,
+    waits: open && said ? (link.live && said.isSent ? "sent…" : said.why ?? "waits for the connection") : null,
+    send(approvals, text) {
+      $("notice").textContent = "";
+      post({ chat_id: chat.id, approvals, once: true }, text);
+    },
+    redraw: draw,
+    leave: () => $("messages").focus({ preventScroll: true }),
   });
-}
-
-function drawFile(node, file) {
-  setText(node.firstChild, `${file.file_name} · ${file.status}`);
-  setText(node.lastChild, file.file.text ?? "");
 }
 
 /** Let an asset be picked. */
