@@ -9,7 +9,7 @@ from handlers.post_chat import validate
 from schemas.errors import BadRequest
 from schemas.requests import ChatCreateNewChat
 
-ABOUT = ("model", "dashboard_id", "metric_id", "chat_id", "asset_type", "asset_id")
+ABOUT = ("approvals", "model", "dashboard_id", "metric_id", "chat_id", "asset_type", "asset_id")
 
 
 @schemathesis.hook

@@ -26,6 +26,7 @@ ROUND_S = 3600  # far beyond the whole suite: each test has a time limit of its 
 STOP_S = 60  # for pytest to stop what its fixtures have started
 LOOP = "import os, sys\nwhile os.getppid() == int(sys.argv[1]):\n    for _ in range(10**6): pass"
 PYTEST = (sys.executable, "-m", "pytest", "-c", str(ROOT / "setup.cfg"))
+AGENTS = "tests/agents"  # not here, since they need a venv of their own
 PAGE = "tests/page"  # apart: the browser's driver runs an event loop where the other tests start theirs
 
 
@@ -45,7 +46,7 @@ def busy(loops: int) -> Iterator[None]:
 def rooms() -> Iterator[str]:
     """The folders of all other tests."""
     found = {str(path.parent.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
-    return iter(sorted(found - {PAGE}))
+    return iter(sorted(found - {PAGE, AGENTS}))
 
 
 def play(files: Sequence[str], report: Path) -> None:
