@@ -42,7 +42,8 @@ class Adapter:
 
     def _input(self, task: AgentTask) -> Any:
         if task.approvals:
-            values = {each.id: each.approved if each.value is None else each.value for each in task.approvals}
+            # A value that came with a denial could be taken for an approval.
+            values = {each.id: each.approved and (True if each.value is None else each.value) for each in task.approvals}
             return Command(resume=values)
         text = about(task)
         first = [SystemMessage(text, id=ABOUT)] if text else []

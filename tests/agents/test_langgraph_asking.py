@@ -32,8 +32,13 @@ def deleting(deleted: list[str], model: Any, checkpointer: Any) -> Any:
     return graph(model, [delete], checkpointer)
 
 
-@pytest.mark.parametrize(("value", "what"), [(True, ["it: True"]), (False, []), ("twice", ["it: twice"])])
-async def test_a_restarted_server_goes_on_with_what_was_answered(settings: Settings, value: Any, what: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("approved", "value", "what"),
+    [(True, None, ["it: True"]), (False, None, []), (True, "twice", ["it: twice"]), (False, "never", [])],
+)
+async def test_a_restarted_server_goes_on_with_what_was_answered(
+    settings: Settings, approved: bool, value: Any, what: list[str]
+) -> None:
     deleted: list[str] = []
     saver = InMemorySaver()
     first = deleting(deleted, script(["Sure. ", *call(0, "delete", '{"what":"it"}')]), saver)
@@ -46,11 +51,11 @@ async def test_a_restarted_server_goes_on_with_what_was_answered(settings: Setti
     assert deleted == []
     model = script(["Done"], ["Later"])
     async with open_house(settings, agent=named(deleting(deleted, model, saver))) as house, house.connect() as client:
-        (answer,) = answers(asked, bool(value))
-        said = await client.post(chat_id=chat, approvals=[{**answer, "value": value if isinstance(value, str) else None}])
+        (answer,) = answers(asked, approved)
+        said = await client.post(chat_id=chat, approvals=[{**answer, "value": value}])
         assert_good(house, said)
         later = await client.post(chat_id=chat, prompt="And?")
-    result = "it is gone" if value else "kept"
+    result = "it is gone" if approved else "kept"
     assert [step[1:] for step in tools(message_of(said))] == [("delete", "completed", result)]
     assert (texts(message_of(said)), texts(message_of(later))) == (["Done"], ["Later"])
     assert deleted == what
