@@ -12,10 +12,9 @@ from backends.frame import Frame
 from backends.lease import Lease
 from backends.resume import ResumeLimits, ResumeLog, Resumption
 from backends.streams import Streams
-from schemas.chats import ChatListItem
 from schemas.errors import WsError
-from schemas.events import Container, WsEvent
-from schemas.frames import SentBy, WsResponseMessage, WsRoutes, WsSendMethod
+from schemas.events import WsEvent
+from schemas.frames import Payload, SentBy, WsResponseMessage, WsRoutes, WsSendMethod
 from schemas.users import Sender
 
 T = TypeVar("T")
@@ -83,7 +82,7 @@ def send_ws_message(
     sender: Sender,
     route: WsRoutes,
     event: WsEvent,
-    payload: Container | list[ChatListItem],
+    payload: Payload,
     method: WsSendMethod = WsSendMethod.ALL,
     lease: Lease | None = None,
     about: UUID | None = None,
@@ -118,7 +117,7 @@ def answer_to(
     sender: Sender,
     route: WsRoutes | str,
     event: WsEvent | str,
-    payload: Container | list[ChatListItem] | None,
+    payload: Payload | None,
     error: WsError | None,
     method: WsSendMethod,
 ) -> WsResponseMessage:

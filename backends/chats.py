@@ -11,7 +11,7 @@ from backends.messages import Owner, size_of_message, unfinished
 from backends.rights import granted_to
 from backends.storage import Row, Storage
 from backends.stored import Stored
-from backends.tables import asset_permissions, assets, chats, messages, messages_to_files, nodes, users
+from backends.tables import asset_permissions, assets, chats, favorites, messages, messages_to_files, nodes, users
 from schemas.assets import CHAT, AssetPermissionRole, AssetType
 from schemas.chats import (
     Approval,
@@ -39,6 +39,9 @@ GRANTED = (
     )
     .scalar_subquery()
 )
+FAVORITE = (
+    select(favorites.c.chat_id).where(favorites.c.chat_id == chats.c.id, favorites.c.user_id == bindparam("user")).exists()
+)
 visible = chats.c.deleted_at.is_(None), or_(chats.c.created_by == bindparam("user"), GRANTED.is_not(None))
 CHAT_ROLES = select(chats.c.created_by, GRANTED.label("roles")).where(chats.c.id == bindparam("chat"), *visible)
 # A chat, what the user may do with it, and who answers in it: in one statement, so that all of it is of one moment.
@@ -53,7 +56,9 @@ CHAT_TURNS = (
         users.c.avatar_url,
         GRANTED.label("roles"),
         *(column.label(f"message_{column.key}") for column in (messages.c.id, messages.c.created_by, messages.c.created_at)),
+        FAVORITE.label("is_favorited"),
         messages.c.request,
+        messages.c.feedback,
         type_coerce(messages.c.response_messages, Text).label("response_messages"),  # decoded only once, into structs
         type_coerce(messages.c.reasoning_messages, Text).label("reasoning_messages"),
         messages.c.final_reasoning_message,
@@ -139,7 +144,7 @@ def _chat(chat_id: UUID, row: Row, turns: list[Row]) -> ChatWithMessages:
     return ChatWithMessages(
         id=chat_id,
         title=row["title"],
-        is_favorited=False,
+        is_favorited=row["is_favorited"],
         message_ids=[turn["message_id"] for turn in turns],
         messages={turn["message_id"]: _message(turn) for turn in turns},
         created_at=row["created_at"].replace(tzinfo=UTC),
@@ -171,5 +176,6 @@ def _message(row: Row) -> ChatMessage:
         is_completed=row["is_completed"],
         finish_reason=row["finish_reason"],
         usage=row["usage"] and USAGE.decode(row["usage"]),
+        feedback=row["feedback"],
         approvals=APPROVALS.decode(row["approvals"]) if row["approvals"] else msgspec.UNSET,
     )

@@ -107,7 +107,7 @@ async def replace_message(
 
     False, and nothing is changed, when the chat has been updated since it was `seen` with that time.
     """
-    again = {"message": message.id, **_owned_by(owner), **_content(message)}
+    again = {"message": message.id, **content_of(message, owner)}
     place = {"chat": chat.id, "message": message.id}
     discard = (DISCARD_LINKS_AFTER, place), (DISCARD_AFTER, place)
     return await storage.write(*discard, (UPDATE_MESSAGE, again), only_if=_touch(chat, seen))
@@ -145,8 +145,9 @@ async def finish_message(
         "is_completed": True,
         "updated_at": chat.updated_at,
     }
-    title = {"chat": chat.id, "title": chat.title, "updated_at": chat.updated_at}
-    return await storage.write((UPDATE_CHAT, title), *_links(chat, message, files), only_if=(UPDATE_UNFINISHED, answer))
+    title = [(NAME_CHAT, {"chat": chat.id, "title": chat.title})] if chat.title else []  # unless its user has named it
+    moved = UPDATE_CHAT, {"chat": chat.id, "updated_at": chat.updated_at}
+    return await storage.write(*title, moved, *_links(chat, message, files), only_if=(UPDATE_UNFINISHED, answer))
 
 
 def size_of_message(request: str | None) -> int:
@@ -161,11 +162,7 @@ def title_from(request: str | None) -> str:
 
 def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser, owner: Owner) -> Change:
     row = {"id": message.id, "chat_id": chat_id, "created_by": user.id, "created_at": message.created_at}
-    return INSERT_MESSAGE, {"chat": chat_id, **row, **_owned_by(owner), **_content(message)}
-
-
-def _owned_by(owner: Owner) -> dict[str, Any]:
-    return {"owner": owner.node, "run": owner.run}
+    return INSERT_MESSAGE, {"chat": chat_id, **row, **content_of(message, owner)}
 
 
 def _links(chat: ChatWithMessages, message: ChatMessage, files: Sequence[Asset]) -> Iterator[Change]:
@@ -186,11 +183,15 @@ def _answered(message: ChatMessage, owner: Owner, state: str | None) -> dict[str
     return {"message": message.id, "of_node": owner.node, "of_run": owner.run, **_parts(message), "state": state}
 
 
-def _content(message: ChatMessage) -> dict[str, Any]:
+def content_of(message: ChatMessage, owner: Owner) -> dict[str, Any]:
+    """The columns of a message that is stored whole."""
     return {
+        "owner": owner.node,
+        "run": owner.run,
         "request": message.request_message.request if message.request_message else None,
         **_parts(message),
         **_end(message),
+        "feedback": message.feedback,
         "state": None,
         "is_completed": message.is_completed,
         "updated_at": datetime.now(UTC),

@@ -95,6 +95,14 @@ chats = sa.Table(
 
 sa.Index("ix_chats_listed", chats.c.created_by, chats.c.created_at, chats.c.id)  # a user's list, read from its end
 
+favorites = sa.Table(
+    "favorites",
+    metadata,
+    sa.Column("user_id", Guid, sa.ForeignKey("users.id"), primary_key=True),
+    sa.Column("chat_id", Guid, sa.ForeignKey("chats.id"), primary_key=True),
+    _moment("created_at"),
+)
+
 nodes = sa.Table(
     "nodes",
     metadata,
@@ -114,6 +122,7 @@ messages = sa.Table(
     sa.Column("final_reasoning_message", sa.Text),
     sa.Column("finish_reason", sa.Text),
     sa.Column("usage", sa.JSON(none_as_null=True)),
+    sa.Column("feedback", sa.Text),
     sa.Column("approvals", sa.JSON(none_as_null=True)),  # what its agent has asked, in order
     sa.Column("state", sa.Text),  # JSON that the chat's next run is given; told to nobody
     sa.Column("is_completed", sa.Boolean, nullable=False),

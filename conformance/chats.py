@@ -160,7 +160,7 @@ RULES = [
     ),
     Rule("2.14", "`/chats/get` of somebody else's chat is NOT_FOUND, as of one that does not exist.", get_unseen),
     Rule("2.15", "`/chats/get` and `/chats/stop` without a UUID are a BAD_REQUEST.", bad_ids),
-    Rule("2.16", "`/chats/list` is answered by one getChatsList with chats of these ten keys.", items),
+    Rule("2.16", "`/chats/list` is answered by one getChatsList with chats of these keys.", items),
     Rule("2.17", "`/chats/list` has the newest first, in pages of page_size counted from 0.", newest_first),
     Rule("2.18", "`/chats/list` takes a page_size of 1 to 100; another page is a BAD_REQUEST.", bad_pages),
     Rule("2.19", "`/chats/list` has no chat that the user may not see.", only_ones_own),

@@ -150,7 +150,12 @@ _COUNTS = {name: maybe(count) for name in ("input_tokens", "output_tokens", "rea
 _FINISH = word("stop", "length", "content_filter", "refusal", "stopped", "interrupted", "failed")
 _APPROVAL = record(id=text, title=text, schema=anything, approved=maybe(flag), value=anything)
 MESSAGE = record(
-    {"finish_reason": maybe(_FINISH), "usage": maybe(record(model=text, **_COUNTS)), "approvals": each(_APPROVAL)},
+    {
+        "finish_reason": maybe(_FINISH),
+        "usage": maybe(record(model=text, **_COUNTS)),
+        "approvals": each(_APPROVAL),
+        "feedback": maybe(word("positive", "negative")),
+    },
     id=uuid,
     request_message=maybe(record(request=text, sender_id=uuid, sender_name=text, sender_avatar=maybe(text))),
     response_message_ids=each(uuid),
@@ -174,7 +179,8 @@ CHAT = record(
     public_enabled_by=maybe(text),
     public_password=maybe(text),
 )
-LIST_ITEM = record(**_HEAD, **_AUTHOR, last_edited=time)
+_LATEST = {"latest_file_id": maybe(uuid), "latest_file_type": maybe(text), "latest_version_number": maybe(count)}
+LIST_ITEM = record(_LATEST, **_HEAD, **_AUTHOR, last_edited=time)
 _OF = {"chat_id": uuid, "message_id": uuid, "progress": progress}
 TITLE = record(**_OF, title=maybe(text), title_chunk=maybe(text))
 RESPONSE_EVENT = record(**_OF, response_message=RESPONSE)

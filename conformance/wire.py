@@ -14,7 +14,17 @@ from conformance.rule import Refused, Seen, expect, quoted
 
 Payload = dict[str, Any]
 POST, GET, LIST, STOP = "/chats/post", "/chats/get", "/chats/list", "/chats/stop"
-EVENTS = {POST: "postThread", GET: "getChat", LIST: "getChatsList", STOP: "stopChat"}
+UPDATE, DELETE, COPY, RATE = "/chats/update", "/chats/delete", "/chats/duplicate", "/messages/update"
+EVENTS = {
+    POST: "postThread",
+    GET: "getChat",
+    LIST: "getChatsList",
+    STOP: "stopChat",
+    UPDATE: "updateChat",
+    DELETE: "deleteChats",
+    COPY: "duplicateChat",
+    RATE: "updateMessage",
+}
 OFFSET = re.compile(r',\s*"offset"\s*:\s*\d+\s*}\s*$')
 LONGEST_WAIT_S = 90.0  # for a rate limit: those of this protocol are a matter of a minute
 GRACE_S = 3.0  # for what is on its way to another connection, perhaps by way of another node

@@ -6,14 +6,27 @@ from typing import Any, NamedTuple
 import msgspec
 
 from handlers.context import posted_type_hook
+from handlers.delete_chats import delete_chats
+from handlers.duplicate_chat import duplicate_chat
 from handlers.get_chat import get_chat
 from handlers.get_chats_list import get_chats_list
 from handlers.post_thread import post_thread
 from handlers.services import Services
 from handlers.stop_chat import stop_chat
+from handlers.update_chat import update_chat
+from handlers.update_message import update_message
 from schemas.events import WS_EVENTS, WsEvent
 from schemas.frames import WsRoutes, WsSendMethod
-from schemas.requests import ChatCreateNewChat, GetChat, GetChatsList, StopChat
+from schemas.requests import (
+    ChatCreateNewChat,
+    DeleteChats,
+    DuplicateChat,
+    GetChat,
+    GetChatsList,
+    StopChat,
+    UpdateChat,
+    UpdateMessage,
+)
 from schemas.users import Sender
 
 
@@ -33,6 +46,8 @@ class Route(NamedTuple):
     is_read: bool = False
 
 
+TO_ALL = (WsSendMethod.ALL, WsSendMethod.SENDER_ONLY)  # refusals go to the sender
+
 ROUTES: dict[str, Route] = {
     WsRoutes.CHATS_POST.value: Route(
         WsEvent.POST_THREAD,
@@ -46,6 +61,18 @@ ROUTES: dict[str, Route] = {
     ),
     WsRoutes.CHATS_LIST.value: Route(
         WsEvent.GET_CHATS_LIST, msgspec.json.Decoder(GetChatsList), get_chats_list, (WsEvent.GET_CHATS_LIST,), is_read=True
+    ),
+    WsRoutes.CHATS_UPDATE.value: Route(
+        WsEvent.UPDATE_CHAT, msgspec.json.Decoder(UpdateChat), update_chat, (WsEvent.UPDATE_CHAT,), TO_ALL
+    ),
+    WsRoutes.CHATS_DELETE.value: Route(
+        WsEvent.DELETE_CHATS, msgspec.json.Decoder(DeleteChats), delete_chats, (WsEvent.DELETE_CHATS,), TO_ALL
+    ),
+    WsRoutes.CHATS_DUPLICATE.value: Route(
+        WsEvent.DUPLICATE_CHAT, msgspec.json.Decoder(DuplicateChat), duplicate_chat, (WsEvent.DUPLICATE_CHAT,), TO_ALL
+    ),
+    WsRoutes.MESSAGES_UPDATE.value: Route(
+        WsEvent.UPDATE_MESSAGE, msgspec.json.Decoder(UpdateMessage), update_message, (WsEvent.UPDATE_MESSAGE,), TO_ALL
     ),
     # Its answer is the end of the stopped stream, on that stream's route.
     WsRoutes.CHATS_STOP.value: Route(WsEvent.STOP_CHAT, msgspec.json.Decoder(StopChat), stop_chat, (WsEvent.COMPLETE,)),

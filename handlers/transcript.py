@@ -17,14 +17,7 @@ from handlers.growing import Delta, Growing, paragraph
 from handlers.open_steps import QUESTION, Key, OpenStep, questions_of
 from handlers.steps import take_step
 from schemas.assets import Asset
-from schemas.chats import (
-    ChatMessage,
-    ChatWithMessages,
-    ReasoningMessage,
-    ResponseMessage,
-    TextReasoning,
-    TextResponse,
-)
+from schemas.chats import ChatMessage, ChatWithMessages, ReasoningMessage, ResponseMessage, TextReasoning, TextResponse
 from schemas.events import (
     Container,
     GeneratingReasoningMessage,
@@ -124,13 +117,17 @@ class Transcript:
             case TitleChunk(text):
                 yield Delta(self._title, [text])
             case TitleEnd(whole):
-                yield self._end_title(whole)
+                yield self._end_title(whole if self.wants_title else self.chat.title)
             case WasThought(title):
                 yield from self._take_back(title)
             case Finished(reason, usage):
                 self.message.finish_reason, self.message.usage = reason, usage or self.message.usage
             case _:
                 yield from take_step(self, event)
+
+    def rename(self, title: str) -> None:
+        """The user has named the chat: no title is made any more."""
+        self.chat.title, self.wants_title = title, False
 
     def add_response(self, part: ResponseMessage, progress: Progress) -> Item:
         """Keep a part of the answer, or replace it by its newer self."""

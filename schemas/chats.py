@@ -145,6 +145,9 @@ class Usage(msgspec.Struct, frozen=True):
     reasoning_tokens: Tokens | None = None
 
 
+Feedback = Literal["positive", "negative"]
+
+
 class Approval(msgspec.Struct, frozen=True):
     """A question that an agent waits for, and its answer. `schema` is the JSON Schema of a `value` that may come with it."""
 
@@ -173,6 +176,7 @@ class ChatMessage(msgspec.Struct):
     is_completed: bool
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    feedback: Feedback | None = None
     approvals: list[Approval] | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -197,8 +201,22 @@ class ChatWithMessages(msgspec.Struct):
     public_password: str | None = None
 
 
+class DeletedChats(msgspec.Struct, frozen=True):
+    """The chats that are gone."""
+
+    ids: list[UUID]
+
+
+class MessageFeedback(msgspec.Struct, frozen=True):
+    """What a user thinks of a message's answer."""
+
+    chat_id: UUID
+    message_id: UUID
+    feedback: Feedback | None
+
+
 class ChatListItem(msgspec.Struct, frozen=True):
-    """A chat without its messages: a row of `getChatsList`."""
+    """A chat without its messages: a row of `getChatsList`. `is_favorited` is the reader's own."""
 
     id: UUID
     title: str
@@ -210,3 +228,6 @@ class ChatListItem(msgspec.Struct, frozen=True):
     created_by_id: UUID
     created_by_name: str
     created_by_avatar: str | None
+    latest_file_id: UUID | None = None
+    latest_file_type: str | None = None
+    latest_version_number: int | None = None

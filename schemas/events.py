@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.chats import ChatListItem, ChatWithMessages, ReasoningMessage, ResponseMessage
+from schemas.chats import ChatListItem, ChatWithMessages, DeletedChats, MessageFeedback, ReasoningMessage, ResponseMessage
 
 Progress = Literal["in_progress", "completed"]
 
@@ -88,6 +88,10 @@ class WsEvent(enum.Enum):
     GET_CHAT = "getChat"
     GET_CHATS_LIST = "getChatsList"
     STOP_CHAT = "stopChat"
+    UPDATE_CHAT = "updateChat"
+    DELETE_CHATS = "deleteChats"
+    DUPLICATE_CHAT = "duplicateChat"
+    UPDATE_MESSAGE = "updateMessage"
     RESUMED = "resumed"
     GOING_AWAY = "goingAway"
     HEARTBEAT = "heartbeat"
@@ -130,6 +134,10 @@ TOLD = {
     ),
     WsEvent.GET_CHAT: Told(ChatWithMessages, "The chat; if it is being answered, as it stands at this point of its stream."),
     WsEvent.GET_CHATS_LIST: Told(list[ChatListItem], "One page of the chats that the user may see, the newest first."),
+    WsEvent.UPDATE_CHAT: Told(ChatListItem, "The chat's title has changed, or whether it is one of the user's favourites."),
+    WsEvent.DELETE_CHATS: Told(DeletedChats, "These chats are gone."),
+    WsEvent.DUPLICATE_CHAT: Told(ChatWithMessages, "There is a new chat of the user's, a copy of another."),
+    WsEvent.UPDATE_MESSAGE: Told(MessageFeedback, "What the user thinks of a message's answer."),
     WsEvent.RESUMED: Told(Resumed, "The first frame of a connection that was made with `since`."),
     WsEvent.GOING_AWAY: Told(GoingAway, "The server is about to restart. It takes no more posts; what runs may still finish."),
     WsEvent.HEARTBEAT: Told(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from schemas.chats import ChatListItem, Text
+from schemas.chats import ChatListItem, DeletedChats, MessageFeedback, Text
 from schemas.errors import WsError
 from schemas.events import TOLD, Container, GoingAway, Heartbeat, Resumed, WsEvent
 
@@ -21,6 +21,9 @@ Offset = Annotated[
 ]
 
 
+Payload = Container | list[ChatListItem] | ChatListItem | DeletedChats | MessageFeedback | Resumed | GoingAway | Heartbeat
+
+
 class WsRoutes(enum.Enum):
     """The `route` of a frame; `ROOT` answers a frame whose own route cannot be read."""
 
@@ -29,6 +32,10 @@ class WsRoutes(enum.Enum):
     CHATS_GET = "/chats/get"
     CHATS_LIST = "/chats/list"
     CHATS_STOP = "/chats/stop"
+    CHATS_UPDATE = "/chats/update"
+    CHATS_DELETE = "/chats/delete"
+    CHATS_DUPLICATE = "/chats/duplicate"
+    MESSAGES_UPDATE = "/messages/update"
     STREAM = "/stream"
 
 
@@ -65,7 +72,7 @@ class WsResponseMessage(msgspec.Struct):
 
     route: WsRoutes | str
     event: WsEvent | str
-    payload: Container | list[ChatListItem] | Resumed | GoingAway | Heartbeat | msgspec.Raw | None
+    payload: Payload | msgspec.Raw | None
     sent_by: SentBy
     error: WsError | None
     send_method: WsSendMethod

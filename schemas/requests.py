@@ -6,7 +6,7 @@ from uuid import UUID
 import msgspec
 
 from schemas.assets import AssetType
-from schemas.chats import Text
+from schemas.chats import Feedback, Text
 
 PROMPT_CHARACTERS = 32_000
 ESCAPED_BYTES = 12  # the most that JSON takes for one character: an emoji as `\ud83d\ude00`, RFC 8259 section 7
@@ -80,3 +80,31 @@ class StopChat(msgspec.Struct, frozen=True):
 
     id: UUID
     message_id: UUID | None = None
+
+
+class UpdateChat(msgspec.Struct, frozen=True):
+    """A chat's new title, and whether it is one of the user's favourites. What is left out stays as it is."""
+
+    id: UUID
+    title: Annotated[Text, msgspec.Meta(min_length=1, max_length=200)] | None = None
+    is_favorited: bool | None = None
+
+
+class DeleteChats(msgspec.Struct, frozen=True):
+    """The chats to delete. They are gone for everybody."""
+
+    ids: Annotated[tuple[UUID, ...], msgspec.Meta(min_length=1, max_length=100)]
+
+
+class DuplicateChat(msgspec.Struct, frozen=True):
+    """The chat to copy, up to and with a message, or all of it. The copy is the user's own."""
+
+    id: UUID
+    message_id: UUID | None = None
+
+
+class UpdateMessage(msgspec.Struct, frozen=True):
+    """What the user thinks of a message's answer; null takes it back."""
+
+    id: UUID
+    feedback: Feedback | None

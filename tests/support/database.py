@@ -103,6 +103,7 @@ def stored_message(row: dict[str, Any]) -> dict[str, Any]:
         "is_completed": bool(row["is_completed"]),
         "finish_reason": row["finish_reason"],
         "usage": row["usage"] and json.loads(row["usage"]),
+        "feedback": row["feedback"],
         **({"approvals": json.loads(row["approvals"])} if row["approvals"] else {}),
     }
 

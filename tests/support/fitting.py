@@ -11,7 +11,10 @@ from jsonschema_rs import Draft7Validator
 from handlers.http.asyncapi import asyncapi_document
 from tests.support.client import Client, Frame
 
-KNOWN_ROUTES = ("/chats/post", "/chats/get", "/chats/list", "/chats/stop")
+KNOWN_ROUTES = (
+    *("/chats/post", "/chats/get", "/chats/list", "/chats/stop"),
+    *("/chats/update", "/chats/delete", "/chats/duplicate", "/messages/update"),
+)
 DOCUMENT: dict[str, Any] = json.loads(msgspec.json.encode(asyncapi_document("1.2.3", 4096)))
 MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 

@@ -1,0 +1,91 @@
+"""Section 2, what a user does with chats besides posting: names, favourites, feedback, copies and deletion."""
+
+from conformance.assets import BOB, HIDDEN, METRIC, MISSING
+from conformance.requests import expect_bad, expect_error_at
+from conformance.room import Room
+from conformance.rule import Rule, expect, expect_equal
+from conformance.shapes import CHAT, LIST_ITEM, expect_shapes
+from conformance.wire import COPY, DELETE, EVENTS, GET, LIST, RATE, UPDATE, Heard, Line, Payload
+
+
+async def told(line: Line, other: Line, route: str, payload: Payload) -> Heard:
+    """The answer, which the user's other connection has heard, too."""
+    heard = await line.answer(payload, route)
+    expect_equal((heard.route, heard.event, heard.error), (route, EVENTS[route], None), "the answer")
+    expect_equal(heard.frame["send_method"], "All", "send_method")
+    expect_equal((await other.hear()).payload, heard.payload, "what another connection was told")
+    return heard
+
+
+async def update(room: Room) -> None:
+    chat = (await room.recorded("a metric")).chat
+    async with room.open() as line, room.open() as other:
+        for change in ({"title": "Named by a rule"}, {"is_favorited": True}, {"is_favorited": False, "title": chat["title"]}):
+            heard = await told(line, other, UPDATE, {"id": chat["id"], **change})
+            expect_shapes(LIST_ITEM, [heard.payload], "the chat of the list")
+            got = (await line.answer({"id": chat["id"]}, GET)).payload
+            for key, value in change.items():
+                expect_equal((heard.payload[key], got[key]), (value, value), key)
+        for wrong in ({}, {"title": " "}, {"title": 7}, {"title": "x" * 201}, {"is_favorited": "x"}):
+            expect_bad(await line.answer({"id": chat["id"], **wrong}, UPDATE), UPDATE)
+
+
+async def rate(room: Room) -> None:
+    chat = (await room.recorded("a metric")).chat
+    message = chat["message_ids"][0]
+    async with room.open() as line, room.open() as other:
+        for feedback in ("positive", "negative", None):
+            heard = await told(line, other, RATE, {"id": message, "feedback": feedback})
+            expect_equal(heard.payload, {"chat_id": chat["id"], "message_id": message, "feedback": feedback}, "the answer")
+            got = (await line.answer({"id": chat["id"]}, GET)).payload
+            expect_equal(got["messages"][message]["feedback"], feedback, "the feedback")
+        for wrong in ({}, {"feedback": "good"}, {"feedback": True}):
+            expect_bad(await line.answer({"id": message, **wrong}, RATE), RATE)
+
+
+async def copy_and_delete(room: Room) -> None:
+    chat = (await room.recorded("a metric")).chat
+    async with room.open() as line, room.open() as other:
+        copy = (await told(line, other, COPY, {"id": chat["id"], "message_id": chat["message_ids"][0]})).payload
+        expect_shapes(CHAT, [copy], "the copy")
+        expect(copy["id"] != chat["id"] and len(copy["message_ids"]) == 1, "no chat of its own with the first message")
+        expect_equal((await line.answer({"id": copy["id"]}, GET)).payload, copy, "the copy, when it is got")
+        asked, kept = (each["messages"][each["message_ids"][0]]["request_message"] for each in (chat, copy))
+        expect_equal(kept, asked, "what was asked in it")
+        for _ in range(2):
+            gone = await told(line, other, DELETE, {"ids": [copy["id"]]})
+            expect_equal(gone.payload, {"ids": [copy["id"]]}, "what is gone")
+        expect_error_at(await line.answer({"id": copy["id"]}, GET), GET, EVENTS[GET], "NOT_FOUND")
+        listed = (await line.answer({"page_size": 100}, LIST)).payload
+        expect(copy["id"] not in [item["id"] for item in listed], "it is still in the list")
+        bad: list[Payload] = [{}, {"ids": []}, {"ids": [copy["id"]] * 101}, {"ids": ["x"]}, {"ids": METRIC}]
+        for wrong in bad:
+            expect_bad(await line.answer(wrong, DELETE), DELETE)
+
+
+async def unseen(room: Room) -> None:
+    async with room.open(BOB) as bob, room.open() as line:
+        theirs = await bob.chat({"metric_id": HIDDEN})
+        chat, message = theirs["id"], theirs["message_ids"][0]
+        asked: list[tuple[str, Payload, Payload]] = [
+            (UPDATE, {"id": chat, "title": "Mine"}, {"id": MISSING, "title": "Mine"}),
+            (RATE, {"id": message, "feedback": None}, {"id": MISSING, "feedback": None}),
+            (COPY, {"id": chat}, {"id": MISSING}),
+            (DELETE, {"ids": [chat]}, {"ids": [MISSING]}),
+        ]
+        for route, payload, missing in asked:
+            refused = await line.answer(missing, route)
+            expect_error_at(refused, route, EVENTS[route], "NOT_FOUND")
+            expect_equal((await line.answer(payload, route)).raw, refused.raw, "what is told of somebody else's")
+
+
+RULES = [
+    Rule("2.23", "`/chats/update` names a chat or makes it a favourite, and tells all the chat of the list.", update),
+    Rule("2.24", "`/messages/update` keeps what the user thinks of an answer, and tells all.", rate),
+    Rule(
+        "2.25",
+        "`/chats/duplicate` makes a chat of one's own, which `/chats/delete` takes away, each told to all.",
+        copy_and_delete,
+    ),
+    Rule("2.26", "What somebody else owns is NOT_FOUND on these routes, as is what does not exist.", unseen),
+]
