@@ -19,6 +19,7 @@ from structlog.typing import ExcInfo, Processor
 __all__ = ["WIRE", "KnownPaths", "bind_contextvars", "log_config", "named"]
 
 WIRE = "threadcast.wire"  # the logger for errors on a connection
+ID = re.compile(r"(?<=/)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(?=/|$)")  # in a path, as the application's paths have it
 UNKNOWN = "(no such path)"
 PROBED = {"/healthz", "/readyz", "/metrics"}  # machines ask for these every few seconds
 IDS = {"user", "connection", "chat", "message", "answer", "node"}
@@ -44,7 +45,7 @@ class KnownPaths(logging.Filter):
         if record.name != "uvicorn.access" or not isinstance(record.args, tuple):
             return True
         client, method, full_path, version, status = record.args
-        path = str(full_path).partition("?")[0]
+        path = ID.sub("{id}", str(full_path).partition("?")[0])
         record.args = client, method, path if path in self._paths else UNKNOWN, version, status
         return not (path in PROBED and status == 200)
 

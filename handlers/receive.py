@@ -62,8 +62,13 @@ def _too_many(connection: Connection) -> TooManyRequests:
 
 def read_payload(route: Route, data: bytes | msgspec.Raw, root: str) -> Any:
     """The route's payload. Raises BadRequest, which says what is wrong and at which field below `root`, such as `$.payload`."""
+    return read(route.payload, data, root)
+
+
+def read(decoder: msgspec.json.Decoder[Any], data: bytes | msgspec.Raw, root: str) -> Any:
+    """What the decoder makes of it. Raises BadRequest, as `read_payload` does."""
     try:
-        return route.payload.decode(data)
+        return decoder.decode(data)
     except UnicodeDecodeError:
         raise BadRequest(f"text must be UTF-8 - at `{root}`") from None
     except RecursionError:

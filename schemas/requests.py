@@ -90,10 +90,13 @@ class UpdateChat(msgspec.Struct, frozen=True):
     is_favorited: bool | None = None
 
 
+Ids = Annotated[tuple[UUID, ...], msgspec.Meta(min_length=1, max_length=100)]
+
+
 class DeleteChats(msgspec.Struct, frozen=True):
     """The chats to delete. They are gone for everybody."""
 
-    ids: Annotated[tuple[UUID, ...], msgspec.Meta(min_length=1, max_length=100)]
+    ids: Ids
 
 
 class DuplicateChat(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,12 +32,19 @@ class Path(NamedTuple):
     method: str
     endpoint: Callable[[Request], Awaitable[Response]]
     answers: dict[int, Any]
-    body: Any = None  # a path that takes a body needs a token, too
+    body: Any = None
+    query: type[msgspec.Struct] | None = None
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether it answers only to users."""
+        return HTTPStatus.UNAUTHORIZED in self.answers
 
 
-def openapi_document(paths: Mapping[str, Path], version: str, max_body_bytes: int) -> Json:
+def openapi_document(paths: Mapping[str, tuple[Path, ...]], version: str, max_body_bytes: int) -> Json:
     """The document, for a server of this version that reads bodies of at most so many bytes."""
-    types = list({type: None for path in paths.values() for type in (*path.answers.values(), path.body) if type})
+    each = [path for methods in paths.values() for path in methods]
+    types = list({type: None for path in each for type in (*path.answers.values(), path.body) if type})
     made, schemas = components(types)
     by_type = dict(zip(types, made, strict=True))
     bound = f"At most {max_body_bytes} bytes."
@@ -45,11 +53,14 @@ def openapi_document(paths: Mapping[str, Path], version: str, max_body_bytes: in
         "info": {
             "title": "Threadcast",
             "version": version,
-            "description": "Beside the WebSocket, which `/asyncapi.json` is about: a post for those who have none, and the "
-            "server's state.",
+            "description": "Beside the WebSocket, which `/asyncapi.json` is about: posts and chats for who has none, and "
+            "the server's state.",
         },
         "servers": [{"url": "/"}],
-        "paths": {path: {each.method.lower(): _operation(path, each, by_type, bound)} for path, each in paths.items()},
+        "paths": {
+            path: {each.method.lower(): _operation(path, each, by_type, bound) for each in methods}
+            for path, methods in paths.items()
+        },
         "components": {"schemas": schemas, "securitySchemes": HTTP_SECURITY},
     }
 
@@ -58,19 +69,35 @@ def _operation(path: str, each: Path, schemas: dict[Any, Json], bound: str) -> J
     operation: Json = {
         "operationId": each.endpoint.__name__,
         **in_words(told_by(each.endpoint)),
-        "security": [{name: []} for name in HTTP_SECURITY] if each.body else [],
+        "security": [{name: []} for name in HTTP_SECURITY] if each.needs_token else [],
+        **({"parameters": parameters} if (parameters := _parameters(path, each)) else {}),
         "responses": {str(status): _response(path, status, each, schemas) for status in each.answers},
     }
     if each.body:
-        content = _content(schemas[each.body], examples()["requests"].get(path, []))
+        content = _content(schemas[each.body], examples()["requests"].get(named(path, each.method), []))
         operation["requestBody"] = {"required": True, "description": bound, "content": content}
     return operation
+
+
+def named(path: str, method: str) -> str:
+    """What the recorded examples call an operation."""
+    return f"{method} {path}" if path.startswith("/api/v1/") else path
+
+
+def _parameters(path: str, each: Path) -> list[Json]:
+    named: list[Json] = []
+    if "{id}" in path:
+        named.append({"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}})
+    if each.query:
+        properties = components([each.query])[1][each.query.__name__]["properties"]
+        named += [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+    return named
 
 
 def _response(path: str, status: int, each: Path, schemas: dict[Any, Json]) -> Json:
     answer = each.answers[status]
     description = REASONS[status] if answer is WsError else HTTPStatus(status).phrase
-    recorded = examples()["responses"].get(path, {}).get(str(status), [])
+    recorded = examples()["responses"].get(named(path, each.method), {}).get(str(status), [])
     response: Json = {"description": description, "content": _content(schemas[answer], recorded, answer)}
     if answer is WsError and status in REFUSAL_HEADERS:
         response["headers"] = REFUSAL_HEADERS[status]

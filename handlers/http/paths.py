@@ -9,15 +9,28 @@ from starlette.routing import Route
 
 from handlers.dev import demo_assets
 from handlers.http.asyncapi import asyncapi_document
+from handlers.http.chats import (
+    ChatChange,
+    MessageChange,
+    Page,
+    Stopped,
+    copy_chat,
+    delete_many_chats,
+    get_chats,
+    get_one_chat,
+    put_chat,
+    put_message,
+    stop_one_chat,
+)
 from handlers.http.console import page
 from handlers.http.health import healthz, metrics, readyz
 from handlers.http.openapi import REFUSALS, Path, openapi_document
 from handlers.http.post_chats import post_chats
 from handlers.services import Services
-from schemas.chats import ChatWithMessages
+from schemas.chats import ChatListItem, ChatWithMessages, DeletedChats
 from schemas.frames import encode
 from schemas.health import Alive, NotReady, Ready
-from schemas.requests import ChatCreateNewChat
+from schemas.requests import ChatCreateNewChat, DeleteChats, DuplicateChat, Ids
 
 
 async def asyncapi(request: Request) -> Response:
@@ -32,13 +45,24 @@ async def openapi(request: Request) -> Response:
     return Response(_openapi(services.version, services.max_frame_bytes), media_type="application/json")
 
 
-PATHS = {
-    "/api/v1/chats": Path("POST", post_chats, {200: ChatWithMessages, **REFUSALS}, ChatCreateNewChat),
-    "/healthz": Path("GET", healthz, {200: Alive}),
-    "/readyz": Path("GET", readyz, {200: Ready, 503: NotReady}),
-    "/metrics": Path("GET", metrics, {200: str}),
-    "/asyncapi.json": Path("GET", asyncapi, {200: dict[str, Any]}),
-    "/openapi.json": Path("GET", openapi, {200: dict[str, Any]}),
+PATHS: dict[str, tuple[Path, ...]] = {
+    "/api/v1/chats": (
+        Path("GET", get_chats, {200: list[ChatListItem], **REFUSALS}, query=Page),
+        Path("POST", post_chats, {200: ChatWithMessages, **REFUSALS}, ChatCreateNewChat),
+        Path("DELETE", delete_many_chats, {200: DeletedChats, **REFUSALS}, DeleteChats | Ids),
+    ),
+    "/api/v1/chats/duplicate": (Path("POST", copy_chat, {200: ChatWithMessages, **REFUSALS}, DuplicateChat),),
+    "/api/v1/chats/{id}": (
+        Path("GET", get_one_chat, {200: ChatWithMessages, **REFUSALS}),
+        Path("PUT", put_chat, {200: ChatWithMessages, **REFUSALS}, ChatChange),
+    ),
+    "/api/v1/chats/{id}/stop": (Path("POST", stop_one_chat, {200: Stopped, **REFUSALS}),),
+    "/api/v1/messages/{id}": (Path("PUT", put_message, {200: ChatWithMessages, **REFUSALS}, MessageChange),),
+    "/healthz": (Path("GET", healthz, {200: Alive}),),
+    "/readyz": (Path("GET", readyz, {200: Ready, 503: NotReady}),),
+    "/metrics": (Path("GET", metrics, {200: str}),),
+    "/asyncapi.json": (Path("GET", asyncapi, {200: dict[str, Any]}),),
+    "/openapi.json": (Path("GET", openapi, {200: dict[str, Any]}),),
 }
 
 PAGE = {
@@ -55,7 +79,7 @@ def http_routes(dev: bool) -> list[Route]:
     if dev:
         unlisted["/demo.json"] = demo_assets
     return [
-        *(Route(path, each.endpoint, methods=[each.method]) for path, each in PATHS.items()),
+        *(Route(path, each.endpoint, methods=[each.method]) for path, methods in PATHS.items() for each in methods),
         *(Route(path, endpoint, include_in_schema=False) for path, endpoint in unlisted.items()),
     ]
 

@@ -4,20 +4,21 @@ from contextlib import ExitStack
 from uuid import UUID
 
 import anyio
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive
 
 from handlers.authenticate import authenticate, refusal, token_of
 from handlers.errors import describe
 from handlers.http.answer import Answer, NotAnswered
+from handlers.http.asked import body_of
 from handlers.post_thread import post_thread
 from handlers.receive import read_payload
 from handlers.routes import ROUTES
 from handlers.services import Services
 from handlers.tasks import Restarting
 from schemas.chats import ChatWithMessages
-from schemas.errors import BadRequest, ThreadcastError, WsError
+from schemas.errors import ThreadcastError, WsError
 from schemas.frames import WsRoutes, encode
 from schemas.requests import ChatCreateNewChat
 from schemas.users import Sender
@@ -31,7 +32,7 @@ async def post_chats(request: Request) -> Response:
         with ExitStack() as inside:
             inside.enter_context(services.requests.entered_by(user.id))
             services.connections.outboxes.check(user.id)  # now, since the answer might find no room
-            payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await _body(request, services.max_frame_bytes), "$")
+            payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await body_of(request, services.max_frame_bytes), "$")
             end = await _end_of(services, Sender(user, connection_id=None), payload, request.receive)
             if not isinstance(end, WsError):
                 return await _answer(services, user.id, end, inside)
@@ -50,18 +51,6 @@ async def _answer(services: Services, user_id: UUID, chat: ChatWithMessages, ins
     except ThreadcastError:
         raise NotAnswered from None
     return Answer(encode(chat), share, inside.pop_all())
-
-
-async def _body(request: Request, max_bytes: int) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > max_bytes:
-                raise BadRequest(f"the body is larger than {max_bytes} bytes")
-    except ClientDisconnect:  # nobody is there to read an answer, and it is no failure of ours
-        raise BadRequest("the body ended too early") from None
-    return bytes(body)
 
 
 async def _end_of(

@@ -179,7 +179,7 @@ async def test_no_token_is_logged_wherever_it_stands(
         for mark in ("?authentication=", "%3Fauthentication=", ";authentication=", "&authentication=", "%23", "/", "/?a="):
             for path in ("/api/v1/chats", "/api/v1/ws"):
                 status, _, headers = await request(house, b"{}", method="GET", path=path, query=mark + token)
-                assert status in (404, 405)
+                assert status in (200, 401, 404, 405)
                 assert "location" not in headers
             with suppress(InvalidStatus):
                 async with connect(house.url + mark + token):

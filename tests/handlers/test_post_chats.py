@@ -124,7 +124,7 @@ async def test_an_error_that_nobody_expected_is_500_and_harms_nobody_else(
 
 
 async def test_another_method_is_405(house: House) -> None:
-    assert (await request(house, b"", house.token(), method="GET"))[0] == 405
+    assert (await request(house, b"", house.token(), method="PATCH"))[0] == 405
 
 
 async def test_a_retry_gets_the_end_of_the_first_whether_it_runs_or_has_ended(settings: Settings) -> None:

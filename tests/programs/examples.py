@@ -18,7 +18,7 @@ from backends.agent_events import ResponseChunk
 from handlers.http.documents import EXAMPLES_FILE
 from settings import Settings
 from tests.support.agents import HeldAgent, ScriptedAgent
-from tests.support.house import open_house, settings_in
+from tests.support.house import House, open_house, settings_in
 from tests.support.life import share
 from tests.support.recorder import Record, tab
 from tests.support.world import ALICE, BOARD, CAROL, MISSING, REVENUE
@@ -57,6 +57,18 @@ async def answered(record: Record, settings: Settings) -> None:
             await record.http(house, path)
         for payload in (GOOD, {"prompt": "What is this?"}):
             await record.http(house, CHATS, payload, house.token())
+        await family(record, house, chat, follow_up["message_id"])
+
+
+async def family(record: Record, house: House, chat: str, message: Any) -> None:
+    """The same over HTTP."""
+    token = house.token()
+    await record.http(house, CHATS, token=token)
+    await record.http(house, f"{CHATS}/{{id}}", token=token, id=chat)
+    await record.http(house, f"{CHATS}/{{id}}", {"title": "The board"}, token, "PUT", chat)
+    await record.http(house, "/api/v1/messages/{id}", {"feedback": "negative"}, token, "PUT", message)
+    copy = await record.http(house, f"{CHATS}/duplicate", {"id": chat}, token)
+    await record.http(house, CHATS, [copy["id"]], token, "DELETE")
 
 
 async def refused(record: Record, settings: Settings) -> None:
@@ -107,6 +119,10 @@ async def stopped(record: Record, settings: Settings) -> None:
         await it.client.send({"prompt": "One"})
         chat = (await it.client.until("generatingResponseMessage"))[0]["payload"]["id"]
         await it.ask("/chats/stop", "stopChat", {"id": chat})
+        await it.hear("complete")
+        await it.client.send({"prompt": "One and a half"})
+        chat = (await it.client.until("generatingResponseMessage"))[0]["payload"]["id"]
+        await record.http(house, f"{CHATS}/{{id}}/stop", {}, house.token(), "POST", chat)
         await it.hear("complete")
         await it.client.send({"prompt": "Two"})
         await it.client.until("generatingResponseMessage")

@@ -9,6 +9,7 @@ from typing import Any
 
 from websockets.asyncio.client import connect
 
+from handlers.http.openapi import named
 from tests.support.client import Client, Frame
 from tests.support.fitting import FittingClient, name_of
 from tests.support.house import House
@@ -33,13 +34,18 @@ class Record:
         self.requests: dict[str, list[Any]] = {}
         self.responses: dict[str, dict[str, list[Any]]] = {}
 
-    async def http(self, house: House, path: str, payload: object = None, token: str | None = None) -> None:
-        """Ask over HTTP, and keep what was answered; of what was asked only what is good."""
-        method, body = ("GET", b"") if payload is None else ("POST", json.dumps(payload).encode())
-        status, answer, _ = await request(house, body, token, method=method, path=path)
-        self.responses.setdefault(path, {}).setdefault(str(status), [answer])
+    async def http(
+        self, house: House, path: str, payload: object = None, token: str | None = None, method: str = "", id: str = ""
+    ) -> Any:
+        """Ask over HTTP, and keep what was answered; of what was asked only what is good. `id` goes into the path."""
+        method = method or ("GET" if payload is None else "POST")
+        body = b"" if payload is None else json.dumps(payload).encode()
+        status, answer, _ = await request(house, body, token, method=method, path=path.replace("{id}", id))
+        name = named(path, method)
+        self.responses.setdefault(name, {}).setdefault(str(status), [answer])
         if payload is not None and status == 200:
-            self.requests.setdefault(path, []).append(payload)
+            self.requests.setdefault(name, []).append(payload)
+        return answer
 
     def steady(self) -> dict[str, Any]:
         """All of it, with values that are the same after each run."""
