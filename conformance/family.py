@@ -79,6 +79,37 @@ async def unseen(room: Room) -> None:
             expect_equal((await line.answer(payload, route)).raw, refused.raw, "what is told of somebody else's")
 
 
+async def twins(room: Room) -> None:
+    chat = (await room.recorded("a metric")).chat
+    path, message = f"/chats/{chat['id']}", f"/messages/{chat['message_ids'][0]}"
+    async with room.open() as line:
+        listed = await room.twin("GET", "/chats?page_token=0&page_size=3500")
+        expect_shapes(LIST_ITEM, listed.body, "a chat of the list")
+        expect(chat["id"] in [item["id"] for item in listed.body], "a chat is not in the list")
+        got = await room.twin("GET", path)
+        expect_equal((got.status, got.body["id"]), (200, chat["id"]), "the chat")
+        for method, where, body, event in (
+            ("PUT", path, {"is_favorited": True}, "updateChat"),
+            ("PUT", path, {"is_favorited": False}, "updateChat"),
+            ("PUT", message, {"feedback": "negative"}, "updateMessage"),
+            ("PUT", message, {"feedback": None}, "updateMessage"),
+        ):
+            answer = await room.twin(method, where, body)
+            expect_equal((answer.status, answer.body["id"]), (200, chat["id"]), f"{method} {where}")
+            expect_equal((await line.hear()).event, event, "what the sockets are told")
+        for method, where, wrong, status in (
+            ("GET", f"/chats/{MISSING}", None, 404),
+            ("PUT", f"/messages/{MISSING}", {"feedback": None}, 404),
+            ("PUT", path, {"title": 7}, 400),
+            ("DELETE", "/chats", [MISSING], 404),
+            ("DELETE", "/chats", [], 400),
+            ("GET", "/chats?page_size=5001", None, 400),
+            ("POST", f"{path}/stop", None, 404),
+        ):
+            expect_equal((await room.twin(method, where, wrong)).status, status, f"{method} {where}")
+        await line.expect_nothing()
+
+
 RULES = [
     Rule("2.23", "`/chats/update` names a chat or makes it a favourite, and tells all the chat of the list.", update),
     Rule("2.24", "`/messages/update` keeps what the user thinks of an answer, and tells all.", rate),
@@ -87,5 +118,6 @@ RULES = [
         "`/chats/duplicate` makes a chat of one's own, which `/chats/delete` takes away, each told to all.",
         copy_and_delete,
     ),
+    Rule("8.12", "Chats are listed, got, changed, rated and deleted over HTTP, too, which the sockets are told.", twins),
     Rule("2.26", "What somebody else owns is NOT_FOUND on these routes, as is what does not exist.", unseen),
 ]

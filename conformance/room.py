@@ -157,17 +157,26 @@ class Room:
         if token or user:
             headers["authorization"] = f"Bearer {token or self.secret(str(user))}"
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        answer = await asyncio.to_thread(self._post, data, headers, query)
+        answer = await asyncio.to_thread(self._ask, "POST", f"{REST_PATH}{query}", data, headers)
         if answer.status == 429 and waits:
             raise refused(answer.body)
         return answer
 
-    def _post(self, body: bytes, headers: dict[str, str], query: str) -> Answer:
+    async def twin(self, method: str, path: str, body: object = None) -> Answer:
+        """Another request over HTTP, of Alice's. `path` follows `/api/v1`."""
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self.secret(ALICE)}"}
+        data = b"" if body is None else json.dumps(body).encode()
+        answer = await asyncio.to_thread(self._ask, method, f"/api/v1{path}", data, headers)
+        if answer.status == 429:
+            raise refused(answer.body)
+        return answer
+
+    def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
         parts = urlsplit(self.url)
         kind: Callable[..., HTTPConnection] = HTTPSConnection if parts.scheme == "wss" else HTTPConnection
         connection = kind(parts.hostname, parts.port, timeout=60)
         try:
-            connection.request("POST", f"{REST_PATH}{query}", body, headers)
+            connection.request(method, path, body, headers)
             response: HTTPResponse = connection.getresponse()
             return Answer(response.status, _json(response.read()), response.getheader("Retry-After"))
         finally:
