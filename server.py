@@ -12,6 +12,7 @@ import anyio.lowlevel
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.endpoints import WebSocketEndpoint
+from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -25,6 +26,7 @@ from handlers.dev import demo_token, short_token
 from handlers.errors import describe
 from handlers.frames import resumed_frames
 from handlers.http.asyncapi import WS_PATH
+from handlers.http.cors import ApiCors
 from handlers.http.paths import http_routes
 from handlers.line import PlainLine
 from handlers.orphans import close_orphans_first
@@ -148,7 +150,8 @@ def create_app(
         *http_routes(dev),
         WebSocketRoute("/{path:path}", no_such_path),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    cors = [Middleware(ApiCors, settings.cors_origins)] if settings.cors_origins else []
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=cors)
     app.router.redirect_slashes = False  # a redirect would repeat the query, which may have a token
     return app
 

@@ -157,6 +157,16 @@ def _file(raw: str) -> str:
         raise ValueError("not readable") from None
 
 
+def _origins(raw: str) -> tuple[str, ...]:
+    origins = _names(raw)
+    for origin in origins:
+        if origin != "*" and (_url(origin) != "{0.scheme}://{0.netloc}".format(urlsplit(origin)) or "*" in origin):
+            raise ValueError(origin)
+    if "*" in origins and len(origins) > 1:
+        raise ValueError(raw)
+    return origins
+
+
 def _url(raw: str) -> str:
     parts = urlsplit(raw)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or parts.fragment:
@@ -333,6 +343,12 @@ class Settings:
         "how often a connection is pinged; and after how long a connection with `since` that got no frame gets a heartbeat",
     )
     pong_seconds: int = _setting(10, SECONDS, "how long it may take to answer; then it is closed with 1011")
+    cors_origins: tuple[str, ...] = _setting(
+        "",
+        Parser(_origins, "origins such as https://app.example with commas between them, or *"),
+        "the origins, with commas between them, whose pages may call `/api/v1` over HTTP, or `*` for all",
+        "none",
+    )
     log_level: str = _setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "the log has no lines below this level")
 
     @property

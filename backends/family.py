@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
+from backends.chats import FAVORITE
 from backends.messages import INSERT_CHAT, INSERT_LINK, INSERT_MESSAGE, Owner, content_of
 from backends.rights import granted_to
 from backends.storage import Change, Storage
@@ -20,6 +21,7 @@ NOBODY = Owner(None, None)
 
 of_chat = chats.c.id == bindparam("chat")
 RENAME = update(chats).where(of_chat, chats.c.deleted_at.is_(None))
+HEADING = select(chats.c.title, FAVORITE.label("is_favorited")).where(of_chat)
 UNMARK = delete(favorites).where(favorites.c.user_id == bindparam("user"), favorites.c.chat_id == bindparam("chat"))
 MARK = insert(favorites)
 FEEDBACK = update(messages).where(messages.c.id == bindparam("message"))
@@ -39,7 +41,14 @@ LINKS = (
 
 
 async def rename_chat(storage: Storage, chat_id: UUID, title: str) -> None:
-    await storage.write((RENAME, {"chat": chat_id, "title": title}))
+    """Name the chat. A post that has read it before reads it again."""
+    await storage.write((RENAME, {"chat": chat_id, "title": title, "updated_at": datetime.now(UTC)}))
+
+
+async def find_heading(storage: Storage, user_id: UUID, chat_id: UUID) -> tuple[str, bool]:
+    """The chat's title as it is stored, and whether it is a favourite of the user's."""
+    (found,) = await storage.fetch_all(HEADING, chat=chat_id, user=user_id)
+    return found["title"], found["is_favorited"]
 
 
 async def mark_chat(storage: Storage, user_id: UUID, chat_id: UUID, is_favorite: bool) -> None:

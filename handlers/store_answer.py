@@ -8,11 +8,12 @@ import asyncio
 import logging
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from backends.family import find_heading
 from backends.lease import LeaseLost
 from backends.messages import checkpoint_message, finish_message
 from backends.storage import Conflict, DatabaseAway
@@ -133,6 +134,9 @@ async def finish_chat(
             # It is stored, now or by an earlier try of which only the database's answer was lost.
             message.final_reasoning_message, message.finish_reason, message.is_completed = how, why, True
             chat.updated_at = moved.updated_at
+            if services.backends.shared:  # its user may have named it on another node
+                with suppress(Exception):  # it is stored: this only says more exactly what is
+                    chat.title, chat.is_favorited = await find_heading(services.backends.storage, run.user_id, chat.id)
             return transcript.snapshot()
         except (LeaseLost, Conflict):
             raise

@@ -125,9 +125,12 @@ class Transcript:
             case _:
                 yield from take_step(self, event)
 
-    def rename(self, title: str) -> None:
-        """The user has named the chat: no title is made any more."""
-        self.chat.title, self.wants_title = title, False
+    def rename(self, title: str | None, is_favorited: bool | None) -> None:
+        """The user has named the chat, so no title is made any more, or has it among their favourites now, or not."""
+        if title:
+            self.chat.title, self.wants_title = title, False
+        if is_favorited is not None:
+            self.chat.is_favorited = is_favorited
 
     def add_response(self, part: ResponseMessage, progress: Progress) -> Item:
         """Keep a part of the answer, or replace it by its newer self."""

@@ -36,10 +36,10 @@ async def updated_chat(services: Services, user: AuthenticatedUser, request: Upd
         raise NotFound
     if title:
         await rename_chat(storage, request.id, title)
-        if (run := services.runs.in_chat(request.id)) and run.transcript:
-            run.transcript.rename(title)
     if request.is_favorited is not None:
         await mark_chat(storage, user.id, request.id, request.is_favorited)
+    if (run := services.runs.in_chat(request.id)) and run.transcript:
+        run.transcript.rename(title, request.is_favorited if run.user_id == user.id else None)
     if item := await find_list_item(storage, user.id, request.id):
         return item
     raise NotFound  # deleted meanwhile

@@ -84,9 +84,11 @@ async def test_a_title_that_the_user_gives_while_the_agent_answers_stays(setting
         chat_id = begun[-1]["payload"]["chat_id"]
         await client.send({"id": chat_id, "title": "Mine"}, UPDATE)
         await client.until("updateChat")
+        await client.send({"id": chat_id, "is_favorited": True}, UPDATE)
+        await client.until("updateChat")
         agent.let_go("one")
         end = (await client.stream())[-1]["payload"]
-        assert end["title"] == "Mine"
+        assert (end["title"], end["is_favorited"]) == ("Mine", True)
         assert (await said(client, GET, id=chat_id)) == end
 
 

@@ -29,6 +29,7 @@ def test_the_defaults_are_those_of_the_readme() -> None:
         max_runs_per_user=8,
         max_requests_per_user=60,
         log_level="INFO",
+        cors_origins=(),
         offline_words=None,
         offline_delay_ms=20,
         model=None,

@@ -11,12 +11,19 @@ from tests.support.house import House
 
 
 async def request(
-    house: House, body: bytes, token: str | None = None, query: str = "", method: str = "POST", path: str = "/api/v1/chats"
+    house: House,
+    body: bytes,
+    token: str | None = None,
+    query: str = "",
+    method: str = "POST",
+    path: str = "/api/v1/chats",
+    **headers: str,
 ) -> tuple[int, Any, dict[str, str]]:
     """One HTTP request by hand: its status, its body and its headers."""
     host, port = house.url.removeprefix("ws://").removesuffix("/api/v1/ws").split(":")
     head = f"{method} {path}{query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}"
     head += f"\r\nauthorization: Bearer {token}" if token else ""
+    head += "".join(f"\r\n{name.replace('_', '-')}: {value}" for name, value in headers.items())
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
         with anyio.fail_after(TIMEOUT_S):
@@ -25,8 +32,8 @@ async def request(
     finally:
         writer.transport.abort()
     lines, _, content = answer.partition(b"\r\n\r\n")
-    status, *headers = lines.decode().split("\r\n")
-    named = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in headers)}
+    status, *rest = lines.decode().split("\r\n")
+    named = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
     is_json = named.get("content-type") == "application/json"
     found: Any = json.loads(content) if is_json else content
     if isinstance(found, dict) and "code" in found:
