@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -23,6 +24,8 @@ from backends.auth import API, PERSON, issue_token
 from backends.descriptors import all_descriptors
 from backends.hosting import Server
 from backends.listening import CannotListen, address_of, sockets_on
+from backends.retention import erase_deleted, kept_of
+from backends.statements import to_json
 from backends.workers import serve_together
 from handlers.dev import NoSecret, dev_secret, make_dev_secret, url_kept, welcome
 from handlers.draining import drain
@@ -167,6 +170,38 @@ def load(settings: Settings, file: Path) -> None:
         f"loaded {len(loaded.users)} users, {len(loaded.assets)} assets, "
         f"{len(loaded.permissions)} permissions, {len(loaded.api_keys)} API keys"
     )
+
+
+@main.command()
+@click.option("--before", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), required=True, help="In UTC.")
+@click.pass_obj
+def purge(settings: Settings, before: datetime) -> None:
+    """Erase the chats that were deleted before a date, without waiting for THREADCAST_DELETED_DAYS."""
+
+    async def run() -> int:
+        async with open_storage(settings) as storage:
+            return await erase_deleted(storage, before.replace(tzinfo=UTC))
+
+    with _in_one_line():
+        click.echo(f"erased {anyio.run(run)} chats")
+
+
+@main.command()
+@click.argument("email")
+@click.pass_obj
+def export(settings: Settings, email: str) -> None:
+    """Print all that is kept of the user with this EMAIL address, as JSON Lines."""
+
+    async def run() -> None:
+        async with open_storage(settings) as storage:
+            user = await find_user_by_email(storage, email)
+            if user is None:
+                raise click.ClickException(f"no user has the address {email}")
+            async for row in kept_of(storage, user["id"]):
+                click.echo(to_json(row))
+
+    with _in_one_line():
+        anyio.run(run)
 
 
 @main.command()

@@ -33,6 +33,7 @@ from handlers.orphans import close_orphans_first
 from handlers.receive import receive
 from handlers.revoked import keep_checking
 from handlers.services import Services, services_of
+from handlers.sweep import keep_sweeping
 from handlers.tasks import open_tasks
 from handlers.timers import Timers
 from schemas.users import Sender
@@ -141,6 +142,7 @@ def create_app(
             await stack.enter_async_context(services.cluster.joined(essential))
             await close_orphans_first(services, essential)
             essential.start_soon(keep_checking, services)
+            essential.start_soon(keep_sweeping, services, settings.deleted_days)
             yield {"services": services, METRICS: backends.metrics}
             essential.cancel_scope.cancel()
 

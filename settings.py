@@ -277,6 +277,9 @@ class Settings:
     )
     between_tokens_seconds: int = _setting(30, SECONDS, "how long it may pause")
     run_seconds: int = _setting(600, DAY, "how long it may take altogether")
+    deleted_days: int = _setting(
+        30, _whole(0, 36_500, "days"), "how long a deleted chat is kept, where nobody sees it, before it is erased"
+    )
     offline_words: int | None = _setting("", WORDS, "the offline agent's answer has exactly so many words")
     offline_delay_ms: int = _setting(20, _whole(0, 60_000, "milliseconds"), "the offline agent's pause before each chunk")
     flush_ms: int = _setting(

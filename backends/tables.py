@@ -93,6 +93,8 @@ chats = sa.Table(
     _moment("deleted_at", nullable=True),
 )
 
+sa.Index("ix_chats_deleted", chats.c.deleted_at)  # of which there are few that are not null
+
 sa.Index("ix_chats_listed", chats.c.created_by, chats.c.created_at, chats.c.id)  # a user's list, read from its end
 
 favorites = sa.Table(
@@ -151,6 +153,14 @@ messages_to_files = sa.Table(
     sa.Column("file_id", Guid, sa.ForeignKey("assets.id"), primary_key=True),
     sa.Column("version_number", sa.Integer, nullable=False),
     _moment("created_at"),
+)
+
+# One row, (1, when): the node that moves the time erases what was deleted long ago.
+sweeps = sa.Table(
+    "sweeps",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    _moment("swept_at"),
 )
 
 # One row, (1, number of writes): it is written to see whether the database takes writes.

@@ -30,6 +30,7 @@ def test_the_defaults_are_those_of_the_readme() -> None:
         max_requests_per_user=60,
         log_level="INFO",
         cors_origins=(),
+        deleted_days=30,
         offline_words=None,
         offline_delay_ms=20,
         model=None,

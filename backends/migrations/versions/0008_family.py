@@ -1,4 +1,6 @@
-"""Users' favourite chats, and what they think of an answer."""
+"""Users' favourite chats, what they think of an answer, and when deleted chats were last erased."""
+
+from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,3 +18,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.add_column("messages", sa.Column("feedback", sa.Text))
+    op.create_index("ix_chats_deleted", "chats", ["deleted_at"])
+    sweeps = op.create_table(
+        "sweeps",
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("swept_at", sa.DateTime(timezone=True), nullable=False),
+    )
+    op.bulk_insert(sweeps, [{"id": 1, "swept_at": datetime(2000, 1, 1, tzinfo=UTC)}])
