@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
 from typing import Any
 
 import anyio
@@ -20,7 +19,7 @@ from backends import Backends, open_backends
 from backends.hosting import METRICS
 from backends.logs import bind_contextvars
 from backends.socket_protocol import LINE
-from handlers.authenticate import authenticate, no_such_path, refuse, token_of
+from handlers.authenticate import no_such_path, refuse, token_of
 from handlers.connection import Connection
 from handlers.dev import demo_token, short_token
 from handlers.errors import describe
@@ -28,6 +27,7 @@ from handlers.frames import resumed_frames
 from handlers.http.asyncapi import WS_PATH
 from handlers.http.cors import ApiCors
 from handlers.http.paths import http_routes
+from handlers.let_in import let_in, let_out
 from handlers.line import PlainLine
 from handlers.orphans import close_orphans_first
 from handlers.receive import receive
@@ -59,8 +59,7 @@ class Socket(WebSocketEndpoint):
             try:
                 await self.converse()
             finally:
-                self.services.requests.disconnected(self.connection.id)
-                self.services.connections.leave(self.connection)
+                let_out(self.services, self.connection)
 
     async def is_let_in(self) -> bool:
         """Make the connection of whoever has a token, if there is a place for it. Everybody else is refused."""
@@ -68,19 +67,8 @@ class Socket(WebSocketEndpoint):
         self.services, self.since = websocket.state.services, websocket.query_params.get("since")
         try:
             token = token_of(websocket)
-            user = await authenticate(self.services, token)
-            self.connection = Connection(
-                user,
-                token,
-                self.services.frames_per_second,
-                self.services.backends.metrics.traffic,
-                self.services.connections.outboxes.share_of(user.id),
-                joins=self.services.flush_seconds > 0,
-                numbered=self.since is not None,
-                brief=websocket.query_params.get("messages") == "new",
-            )
-            await self.services.connections.enter(self.connection, partial(self.services.cluster.end_silent, user.id))
-            self.services.requests.connected(self.connection.id)
+            brief = websocket.query_params.get("messages") == "new"
+            self.connection = await let_in(self.services, token, numbered=self.since is not None, brief=brief)
         except Exception as error:
             self.services.backends.metrics.refused(error)
             told = describe(error)
@@ -106,7 +94,7 @@ class Socket(WebSocketEndpoint):
         self.connected_at = asyncio.get_running_loop().time()
         with suppress(OSError):  # the client has gone; the next receive() says so
             await websocket.accept()
-        line = self.scope.get("extensions", {}).get(LINE, {}).get(LINE) or PlainLine(websocket)
+        line = self.scope.get("extensions", {}).get(LINE, {}).get(LINE) or PlainLine(websocket.send_text, websocket.close)
         self.connection.open(line)
         self.timers.start()
 

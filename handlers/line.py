@@ -1,11 +1,9 @@
 """A socket's transport as a connection needs it, and a simple one for ASGI servers that are not ours."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Protocol
-
-from starlette.websockets import WebSocket
 
 from backends.frame import Frame
 
@@ -43,27 +41,30 @@ class Line(Protocol):
 
 
 class PlainLine:
-    """A line under any other ASGI server, which says nothing of its transport: each frame is sent before the next."""
+    """A line of which nothing is known but how to send a text and how to close: each frame is sent before the next."""
 
     heard_at = 0.0
     unsent = 0
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, send: Callable[[str], Awaitable[None]], close: Callable[[int, str], Awaitable[None]]) -> None:
         self.on_room: Callable[[], None] = lambda: None
-        self._websocket = websocket
+        self._send_text, self._close_it = send, close
         self._task: asyncio.Task[None] | None = None  # sends or closes
         self._is_gone = False
 
     def send_frame(self, frame: Frame, numbered: bool) -> bool:
         if self._is_gone:
             raise OSError("the peer is gone")
-        text = b"".join(frame.text(numbered)).decode()
-        self._task = asyncio.create_task(self._send(text))
+        self._task = asyncio.create_task(self._send(self.text_of(frame, numbered)))
         return False
+
+    def text_of(self, frame: Frame, numbered: bool) -> str:
+        """The frame as it is sent."""
+        return b"".join(frame.text(numbered)).decode()
 
     async def _send(self, text: str) -> None:
         try:
-            await self._websocket.send_text(text)
+            await self._send_text(text)
         except Exception:  # the server's own error for a peer that is gone
             self._is_gone = True
         self.on_room()
@@ -80,7 +81,7 @@ class PlainLine:
             sending.cancel()  # it may never end
             await asyncio.wait([sending])
         with suppress(Exception):  # as above
-            await self._websocket.close(code, reason)
+            await self._close_it(code, reason)
 
     async def answers(self, seconds: float) -> bool:
         return True

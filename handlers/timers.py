@@ -2,7 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Callable
+from functools import partial
 
+from backends.frame import Frame
 from handlers.connection import TOKEN_EXPIRED, Connection
 from handlers.frames import heartbeat_frame
 from schemas.users import Sender
@@ -13,11 +16,14 @@ LONGEST_SLEEP_S = 86_400.0  # event loops cannot sleep for any length of time, b
 class Timers:
     """The timers of one connection. They are no tasks, since most connections end before a timer has anything to do."""
 
-    def __init__(self, connection: Connection, sender: Sender, heartbeat_seconds: float) -> None:
+    def __init__(
+        self, connection: Connection, sender: Sender, heartbeat_seconds: float, beat: Callable[[], Frame] | None = None
+    ) -> None:
+        """`beat`: what a heartbeat is, if not a frame of its own."""
         self.expiry: asyncio.TimerHandle | None = None
         self.heartbeat: asyncio.TimerHandle | None = None
         self._connection = connection
-        self._sender = sender
+        self._beat = beat or partial(heartbeat_frame, sender, heartbeat_seconds)
         self._heartbeat_seconds = heartbeat_seconds
         self._loop = asyncio.get_running_loop()
 
@@ -45,5 +51,5 @@ class Timers:
         """Send a heartbeat when nothing else was sent for so long, since a script sees no pings. Not while a frame waits."""
         left = self._connection.sent_at + self._heartbeat_seconds - self._loop.time()
         if left <= 0 and self._connection.is_idle:
-            self._connection.put(heartbeat_frame(self._sender, self._heartbeat_seconds))
+            self._connection.put(self._beat())
         self.heartbeat = self._loop.call_later(left if left > 0 else self._heartbeat_seconds, self.beat)

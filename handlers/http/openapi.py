@@ -34,6 +34,7 @@ class Path(NamedTuple):
     answers: dict[int, Any]
     body: Any = None
     query: type[msgspec.Struct] | None = None
+    media: str = ""  # of what is neither JSON nor plain text
 
     @property
     def needs_token(self) -> bool:
@@ -98,14 +99,14 @@ def _response(path: str, status: int, each: Path, schemas: dict[Any, Json]) -> J
     answer = each.answers[status]
     description = REASONS[status] if answer is WsError else HTTPStatus(status).phrase
     recorded = examples()["responses"].get(named(path, each.method), {}).get(str(status), [])
-    response: Json = {"description": description, "content": _content(schemas[answer], recorded, answer)}
+    response: Json = {"description": description, "content": _content(schemas[answer], recorded, answer, each.media)}
     if answer is WsError and status in REFUSAL_HEADERS:
         response["headers"] = REFUSAL_HEADERS[status]
     return response
 
 
-def _content(schema: Json, recorded: list[Any], answer: Any = None) -> Json:
-    media: Json = {"schema": schema}
+def _content(schema: Json, recorded: list[Any], answer: Any = None, media: str = "") -> Json:
+    found: Json = {"schema": schema}
     if recorded:
-        media["examples"] = {f"recorded{number}": {"value": value} for number, value in enumerate(recorded, 1)}
-    return {"text/plain" if answer is str else "application/json": media}
+        found["examples"] = {f"recorded{number}": {"value": value} for number, value in enumerate(recorded, 1)}
+    return {(media or "text/plain") if answer is str else "application/json": found}

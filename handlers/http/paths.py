@@ -23,6 +23,7 @@ from handlers.http.chats import (
     stop_one_chat,
 )
 from handlers.http.console import page
+from handlers.http.events import Since, get_events
 from handlers.http.health import healthz, metrics, readyz
 from handlers.http.openapi import REFUSALS, Path, openapi_document
 from handlers.http.post_chats import post_chats
@@ -58,6 +59,7 @@ PATHS: dict[str, tuple[Path, ...]] = {
     ),
     "/api/v1/chats/{id}/stop": (Path("POST", stop_one_chat, {200: Stopped, **REFUSALS}),),
     "/api/v1/messages/{id}": (Path("PUT", put_message, {200: ChatWithMessages, **REFUSALS}, MessageChange),),
+    "/api/v1/events": (Path("GET", get_events, {200: str, **REFUSALS}, query=Since, media="text/event-stream"),),
     "/healthz": (Path("GET", healthz, {200: Alive}),),
     "/readyz": (Path("GET", readyz, {200: Ready, 503: NotReady}),),
     "/metrics": (Path("GET", metrics, {200: str}),),

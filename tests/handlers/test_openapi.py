@@ -68,7 +68,7 @@ def test_what_was_recorded_fits_the_schema(path: str, method: str, status: str, 
     assert all(is_valid(content["schema"], answer) for answer in recorded)
     if path in ("/metrics", "/asyncapi.json", "/openapi.json"):
         assert media == ("text/plain" if path == "/metrics" else "application/json")
-    elif status == "200" or (path, method) == ("/api/v1/chats", "post"):
+    elif (status == "200" and path != "/api/v1/events") or (path, method) == ("/api/v1/chats", "post"):
         assert recorded
 
 
@@ -83,7 +83,7 @@ def test_the_posts_that_were_recorded_fit_the_schema() -> None:
 
 async def test_each_path_answers_what_the_document_says(house: House) -> None:
     for path, methods in DOCUMENT["paths"].items():
-        if "get" in methods and "{id}" not in path:
+        if "get" in methods and "{id}" not in path and path != "/api/v1/events":  # which does not end
             status, body, headers = await request(house, b"", house.token(), method="GET", path=path)
             ((media, content),) = methods["get"]["responses"][str(status)]["content"].items()
             assert headers["content-type"].split(";")[0] == media

@@ -3,12 +3,11 @@
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from starlette.websockets import WebSocket
 
 from backends.agent_events import ResponseChunk
 from backends.bursts import BURST_BYTES, BURST_TURNS
@@ -231,7 +230,7 @@ class Hanging:
 def plain_connection(server: Hanging) -> Connection:
     user = AuthenticatedUser(ALICE, "alice@acme.example", "Alice", None, 0)
     connection = Connection(user, "", 1, Traffic(), Outboxes(1000, 10**6, 10**6).share_of(ALICE))
-    connection.open(PlainLine(cast(WebSocket, server)))
+    connection.open(PlainLine(server.send_text, server.close))
     return connection
 
 

@@ -1,0 +1,130 @@
+"""`GET /api/v1/events`: what a socket is told, as Server-Sent Events, for networks that let no WebSocket through.
+
+The same frames, numbered, with the same log, outbox and bounds; `id:` is where to go on. What a socket is asked is asked over
+HTTP.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from backends.frame import Frame
+from backends.logs import bind_contextvars
+from backends.resume import Resumption
+from handlers.authenticate import refusal, token_of
+from handlers.connection import Connection
+from handlers.errors import describe
+from handlers.frames import resumed_frames
+from handlers.let_in import let_in, let_out
+from handlers.line import PlainLine
+from handlers.services import Services
+from handlers.timers import Timers
+from schemas.users import Sender
+
+HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold the stream back
+]
+COMMENT = Frame.of_data(b"")  # shows that the connection lives, to the networks between
+
+logger = logging.getLogger("threadcast")
+
+
+class Since(msgspec.Struct, frozen=True):
+    """Where to go on: empty for from now on, or `<epoch>:<offset>`. `messages=new`: of chats only the message at hand."""
+
+    since: str = ""
+    messages: Literal["new"] | None = None
+
+
+async def get_events(request: Request) -> Response:
+    """All that the user's sockets are told, as Server-Sent Events. `since`, or `Last-Event-ID`, is where to go on."""
+    services: Services = request.state.services
+    brief = request.query_params.get("messages") == "new"
+    try:
+        connection = await let_in(services, token_of(request), numbered=True, brief=brief)
+    except Exception as error:
+        services.backends.metrics.refused(error)
+        told = describe(error)
+        logger.info("refused a connection", extra={"code": told.code.value})
+        return refusal(told)
+    since = request.headers.get("last-event-id") or request.query_params.get("since") or ""
+    return EventStream(services, connection, since)
+
+
+class EventStream(Response):
+    """The stream, until the client goes or the server ends it."""
+
+    def __init__(self, services: Services, connection: Connection, since: str) -> None:
+        super().__init__()
+        self._services = services
+        self._connection = connection
+        self._since = since
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services, connection = self._services, self._connection
+        sender = Sender(connection.user, connection.id)
+        bind_contextvars(connection=connection.id)
+        timers = Timers(connection, sender, services.ping_seconds, lambda: COMMENT)
+        try:
+            async with services.backends.broker.subscribe(sender.user.id, connection, self._since) as resumption:
+                if resumption:
+                    outcome = "lost" if not resumption.recovered else "recovered" if self._since else "started"
+                    services.backends.metrics.resumes.labels(outcome).inc()
+                    connection.go_on(resumed_frames(sender, resumption))
+                await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+                line = EventLine(send, resumption)
+                connection.open(line)
+                timers.start()
+                await line.until_ended(receive)
+        finally:
+            timers.stop()
+            let_out(services, connection)
+            logger.info("disconnected")
+
+
+class EventLine(PlainLine):
+    """A line that writes each frame as one event, with the log's epoch and the frame's offset as its `id`."""
+
+    def __init__(self, send: Send, resumption: Resumption | None) -> None:
+        super().__init__(self._write, self._shut)
+        self._send_body = send
+        self._epoch = resumption.epoch if resumption else ""
+        self._has_ended = asyncio.Event()
+
+    def text_of(self, frame: Frame, numbered: bool) -> str:
+        if not frame.data:
+            return ":\n\n"
+        id = f"id: {self._epoch}:{frame.offset}\n" if frame.offset else ""
+        return f"{id}data: {b''.join(frame.text(numbered)).decode()}\n\n"
+
+    async def until_ended(self, receive: Receive) -> None:
+        """Wait until the client has gone, or the server has ended the stream."""
+        going = asyncio.ensure_future(_gone(receive))
+        ended = asyncio.ensure_future(self._has_ended.wait())
+        try:
+            await asyncio.wait({going, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for waiting in (going, ended):
+                waiting.cancel()
+
+    async def _write(self, text: str) -> None:
+        await self._send_body({"type": "http.response.body", "body": text.encode(), "more_body": True})
+
+    async def _shut(self, code: int, reason: str) -> None:
+        """A client of EventSource cannot see why a stream ends, but a person who looks can."""
+        with suppress(OSError):
+            await self._send_body({"type": "http.response.body", "body": f": {code} {reason}\n\n".encode()})
+        self._has_ended.set()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
