@@ -1,5 +1,7 @@
 """Section 2, what a user does with chats besides posting: names, favourites, feedback, copies and deletion."""
 
+import asyncio
+
 from conformance.assets import BOB, HIDDEN, METRIC, MISSING
 from conformance.requests import expect_bad, expect_error_at
 from conformance.room import Room
@@ -18,8 +20,9 @@ async def told(line: Line, other: Line, route: str, payload: Payload) -> Heard:
 
 
 async def update(room: Room) -> None:
-    chat = (await room.recorded("a metric")).chat
-    async with room.open() as line, room.open() as other:
+    async with room.open(BOB) as line, room.open(BOB) as other:
+        chat = await line.chat({"metric_id": HIDDEN})
+        await other.until_end()
         for change in ({"title": "Named by a rule"}, {"is_favorited": True}, {"is_favorited": False, "title": chat["title"]}):
             heard = await told(line, other, UPDATE, {"id": chat["id"], **change})
             expect_shapes(LIST_ITEM, [heard.payload], "the chat of the list")
@@ -110,6 +113,19 @@ async def twins(room: Room) -> None:
         await line.expect_nothing()
 
 
+async def events(room: Room) -> None:
+    async with room.open(BOB) as line:
+        listening = asyncio.create_task(room.events(BOB, "complete"))
+        stream: list[Heard] = []
+        while not listening.done():  # posts until one is heard from its beginning
+            stream = await line.post({"metric_id": HIDDEN})
+            await asyncio.wait([listening], timeout=1)
+        first, *told = await listening
+    expect_equal((first["route"], first["event"]), ("/stream", "resumed"), "the first event")
+    expect_equal(told[-1]["payload"]["id"], stream[-1].payload["id"], "whose end it tells")
+    expect("offset" in told[-1], "a frame without its offset")
+
+
 RULES = [
     Rule("2.23", "`/chats/update` names a chat or makes it a favourite, and tells all the chat of the list.", update),
     Rule("2.24", "`/messages/update` keeps what the user thinks of an answer, and tells all.", rate),
@@ -118,6 +134,7 @@ RULES = [
         "`/chats/duplicate` makes a chat of one's own, which `/chats/delete` takes away, each told to all.",
         copy_and_delete,
     ),
+    Rule("8.13", "`/api/v1/events` tells what a socket is told, after where it stands.", events),
     Rule("8.12", "Chats are listed, got, changed, rated and deleted over HTTP, too, which the sockets are told.", twins),
     Rule("2.26", "What somebody else owns is NOT_FOUND on these routes, as is what does not exist.", unseen),
 ]

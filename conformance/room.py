@@ -162,6 +162,24 @@ class Room:
             raise refused(answer.body)
         return answer
 
+    async def events(self, user: str, until: str) -> list[Any]:
+        """The data of `/api/v1/events` of this user, up to and with the first of this event."""
+        return await asyncio.to_thread(self._events, {"authorization": f"Bearer {self.secret(user)}"}, until)
+
+    def _events(self, headers: dict[str, str], until: str) -> list[Any]:
+        connection = self._opened()
+        try:
+            connection.request("GET", "/api/v1/events", headers=headers)
+            found: list[Any] = []
+            for line in connection.getresponse():
+                if line.startswith(b"data: "):
+                    found.append(_json(line.removeprefix(b"data: ")))
+                    if found[-1].get("event") == until:
+                        break
+            return found
+        finally:
+            connection.close()
+
     async def twin(self, method: str, path: str, body: object = None) -> Answer:
         """Another request over HTTP, of Alice's. `path` follows `/api/v1`."""
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.secret(ALICE)}"}
@@ -172,15 +190,18 @@ class Room:
         return answer
 
     def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Answer:
-        parts = urlsplit(self.url)
-        kind: Callable[..., HTTPConnection] = HTTPSConnection if parts.scheme == "wss" else HTTPConnection
-        connection = kind(parts.hostname, parts.port, timeout=60)
+        connection = self._opened()
         try:
             connection.request(method, path, body, headers)
             response: HTTPResponse = connection.getresponse()
             return Answer(response.status, _json(response.read()), response.getheader("Retry-After"))
         finally:
             connection.close()
+
+    def _opened(self) -> HTTPConnection:
+        parts = urlsplit(self.url)
+        kind: Callable[..., HTTPConnection] = HTTPSConnection if parts.scheme == "wss" else HTTPConnection
+        return kind(parts.hostname, parts.port, timeout=60)
 
     async def recorded(self, name: str) -> Recording:
         """The stream of STREAMS with this name. It is asked for once; when that failed it has failed for all."""

@@ -104,8 +104,9 @@ class Transcript:
             if self._thinking:
                 yield from self.end_thinking(before_answer=True)
             _, answer = self._answering or self._begin_answer()
-            text = paragraph("".join(answer.pieces), event.text) if self.is_parted else event.text
-            self.is_parted = False
+            text = event.text
+            if self.is_parted:
+                text, self.is_parted = paragraph("".join(answer.pieces), text), False
             yield self.grow(answer, text)
             return
         match event:
