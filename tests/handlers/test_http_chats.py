@@ -12,7 +12,7 @@ from tests.support.house import BOTH, House, open_house
 from tests.support.modelled import message_of
 from tests.support.over_http import request
 from tests.support.server import BAD_TOKENS
-from tests.support.world import BOB, REVENUE
+from tests.support.world import BOB, MISSING, REVENUE
 
 ENGINES = BOTH
 CHATS = "/api/v1/chats"
@@ -109,10 +109,10 @@ async def test_what_is_not_there_and_what_is_not_ones_own_are_one_404(house: Hou
         ("DELETE", CHATS, {"ids": "x"}, "", "at `$.ids`"),
         ("DELETE", CHATS, 7, "", "at `$`"),
         ("POST", f"{CHATS}/duplicate", {}, "", "missing required field `id`"),
-        ("PUT", f"{CHATS}/{uuid4()}", {"title": 7}, "", "at `$.title`"),
-        ("PUT", f"{CHATS}/{uuid4()}", {}, "", "title or is_favorited is required"),
-        ("PUT", f"/api/v1/messages/{uuid4()}", {"feedback": "good"}, "", "at `$.feedback`"),
-        ("PUT", f"/api/v1/messages/{uuid4()}", {}, "", "missing required field `feedback`"),
+        ("PUT", f"{CHATS}/{MISSING}", {"title": 7}, "", "at `$.title`"),
+        ("PUT", f"{CHATS}/{MISSING}", {}, "", "title or is_favorited is required"),
+        ("PUT", f"/api/v1/messages/{MISSING}", {"feedback": "good"}, "", "at `$.feedback`"),
+        ("PUT", f"/api/v1/messages/{MISSING}", {}, "", "missing required field `feedback`"),
     ],
 )
 async def test_what_is_no_request_says_which_field(
