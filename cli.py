@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.routing import Route
 
-from backends import alone, migrate, open_backends, open_storage
+from backends import alone, erase_user, migrate, open_backends, open_storage
 from backends.accounts import add_api_key, find_user_by_email
 from backends.auth import API, PERSON, issue_token
 from backends.descriptors import all_descriptors
@@ -202,6 +202,27 @@ def export(settings: Settings, email: str) -> None:
 
     with _in_one_line():
         anyio.run(run)
+
+
+@main.command()
+@click.argument("email")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def erase(settings: Settings, email: str, yes: bool) -> None:
+    """Erase the user with this EMAIL address, and all that is kept of them, which `export` shows. It cannot be undone."""
+
+    async def run() -> None:
+        async with open_storage(settings) as storage:
+            user = await find_user_by_email(storage, email)
+            if user is None:
+                raise click.ClickException(f"no user has the address {email}")
+            if not yes:
+                click.confirm(f"Erase {email}, and all of their chats?", abort=True)
+            await erase_user(settings, storage, user["id"])
+
+    with _in_one_line():
+        anyio.run(run)
+    click.echo(f"erased {email}")
 
 
 @main.command()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import ModuleType
+from uuid import UUID
 
 import anyio.to_thread
 from starlette.datastructures import Secret
@@ -20,6 +21,7 @@ from backends.limits import MemoryQuota, MemoryRateLimit, Quota, RateLimit
 from backends.metrics import Metrics
 from backends.migrations import migrate_sqlite
 from backends.resume import ResumeLimits
+from backends.retention import erase_person
 from backends.sqlite import open_sqlite
 from backends.sqlite_file import sole_server, usable
 from backends.storage import Committed, SchemaBehind, Storage, Unusable
@@ -99,6 +101,15 @@ async def open_storage(settings: Settings, metrics: Metrics | None = None) -> As
                 with usable(settings.database_path):
                     storage = await stack.enter_async_context(open_sqlite(settings.database_path, committed))
         yield storage
+
+
+async def erase_user(settings: Settings, storage: Storage, user_id: UUID) -> None:
+    """Leave nothing of a user in the database, and in Redis where there is one."""
+    await erase_person(storage, user_id)
+    if settings.broker_url.startswith("redis"):
+        from backends.redis.forget import forget_user
+
+        await forget_user(settings.broker_url, user_id)
 
 
 def open_agent(settings: Settings) -> Agent:

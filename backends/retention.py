@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, delete, or_, select, update
+from sqlalchemy import Select, bindparam, delete, insert, literal, or_, select, update
 
 from backends.storage import Storage
 from backends.tables import (
@@ -54,6 +54,45 @@ KEPT: dict[str, Select[Any]] = {
     .where(or_(messages.c.created_by == mine, chats.c.created_by == mine))
     .order_by(messages.c.chat_id, messages.c.position),
 }
+
+
+NOBODY = UUID(int=0)  # whose an asset is whose author was erased: it belongs to its organization
+ADD_NOBODY = insert(users).from_select(
+    ["id", "email", "created_at", "updated_at"],
+    select(
+        bindparam("nobody", type_=users.c.id.type),
+        literal("erased@invalid"),
+        bindparam("now", type_=users.c.created_at.type),
+        bindparam("now", type_=users.c.created_at.type),
+    ).where(~select(users.c.id).where(users.c.id == bindparam("nobody")).exists()),
+)
+THEIR_CHATS = select(chats.c.id).where(chats.c.created_by == mine).limit(AT_ONCE)
+theirs = select(messages.c.id).where(messages.c.created_by == mine)
+FORGET = (
+    delete(messages_to_files).where(messages_to_files.c.message_id.in_(theirs)),
+    delete(messages).where(messages.c.created_by == mine),  # in chats of others
+    delete(favorites).where(favorites.c.user_id == mine),
+    delete(asset_permissions).where(
+        asset_permissions.c.identity_type == IdentityType.USER.value, asset_permissions.c.identity_id == mine
+    ),
+    delete(organization_members).where(organization_members.c.user_id == mine),
+    delete(team_members).where(team_members.c.user_id == mine),
+    delete(api_keys).where(api_keys.c.owner_id == mine),
+    delete(users).where(users.c.id == mine),
+)
+LEAVE_ASSETS = update(assets).where(assets.c.created_by == mine)
+
+
+async def erase_person(storage: Storage, user_id: UUID) -> None:
+    """Leave nothing of a person, and with the last transaction not even the user: until then it can be done again.
+
+    Their chats go with all that anybody has said in them. Assets stay, since they belong to an organization, without author.
+    """
+    while found := await storage.fetch_all(THEIR_CHATS, user=user_id):
+        await storage.write(*((statement, {"chat": row["id"]}) for row in found for statement in ERASE))
+    nobody = ADD_NOBODY, {"nobody": NOBODY, "now": datetime.now(UTC)}
+    assets_left = LEAVE_ASSETS, {"user": user_id, "created_by": NOBODY}
+    await storage.write(nobody, assets_left, *((statement, {"user": user_id}) for statement in FORGET))
 
 
 async def claim_sweep(storage: Storage) -> bool:

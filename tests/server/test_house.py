@@ -37,6 +37,7 @@ DOORS = {
         "backends/redis/broker.py",
         "backends/redis/limits.py",
         "backends/redis/open.py",
+        "backends/redis/forget.py",
     },
     "uvicorn": {"backends/hosting.py", "backends/http_protocol.py", "backends/socket_protocol.py"},
     "click": {"cli.py"},
