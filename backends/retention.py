@@ -95,8 +95,10 @@ async def erase_person(storage: Storage, user_id: UUID) -> None:
     await storage.write(nobody, assets_left, *((statement, {"user": user_id}) for statement in FORGET))
 
 
-async def claim_sweep(storage: Storage) -> bool:
-    """Become the one node that sweeps in this hour."""
+async def claim_sweep(storage: Storage, before: datetime) -> bool:
+    """Become the one node that sweeps in this hour, if anything was deleted before this time."""
+    if not await storage.fetch_all(DELETED, before=before):
+        return False
     now = datetime.now(UTC)
     return await storage.write(only_if=(CLAIM, {"swept_at": now, "hour_ago": now - SWEEP}))
 

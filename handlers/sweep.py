@@ -17,8 +17,10 @@ async def keep_sweeping(services: Services, days: int) -> None:
     """Erase, for ever, what was deleted more than so many days ago. An outage only puts it off."""
     storage = services.backends.storage.apart
     while True:
+        before = datetime.now(UTC) - timedelta(days)
         try:
-            if await claim_sweep(storage) and (erased := await erase_deleted(storage, datetime.now(UTC) - timedelta(days))):
+            if await claim_sweep(storage, before):
+                erased = await erase_deleted(storage, before)
                 logger.info("erased chats that were deleted long ago", extra={"chats": erased, "days": days})
         except Exception as error:
             logger.warning("deleted chats could not be erased, and are later", extra={"error": type(error).__name__})

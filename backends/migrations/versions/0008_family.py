@@ -18,7 +18,8 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     )
     op.add_column("messages", sa.Column("feedback", sa.Text))
-    op.create_index("ix_chats_deleted", "chats", ["deleted_at"])
+    deleted = sa.text("deleted_at IS NOT NULL")
+    op.create_index("ix_chats_deleted", "chats", ["deleted_at"], sqlite_where=deleted, postgresql_where=deleted)
     sweeps = op.create_table(
         "sweeps",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
