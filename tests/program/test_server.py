@@ -6,7 +6,6 @@ import re
 import signal
 import time
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.request import urlopen
 from uuid import UUID, uuid4
 
@@ -109,8 +108,7 @@ def test_a_stop_is_clean_and_no_log_has_the_token(tmp_path: Path, number: int) -
             socket.send('{"route": "/chats/post", "payload": {"prompt": "x"}}')
             assert json.loads(socket.recv(timeout=TIMEOUT_S))["event"] == "initializeChat"
             assert refusal(f"{program.url}?authentication={token}x")[0] == 401
-            with pytest.raises(HTTPError, match="405"):
-                urlopen(f"http{program.url[2:-2]}chats?authentication={token}", timeout=TIMEOUT_S)
+            assert urlopen(f"http{program.url[2:-2]}chats?authentication={token}", timeout=TIMEOUT_S).status == 200
             assert program.stop(number) == 0
         assert "Traceback" not in program.log
         assert '"level": "error"' not in program.log
