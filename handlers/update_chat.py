@@ -26,14 +26,14 @@ async def update_chat(services: Services, sender: Sender, request: UpdateChat) -
 async def updated_chat(services: Services, user: AuthenticatedUser, request: UpdateChat) -> ChatListItem:
     """Who may edit the chat may name it, and who may see it may have it among their favourites."""
     title = " ".join(request.title.split()) if request.title is not None else None
+    storage = services.backends.storage
+    roles = await find_roles(storage, user.id, request.id)
+    if roles is None or (title is not None and not roles & EDITING_ROLES):
+        raise NotFound
     if title is None and request.is_favorited is None:
         raise BadRequest(NOTHING_TO_UPDATE)
     if title == "":
         raise BadRequest(BLANK)
-    storage = services.backends.storage
-    roles = await find_roles(storage, user.id, request.id)
-    if roles is None or (title and not roles & EDITING_ROLES):
-        raise NotFound
     if title:
         await rename_chat(storage, request.id, title)
     if request.is_favorited is not None:

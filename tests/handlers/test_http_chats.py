@@ -110,7 +110,7 @@ async def test_what_is_not_there_and_what_is_not_ones_own_are_one_404(house: Hou
         ("DELETE", CHATS, 7, "", "at `$`"),
         ("POST", f"{CHATS}/duplicate", {}, "", "missing required field `id`"),
         ("PUT", f"{CHATS}/{MISSING}", {"title": 7}, "", "at `$.title`"),
-        ("PUT", f"{CHATS}/{MISSING}", {}, "", "title or is_favorited is required"),
+        ("PUT", f"{CHATS}/<one>", {}, "", "title or is_favorited is required"),
         ("PUT", f"/api/v1/messages/{MISSING}", {"feedback": "good"}, "", "at `$.feedback`"),
         ("PUT", f"/api/v1/messages/{MISSING}", {}, "", "missing required field `feedback`"),
     ],
@@ -118,6 +118,7 @@ async def test_what_is_not_there_and_what_is_not_ones_own_are_one_404(house: Hou
 async def test_what_is_no_request_says_which_field(
     house: House, method: str, path: str, payload: object, query: str, says: str
 ) -> None:
+    path = path.replace("<one>", (await chat_of(house))["id"]) if "<one>" in path else path
     status, error = await ask(house, method, path, payload, query=query)
     assert (status, error["code"]) == (400, "BAD_REQUEST")
     assert says in error["message"]
