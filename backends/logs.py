@@ -45,7 +45,7 @@ class KnownPaths(logging.Filter):
         if record.name != "uvicorn.access" or not isinstance(record.args, tuple):
             return True
         client, method, full_path, version, status = record.args
-        path = ID.sub("{id}", str(full_path).partition("?")[0])
+        path = ID.sub("{id:uuid}", str(full_path).partition("?")[0])
         record.args = client, method, path if path in self._paths else UNKNOWN, version, status
         return not (path in PROBED and status == 200)
 

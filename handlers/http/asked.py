@@ -14,7 +14,7 @@ from handlers.errors import describe
 from handlers.http.answer import Answer
 from handlers.receive import read
 from handlers.services import Services
-from schemas.errors import BadRequest, NotFound
+from schemas.errors import BadRequest
 from schemas.frames import encode
 from schemas.users import Sender
 
@@ -58,11 +58,9 @@ async def payload_of(services: Services, request: Request, decoder: msgspec.json
 
 
 def id_of(request: Request) -> UUID:
-    """The id in the path. One that is none is of nothing that there is: raises NotFound."""
-    try:
-        return UUID(request.path_params["id"])
-    except ValueError:
-        raise NotFound from None
+    """The id in the path."""
+    id: UUID = request.path_params["id"]
+    return id
 
 
 def query_of(request: Request, type: Any) -> Any:

@@ -81,9 +81,19 @@ def http_routes(dev: bool) -> list[Route]:
     if dev:
         unlisted["/demo.json"] = demo_assets
     return [
-        *(Route(path, each.endpoint, methods=[each.method]) for path, methods in PATHS.items() for each in methods),
+        *(_route(path, methods) for path, methods in PATHS.items()),
         *(Route(path, endpoint, include_in_schema=False) for path, endpoint in unlisted.items()),
     ]
+
+
+def _route(path: str, methods: tuple[Path, ...]) -> Route:
+    """One route for all methods of a path, so that another method is told of all of them."""
+    endpoints = {each.method: each.endpoint for each in methods}
+
+    async def endpoint(request: Request) -> Response:
+        return await endpoints["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path.replace("{id}", "{id:uuid}"), endpoint, methods=list(endpoints))
 
 
 @cache

@@ -47,7 +47,12 @@ def test_it_has_each_path_and_method_of_the_application_and_no_other() -> None:
     routes = [
         route for route in create_app(load_settings({}), SECRET).routes if isinstance(route, Route) and route.include_in_schema
     ]
-    served = {(route.path, method.lower()) for route in routes for method in (route.methods or ()) if method != "HEAD"}
+    served = {
+        (route.path.replace(":uuid", ""), method.lower())
+        for route in routes
+        for method in (route.methods or ())
+        if method != "HEAD"
+    }
     assert served == {(path, method) for path, methods in DOCUMENT["paths"].items() for method in methods}
     assert WS_PATH not in DOCUMENT["paths"]
 

@@ -15,6 +15,12 @@ ABOUT = ("approvals", "model", "dashboard_id", "metric_id", "chat_id", "asset_ty
 @schemathesis.hook
 def map_case(context: HookContext, case: Case) -> Case:
     """A body that fits the schema and breaks those rules is mended: else hardly one would get as far as to be answered."""
+    if case.method == "PUT" and isinstance(case.body, dict) and "feedback" not in case.body:  # a chat's name
+        title = case.body.get("title")
+        if (title is None and case.body.get("is_favorited") is None) or (isinstance(title, str) and not title.split()):
+            case.body = {**case.body, "title": "A title"}
+    if (case.method, case.path) != ("POST", "/api/v1/chats"):
+        return case
     for field in ABOUT:
         if not _breaks_a_rule(case.body):
             return case
