@@ -19,7 +19,7 @@ from backends import Backends, open_backends
 from backends.hosting import METRICS
 from backends.logs import bind_contextvars
 from backends.socket_protocol import LINE
-from handlers.authenticate import no_such_path, refuse, token_of
+from handlers.authenticate import no_such_page, no_such_path, refuse, token_of
 from handlers.connection import Connection
 from handlers.dev import demo_token, short_token
 from handlers.errors import describe
@@ -141,7 +141,7 @@ def create_app(
         WebSocketRoute("/{path:path}", no_such_path),
     ]
     cors = [Middleware(ApiCors, settings.cors_origins)] if settings.cors_origins else []
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=cors)
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=cors, exception_handlers={404: no_such_page})
     app.router.redirect_slashes = False  # a redirect would repeat the query, which may have a token
     return app
 

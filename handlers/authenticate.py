@@ -3,7 +3,7 @@
 import math
 
 from msgspec import UNSET
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
@@ -74,6 +74,11 @@ def refusal(error: WsError) -> Response:
     if error.retry_after is not UNSET:
         response.headers["retry-after"] = str(math.ceil(error.retry_after))
     return response
+
+
+async def no_such_page(request: Request, error: Exception) -> Response:
+    """Answer a request for a path that is not there, in the words of the API."""
+    return refusal(describe(NotFound()))
 
 
 async def no_such_path(websocket: WebSocket) -> None:

@@ -125,7 +125,7 @@ async def test_what_is_no_request_says_which_field(
 
 
 async def test_an_id_that_is_none_is_of_nothing_that_there_is(house: House) -> None:
-    assert (await ask(house, "GET", f"{CHATS}/x"))[0] == 404
+    assert await ask(house, "GET", f"{CHATS}/x") == (404, {"code": "NOT_FOUND", "message": "not found"})
     assert (await ask(house, "PUT", f"{CHATS}/duplicate", {"title": "x"}))[0] in (404, 405)
     assert (await ask(house, "PATCH", f"{CHATS}/{uuid4()}"))[0] == 405
 
