@@ -105,7 +105,7 @@ class Screen:
             self._write(plain(part["message"] or ""))
 
     def _questions(self, chat: Dict) -> None:
-        """What the last message asks, and how to answer."""
+        """Print the open questions of the last message, and how to answer them."""
         last = chat["messages"][chat["message_ids"][-1]]
         asked = [each for each in last.get("approvals") or () if each["approved"] is None]
         if not asked:

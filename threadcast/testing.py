@@ -51,7 +51,7 @@ class Answer:
 
     @property
     def approvals(self) -> list[Approval]:
-        """What it has asked its user."""
+        """The questions of the agent to its user."""
         return list(self.message.approvals or ())
 
 

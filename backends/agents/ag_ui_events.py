@@ -138,7 +138,7 @@ class Tokens(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Interrupt(msgspec.Struct, frozen=True, rename="camel"):
-    """What a run waits for."""
+    """A question that a run ends with, and that its next one is answered."""
 
     id: str
     reason: str = ""

@@ -19,7 +19,7 @@ from backends.agents.ag_ui_state import Memory, RemoteState, Waiting
 from backends.agents.ag_ui_texts import LONGEST_ID, LONGEST_TITLE, one_line, question_of, result_text, short
 from backends.agents.failures import ModelBroken
 from backends.agents.refusals import Cut, CutShort
-from backends.agents.thoughts import TITLE
+from backends.agents.thoughts import TITLE, gather
 from backends.agents.titles import tool_title
 from backends.statements import to_json
 from schemas.chats import Usage
@@ -53,7 +53,7 @@ class RemoteRun:
         self._snapshot: Sequence[wire.Message] = ()
 
     def so_far(self) -> list[AgentEvent]:
-        """What has come since it was last asked for."""
+        """Hand over the events that have come since the last call."""
         gathered, self._gathered = self._gathered, []
         return gathered
 
@@ -145,14 +145,8 @@ class RemoteRun:
         self._add(ToolStarted(short(id), tool_title(name), name[:LONGEST_TITLE] or None))
 
     def _add(self, event: AgentEvent) -> None:
-        last = self._gathered[-1] if self._gathered else None
         self._thinks = None
-        if isinstance(event, ResponseChunk) and isinstance(last, ResponseChunk):
-            self._gathered[-1] = ResponseChunk(last.text + event.text)
-        elif isinstance(event, ReasoningChunk) and isinstance(last, ReasoningChunk):
-            self._gathered[-1] = ReasoningChunk(TITLE, last.text + event.text)
-        else:
-            self._gathered.append(event)
+        gather(self._gathered, event)
 
     def _finish(self, event: wire.RunFinished) -> None:
         outcome = event.outcome or wire.Outcome()
@@ -189,7 +183,7 @@ class RemoteRun:
         return tuple(waiting.values())
 
     def _unstreamed(self) -> str:
-        """What the last snapshot has of this run: an agent that has streamed no text may have said it there."""
+        """The text of this run in the last snapshot: an agent that has streamed none may have said it there."""
         said: list[str] = []
         for message in self._snapshot:
             if message.role == "user":

@@ -14,7 +14,7 @@ logger = logging.getLogger("threadcast")
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """What a run waits for: the ids of the question here, of the agent's interrupt, and of the call that it is about."""
+    """An open question: its id here, that of the agent's interrupt, and that of the call that it is about."""
 
     question: str
     interrupt: str
@@ -22,7 +22,7 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Memory(msgspec.Struct, frozen=True):
-    """What a chat remembers between runs."""
+    """The state and the open questions that a chat keeps between runs."""
 
     state: Any = None
     waiting: tuple[Waiting, ...] = ()

@@ -7,7 +7,7 @@ from backends.agents.chunks import Chunk, Tokens, read_chunk, said, tokens
 from backends.agents.completions import Event
 from backends.agents.failures import ModelBroken
 from backends.agents.refusals import Cut, CutShort, refused_within
-from backends.agents.thoughts import TITLE, Thoughts
+from backends.agents.thoughts import TITLE, Thoughts, gather
 from schemas.chats import FinishReason, Usage
 
 DONE = "[DONE]"
@@ -65,7 +65,7 @@ class Answer:
         return event.is_whole
 
     def so_far(self) -> list[AgentEvent]:
-        """What has come since it was last asked for."""
+        """Hand over the events that have come since the last call."""
         gathered, self._gathered = self._gathered, []
         self._has_answered = self._has_answered or any(isinstance(event, ResponseChunk) for event in gathered)
         return gathered
@@ -100,15 +100,10 @@ class Answer:
         self._finish = part.finish.lower() or self._finish
 
     def _add(self, event: AgentEvent) -> None:
-        last = self._gathered[-1] if self._gathered else None
         if isinstance(event, WasThought) and not self._has_answered:  # nobody has been told
             self._gathered = [_as_thought(each) for each in self._gathered]
-        elif isinstance(event, ResponseChunk) and isinstance(last, ResponseChunk):
-            self._gathered[-1] = ResponseChunk(last.text + event.text)
-        elif isinstance(event, ReasoningChunk) and isinstance(last, ReasoningChunk):
-            self._gathered[-1] = ReasoningChunk(TITLE, last.text + event.text)
         else:
-            self._gathered.append(event)
+            gather(self._gathered, event)
         self._has_thought = self._has_thought or not isinstance(event, ResponseChunk)
 
     def _usage(self) -> Usage | None:

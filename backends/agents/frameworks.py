@@ -8,6 +8,7 @@ from typing import Any
 from backends.agent import AgentTask
 from backends.agent_events import AgentEvent, ToolEnded, ToolInput, ToolStarted
 from backends.agents.history import Part, data_text, turns_of
+from backends.agents.titles import tool_title
 
 # Where the classes of each come from, what an agent of it has, and the adapter. A package of the user's may be called `agents`.
 FRAMEWORKS = (
@@ -16,7 +17,6 @@ FRAMEWORKS = (
     ("agents.", "handoffs", "backends.agents.openai_agents"),
 )
 TITLE_CHARACTERS = 300  # of a question, which has the arguments of a tool
-THINKING = "Thinking"
 
 
 def adapted(found: Any) -> Any:
@@ -82,7 +82,7 @@ class Calls:
     def began(self, id: str, name: str | None) -> Iterator[AgentEvent]:
         if id not in self._given:
             self._given[id] = False
-            yield ToolStarted(id, _titled(name), name or None)
+            yield ToolStarted(id, tool_title(name or ""), name or None)
 
     def piece(self, id: str, text: str) -> Iterator[AgentEvent]:
         """The next characters of the arguments."""
@@ -99,9 +99,3 @@ class Calls:
     def ended(self, id: str, name: str | None, result: Any, *, failed: bool) -> Iterator[AgentEvent]:
         yield from self.began(id, name)
         yield ToolEnded(id, as_text(result), failed)
-
-
-def _titled(name: str | None) -> str:
-    """`search_docs` as `Search docs`."""
-    words = " ".join((name or "").replace("_", " ").replace("-", " ").split())
-    return words[:1].upper() + words[1:] or "Tool"

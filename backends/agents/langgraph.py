@@ -9,7 +9,8 @@ from langgraph.types import Command, Interrupt
 
 from backends.agent import AgentTask
 from backends.agent_events import AgentEvent, ApprovalNeeded, ReasoningChunk, ResponseChunk
-from backends.agents.frameworks import THINKING, TITLE_CHARACTERS, Calls, about, as_text, talk
+from backends.agents.frameworks import TITLE_CHARACTERS, Calls, about, as_text, talk
+from backends.agents.thoughts import TITLE
 from schemas.chats import Usage
 
 ABOUT = "threadcast-about"  # the id of the message with the assets: in a graph's state the newest replaces the one before
@@ -76,7 +77,7 @@ class _Run:
     def _words(self, message: AIMessage, step: str) -> Iterator[AgentEvent]:
         for block in message.content_blocks:
             if block["type"] == "reasoning" and block.get("reasoning"):
-                yield ReasoningChunk(THINKING, block["reasoning"])
+                yield ReasoningChunk(TITLE, block["reasoning"])
             elif block["type"] == "text" and block["text"]:
                 self._said[step] = self._said.get(step, "") + block["text"]
                 yield ResponseChunk(block["text"])

@@ -9,7 +9,8 @@ from agents import RunConfig, Runner, RunState
 
 from backends.agent import AgentTask
 from backends.agent_events import AgentEvent, ApprovalNeeded, Finished, ReasoningChunk, Remembered, ResponseChunk
-from backends.agents.frameworks import THINKING, Calls, about, as_text, question, remembered, talk
+from backends.agents.frameworks import Calls, about, as_text, question, remembered, talk
+from backends.agents.thoughts import TITLE
 from schemas.chats import Usage
 
 THOUGHTS = ("response.reasoning_summary_text.delta", "response.reasoning_text.delta")
@@ -83,7 +84,7 @@ class _Run:
             self.has_refused |= data.type == "response.refusal.delta"
             yield ResponseChunk(data.delta)
         elif data.type in THOUGHTS:
-            yield ReasoningChunk(THINKING, data.delta)
+            yield ReasoningChunk(TITLE, data.delta)
         elif data.type == "response.output_item.added" and data.item.type == "function_call":
             self._ids[data.output_index] = data.item.call_id
             yield from self._calls.began(data.item.call_id, data.item.name)

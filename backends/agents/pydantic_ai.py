@@ -11,7 +11,8 @@ from pydantic_core import to_jsonable_python
 
 from backends.agent import AgentTask
 from backends.agent_events import AgentEvent, ApprovalNeeded, Finished, ReasoningChunk, Remembered, ResponseChunk
-from backends.agents.frameworks import THINKING, Calls, about, as_text, question, remembered, talk
+from backends.agents.frameworks import Calls, about, as_text, question, remembered, talk
+from backends.agents.thoughts import TITLE
 from schemas.chats import Usage
 
 
@@ -90,7 +91,7 @@ class _Run:
                 ai.PartStartEvent(part=ai.ThinkingPart(content=text))
                 | ai.PartDeltaEvent(delta=ai.ThinkingPartDelta(content_delta=text))
             ) if text:
-                yield ReasoningChunk(THINKING, text)
+                yield ReasoningChunk(TITLE, text)
             case ai.PartDeltaEvent(index=index, delta=ai.ToolCallPartDelta(args_delta=args)) if index in self._parts:
                 yield from self._calls.piece(self._parts[index].tool_call_id, as_text(args))
             case ai.FunctionToolCallEvent(part=call):

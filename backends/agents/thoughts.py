@@ -15,6 +15,17 @@ TAGS = re.compile("|".join(OPENING + CLOSING))
 LONGEST_TAG = max(map(len, CLOSING))
 
 
+def gather(gathered: list[AgentEvent], event: AgentEvent) -> None:
+    """Add an event to those that are told together. Pieces of one text that come one after another become one."""
+    last = gathered[-1] if gathered else None
+    if isinstance(event, ResponseChunk) and isinstance(last, ResponseChunk):
+        gathered[-1] = ResponseChunk(last.text + event.text)
+    elif isinstance(event, ReasoningChunk) and isinstance(last, ReasoningChunk):
+        gathered[-1] = ReasoningChunk(TITLE, last.text + event.text)
+    else:
+        gathered.append(event)
+
+
 class Cut(NamedTuple):
     """A text, without its end where that may be the beginning of a tag."""
 

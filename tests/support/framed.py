@@ -28,7 +28,7 @@ def named(framed: object) -> Agent:
 
 
 def tools(message: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Of each call of a tool in the message: what it is called, by whom, how it has ended and its text."""
+    """The title, name, status and text of each call of a tool in the message."""
     steps = (step for step in message["reasoning_messages"].values() if step.get("tool"))
     return [(step["title"], step["tool"]["name"], step["status"], step["message"]) for step in steps]
 
