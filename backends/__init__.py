@@ -15,6 +15,7 @@ import anyio.to_thread
 from starlette.datastructures import Secret
 
 from backends.agent import Agent, OfflineAgent
+from backends.agents.failures import Misconfigured
 from backends.auth import Authenticator
 from backends.broker import Broker, MemoryBroker
 from backends.limits import MemoryQuota, MemoryRateLimit, Quota, RateLimit
@@ -112,6 +113,14 @@ async def erase_user(settings: Settings, storage: Storage, user_id: UUID) -> Non
         await forget_user(settings.broker_url, user_id)
 
 
+@contextmanager
+def _an_address() -> Iterator[None]:
+    try:
+        yield
+    except Misconfigured as error:
+        raise SettingsError(str(error)) from None
+
+
 def open_agent(settings: Settings) -> Agent:
     """The agent of the settings. Raises SettingsError, with what to install or set, when it cannot be had."""
     if settings.agent == "offline":
@@ -121,7 +130,8 @@ def open_agent(settings: Settings) -> Agent:
             from backends.agents.ag_ui import open_remote
         except ModuleNotFoundError:
             raise SettingsError("THREADCAST_AGENT=ag-ui:... needs the extra: pip install 'threadcast[openai]'") from None
-        return open_remote(settings.ag_ui_url, settings.ag_ui_headers)
+        with _an_address():
+            return open_remote(settings.ag_ui_url, settings.ag_ui_headers)
     if settings.agent != "openai":
         return _own_agent(settings.agent)
     if settings.model is None:
@@ -130,18 +140,15 @@ def open_agent(settings: Settings) -> Agent:
         raise SettingsError("THREADCAST_SYSTEM_PROMPT and THREADCAST_SYSTEM_PROMPT_FILE must not both be set")
     try:
         from backends.agents.completions import Completions
-        from backends.agents.failures import Misconfigured
         from backends.agents.openai import OpenAIAgent, Options
     except ModuleNotFoundError:
         raise SettingsError("THREADCAST_AGENT=openai needs the extra: pip install 'threadcast[openai]'") from None
     url, key = openai_server()
-    try:
+    with _an_address():
         server = titles = Completions(url, key, settings.model_headers)
         if settings.title_base_url or settings.title_api_key:
             headers = {} if settings.title_base_url else settings.model_headers  # perhaps keys of the other server
             titles = Completions(settings.title_base_url or url, settings.title_api_key or key, headers)
-    except Misconfigured as error:
-        raise SettingsError(str(error)) from None
     options = Options(
         models=models_of(settings),
         title_model=None if settings.titles == "words" else settings.title_model or settings.model,
