@@ -124,10 +124,10 @@ async def finish_chat(
     chat, message = transcript.chat, transcript.message
     ended = replace(message, final_reasoning_message=how, finish_reason=why)
     moved = replace(chat, updated_at=datetime.now(UTC))
+    files = (*files, *transcript.shown.values())
     left, pause = TRIES, PAUSE_S
     while True:
         try:
-            files = (*files, *transcript.shown.values())
             is_stored = await finish_message(services.backends.storage, moved, ended, files, run.owner, transcript.state)
             if not is_stored and not await _is_ours(services, run):
                 raise LeaseLost
