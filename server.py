@@ -22,12 +22,10 @@ from backends.socket_protocol import LINE
 from handlers.authenticate import no_such_page, no_such_path, refuse, token_of
 from handlers.connection import Connection
 from handlers.dev import demo_token, short_token
-from handlers.errors import describe
-from handlers.frames import resumed_frames
 from handlers.http.asyncapi import WS_PATH
 from handlers.http.cors import ApiCors
 from handlers.http.paths import http_routes
-from handlers.let_in import let_in, let_out
+from handlers.let_in import go_on, keep_out, let_in, let_out
 from handlers.line import PlainLine
 from handlers.orphans import close_orphans_first
 from handlers.receive import receive
@@ -70,10 +68,7 @@ class Socket(WebSocketEndpoint):
             brief = websocket.query_params.get("messages") == "new"
             self.connection = await let_in(self.services, token, numbered=self.since is not None, brief=brief)
         except Exception as error:
-            self.services.backends.metrics.refused(error)
-            told = describe(error)
-            logger.info("refused a connection", extra={"code": told.code.value})
-            if code := await refuse(websocket, told):
+            if code := await refuse(websocket, keep_out(self.services, error)):
                 self.services.backends.metrics.closed(code)
             return False
         return True
@@ -84,10 +79,7 @@ class Socket(WebSocketEndpoint):
         bind_contextvars(connection=sender.connection_id)
         self.timers = Timers(self.connection, sender, self.services.ping_seconds)
         async with self.services.backends.broker.subscribe(sender.user.id, self.connection, self.since) as resumption:
-            if resumption:
-                outcome = "lost" if not resumption.recovered else "recovered" if self.since else "started"
-                self.services.backends.metrics.resumes.labels(outcome).inc()
-                self.connection.go_on(resumed_frames(sender, resumption))
+            go_on(self.services, self.connection, self.since or "", resumption)
             await super().dispatch()
 
     async def on_connect(self, websocket: WebSocket) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from backends.chats import FAVORITE
-from backends.messages import INSERT_CHAT, INSERT_LINK, INSERT_MESSAGE, Owner, content_of
+from backends.messages import INSERT_LINK, INSERT_MESSAGE, Owner, content_of, insert_chat
 from backends.rights import granted_to
 from backends.storage import Change, Storage
 from backends.tables import asset_permissions, chats, favorites, messages, messages_to_files
@@ -30,7 +30,7 @@ owned = select(asset_permissions.c.asset_id).where(
     asset_permissions.c.role == AssetPermissionRole.OWNER.value,
     granted_to(bindparam("user")),
 )
-OWN = select(chats.c.id, chats.c.deleted_at).where(of_chat, or_(chats.c.created_by == bindparam("user"), chats.c.id.in_(owned)))
+OWN = select(chats.c.id).where(of_chat, or_(chats.c.created_by == bindparam("user"), chats.c.id.in_(owned)))
 DELETE = update(chats).where(of_chat, chats.c.deleted_at.is_(None))
 STATES = select(messages.c.id, messages.c.state).where(messages.c.chat_id == bindparam("chat"), messages.c.state.is_not(None))
 LINKS = (
@@ -79,7 +79,7 @@ async def delete_chats(storage: Storage, chat_ids: list[UUID]) -> None:
 async def store_copy(storage: Storage, original: UUID, copy: ChatWithMessages, ids: dict[UUID, UUID]) -> None:
     """Store a new chat that has messages of another under new `ids`, with what they link to and have left for the next run."""
     states = {row["id"]: row["state"] for row in await storage.fetch_all(STATES, chat=original)}
-    changes: list[Change] = [(INSERT_CHAT, _row(copy))]
+    changes: list[Change] = [insert_chat(copy)]
     for old, new in ids.items():
         message = copy.messages[new]
         asker = message.request_message.sender_id if message.request_message else copy.created_by
@@ -92,13 +92,3 @@ async def store_copy(storage: Storage, original: UUID, copy: ChatWithMessages, i
             linked = {"message": new, "file": link["file_id"], "version": link["version_number"], "now": copy.updated_at}
             changes.append((INSERT_LINK, linked))
     await storage.write(*changes)
-
-
-def _row(chat: ChatWithMessages) -> dict[str, Any]:
-    return {
-        "id": chat.id,
-        "title": chat.title,
-        "created_by": chat.created_by,
-        "created_at": chat.created_at,
-        "updated_at": chat.updated_at,
-    }

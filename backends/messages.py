@@ -72,14 +72,7 @@ async def create_chat(
 
     Raises Conflict when there is such a message.
     """
-    row = {
-        "id": chat.id,
-        "title": chat.title,
-        "created_by": chat.created_by,
-        "created_at": chat.created_at,
-        "updated_at": chat.updated_at,
-    }
-    await storage.write((INSERT_CHAT, row), _insert_message(chat.id, message, user, owner), *_links(chat, message, files))
+    await storage.write(insert_chat(chat), _insert_message(chat.id, message, user, owner), *_links(chat, message, files))
 
 
 async def add_message(
@@ -158,6 +151,17 @@ def size_of_message(request: str | None) -> int:
 def title_from(request: str | None) -> str:
     """A title where none was made: the request's first words."""
     return " ".join((request or "").split()[:TITLE_WORDS])[:100]
+
+
+def insert_chat(chat: ChatWithMessages) -> Change:
+    """The row of a new chat."""
+    return INSERT_CHAT, {
+        "id": chat.id,
+        "title": chat.title,
+        "created_by": chat.created_by,
+        "created_at": chat.created_at,
+        "updated_at": chat.updated_at,
+    }
 
 
 def _insert_message(chat_id: UUID, message: ChatMessage, user: AuthenticatedUser, owner: Owner) -> Change:

@@ -14,27 +14,26 @@ from schemas.errors import NotFound, ThreadcastError
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes
 from schemas.requests import DeleteChats
-from schemas.users import AuthenticatedUser, Sender
+from schemas.users import Sender
 
 STOP_S = 5.0  # seconds that an answer has to end in a chat that is deleted; it ends soon after, too
 
 
-async def delete_chats(services: Services, sender: Sender, request: DeleteChats) -> None:
-    """Tell all connections of the user which chats are gone. Raises NotFound when the user owns none of them."""
-    deleted = await deleted_chats(services, sender.user, request)
-    send_ws_message(services.backends.broker, sender, WsRoutes.CHATS_DELETE, WsEvent.DELETE_CHATS, deleted)
+async def delete_chats(services: Services, sender: Sender, request: DeleteChats) -> DeletedChats:
+    """Tell all connections of the user which chats are gone, and return that. Raises NotFound when they own none of them.
 
-
-async def deleted_chats(services: Services, user: AuthenticatedUser, request: DeleteChats) -> DeletedChats:
-    """Those that the user owns; such as are gone already count, so that a request can be sent again."""
-    own = await find_own(services.backends.storage, user.id, request.ids)
+    Such as are gone already count, so that a request can be sent again.
+    """
+    own = await find_own(services.backends.storage, sender.user.id, request.ids)
     if not own:
         raise NotFound
     for chat_id in own:
         with anyio.move_on_after(STOP_S):
             await _stop(services, chat_id)
     await delete_stored(services.backends.storage, own)
-    return DeletedChats(own)
+    deleted = DeletedChats(own)
+    send_ws_message(services.backends.broker, sender, WsRoutes.CHATS_DELETE, WsEvent.DELETE_CHATS, deleted)
+    return deleted
 
 
 async def _stop(services: Services, chat_id: UUID) -> None:

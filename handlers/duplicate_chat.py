@@ -10,29 +10,31 @@ from backends.broker import send_ws_message
 from backends.family import store_copy
 from handlers.read_chat import read_chat
 from handlers.services import Services
+from handlers.tasks import TooManyPosts
 from schemas.chats import ChatMessage, ChatWithMessages, ReasoningMessage
-from schemas.errors import NotFound, TooManyRequests
+from schemas.errors import NotFound
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes
 from schemas.requests import DuplicateChat
 from schemas.users import AuthenticatedUser, Sender
 
 
-async def duplicate_chat(services: Services, sender: Sender, request: DuplicateChat) -> None:
-    """Tell all connections of the user the new chat. Raises NotFound, also where the message is not in the chat."""
+async def duplicate_chat(services: Services, sender: Sender, request: DuplicateChat) -> ChatWithMessages:
+    """Tell all connections of the user the new chat, and return it. Raises NotFound, also for a message that it lacks."""
     async with services.connections.outboxes.room(sender.user.id):
-        copy = await duplicated_chat(services, sender.user, request)
+        copy = await _duplicate(services, sender.user, request)
         send_ws_message(services.backends.broker, sender, WsRoutes.CHATS_DUPLICATE, WsEvent.DUPLICATE_CHAT, copy)
+        return copy
 
 
-async def duplicated_chat(services: Services, user: AuthenticatedUser, request: DuplicateChat) -> ChatWithMessages:
+async def _duplicate(services: Services, user: AuthenticatedUser, request: DuplicateChat) -> ChatWithMessages:
     """Copy what is finished, up to and with the message. It counts as a post: it stores as much."""
     chat, _ = await read_chat(services, user, request.id)
     last = request.message_id
     if last and last not in chat.messages:
         raise NotFound
     if wait := await services.backends.rate_limit.hit(user.id):
-        raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds", wait)
+        raise TooManyPosts(wait)
     old = chat.message_ids[: chat.message_ids.index(last) + 1] if last else chat.message_ids
     ids = {id: uuid4() for id in old if chat.messages[id].is_completed}
     now = datetime.now(UTC)

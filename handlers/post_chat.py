@@ -20,9 +20,10 @@ from handlers.runs import TURN_RETRY_S, Run
 from handlers.services import Services
 from handlers.store_answer import EndNotStored
 from handlers.stream import Stream
+from handlers.tasks import TooManyPosts
 from schemas.assets import DASHBOARD, METRIC
 from schemas.chats import ChatWithMessages
-from schemas.errors import BadRequest, NotFound, ServiceUnavailable, TooManyRequests, WsError
+from schemas.errors import BadRequest, NotFound, ServiceUnavailable, WsError
 from schemas.events import ThreadEvent
 from schemas.requests import ChatCreateNewChat
 from schemas.users import AuthenticatedUser
@@ -85,7 +86,7 @@ async def post_chat_handler(services: Services, request: ChatCreateNewChat, user
     if request.model not in (None, *services.models):
         raise BadRequest(f"model must be {' or '.join(services.models) or 'left out'}")
     if wait := await services.backends.rate_limit.hit(user.id):
-        raise TooManyRequests("posts", f"too many requests, retry in {wait} seconds", wait)
+        raise TooManyPosts(wait)
     if (request.prompt or request.approvals) and is_stuck(services):
         raise ServiceUnavailable("the agent does not let go of earlier posts", TURN_RETRY_S)
     run = Run(request.message_id or uuid4(), user.id, request.chat_id or uuid4(), stream.lease)

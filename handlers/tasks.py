@@ -142,6 +142,13 @@ class TooManyOpen(TooManyRequests):
         super().__init__("requests", f"{most} of your requests are open, retry in {REQUEST_RETRY_S} seconds", REQUEST_RETRY_S)
 
 
+class TooManyPosts(TooManyRequests):
+    """This user has posted as often as they may for now."""
+
+    def __init__(self, wait: int) -> None:
+        super().__init__("posts", f"too many requests, retry in {wait} seconds", wait)
+
+
 class Requests(Gate):
     """The open requests of this process, at most `most_per_user` of one user. Each is inside until it has been answered."""
 

@@ -19,11 +19,11 @@ BLANK = "title must not be blank"
 
 async def update_chat(services: Services, sender: Sender, request: UpdateChat) -> None:
     """Tell all connections of the user the chat's new row of the list. Raises NotFound, or BadRequest."""
-    item = await updated_chat(services, sender.user, request)
+    item = await _update(services, sender.user, request)
     send_ws_message(services.backends.broker, sender, WsRoutes.CHATS_UPDATE, WsEvent.UPDATE_CHAT, item)
 
 
-async def updated_chat(services: Services, user: AuthenticatedUser, request: UpdateChat) -> ChatListItem:
+async def _update(services: Services, user: AuthenticatedUser, request: UpdateChat) -> ChatListItem:
     """Who may edit the chat may name it, and who may see it may have it among their favourites."""
     title = " ".join(request.title.split()) if request.title is not None else None
     storage = services.backends.storage

@@ -11,22 +11,19 @@ from schemas.errors import NotFound
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes
 from schemas.requests import UpdateMessage
-from schemas.users import AuthenticatedUser, Sender
+from schemas.users import Sender
 
 
-async def update_message(services: Services, sender: Sender, request: UpdateMessage) -> None:
-    """Tell all connections of the user. Raises NotFound when the user may not edit the message's chat."""
-    feedback = await updated_message(services, sender.user, request)
-    send_ws_message(services.backends.broker, sender, WsRoutes.MESSAGES_UPDATE, WsEvent.UPDATE_MESSAGE, feedback)
-
-
-async def updated_message(services: Services, user: AuthenticatedUser, request: UpdateMessage) -> MessageFeedback:
+async def update_message(services: Services, sender: Sender, request: UpdateMessage) -> MessageFeedback:
+    """Tell all connections of the user, and return that. Raises NotFound when the user may not edit the message's chat."""
     storage = services.backends.storage
     message = await find_message(storage, request.id)
-    roles = await find_roles(storage, user.id, message.chat_id) if message else None
+    roles = await find_roles(storage, sender.user.id, message.chat_id) if message else None
     if message is None or roles is None or not roles & EDITING_ROLES:
         raise NotFound
     await set_feedback(storage, message.id, request.feedback)
     if (run := services.runs.get(message.id)) and run.transcript:
         run.transcript.message.feedback = request.feedback
-    return MessageFeedback(message.chat_id, message.id, request.feedback)
+    feedback = MessageFeedback(message.chat_id, message.id, request.feedback)
+    send_ws_message(services.backends.broker, sender, WsRoutes.MESSAGES_UPDATE, WsEvent.UPDATE_MESSAGE, feedback)
+    return feedback

@@ -20,6 +20,10 @@ Prompt = Annotated[
 ]
 
 
+ChatTitle = Annotated[Text, msgspec.Meta(min_length=1, max_length=200)]
+PageToken = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+
+
 class ApprovalAnswer(msgspec.Struct, frozen=True):
     """What the user says to one question of an agent."""
 
@@ -71,7 +75,7 @@ class GetChat(msgspec.Struct, frozen=True):
 class GetChatsList(msgspec.Struct, frozen=True):
     """Which page, counted from 0, and how many chats a page has."""
 
-    page_token: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    page_token: PageToken = 0
     page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 25
 
 
@@ -86,7 +90,7 @@ class UpdateChat(msgspec.Struct, frozen=True):
     """A chat's new title, and whether it is one of the user's favourites. What is left out stays as it is."""
 
     id: UUID
-    title: Annotated[Text, msgspec.Meta(min_length=1, max_length=200)] | None = None
+    title: ChatTitle | None = None
     is_favorited: bool | None = None
 
 

@@ -6,34 +6,31 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from backends.broker import send_ws_message
 from backends.chats_list import list_chats
-from handlers.delete_chats import deleted_chats
-from handlers.duplicate_chat import duplicated_chat
+from handlers.delete_chats import delete_chats
+from handlers.duplicate_chat import duplicate_chat
 from handlers.http.asked import answered, id_of, payload_of, query_of
 from handlers.read_chat import read_chat
 from handlers.services import Services
 from handlers.stop_chat import stop_chat
 from handlers.update_chat import update_chat
-from handlers.update_message import updated_message
+from handlers.update_message import update_message
 from schemas.chats import ChatListItem, ChatWithMessages, DeletedChats, Feedback
-from schemas.events import WsEvent
-from schemas.frames import WsRoutes
-from schemas.requests import DeleteChats, DuplicateChat, Ids, StopChat, UpdateChat, UpdateMessage
+from schemas.requests import ChatTitle, DeleteChats, DuplicateChat, Ids, PageToken, StopChat, UpdateChat, UpdateMessage
 from schemas.users import Sender
 
 
 class Page(msgspec.Struct, frozen=True):
     """Which page, counted from 0, and how many chats a page has: up to 5,000, since the first client of all asks for 3,500."""
 
-    page_token: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+    page_token: PageToken = 0
     page_size: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 25
 
 
 class ChatChange(msgspec.Struct, frozen=True):
     """What is to become of a chat. What is left out stays as it is."""
 
-    title: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00]*$")] | None = None
+    title: ChatTitle | None = None
     is_favorited: bool | None = None
 
 
@@ -111,16 +108,11 @@ async def _update(services: Services, sender: Sender, request: Request) -> ChatW
 
 async def _delete(services: Services, sender: Sender, request: Request) -> DeletedChats:
     given = await payload_of(services, request, GONE)
-    asked = given if isinstance(given, DeleteChats) else DeleteChats(given)
-    deleted = await deleted_chats(services, sender.user, asked)
-    send_ws_message(services.backends.broker, sender, WsRoutes.CHATS_DELETE, WsEvent.DELETE_CHATS, deleted)
-    return deleted
+    return await delete_chats(services, sender, given if isinstance(given, DeleteChats) else DeleteChats(given))
 
 
 async def _copy(services: Services, sender: Sender, request: Request) -> ChatWithMessages:
-    copy = await duplicated_chat(services, sender.user, await payload_of(services, request, COPY))
-    send_ws_message(services.backends.broker, sender, WsRoutes.CHATS_DUPLICATE, WsEvent.DUPLICATE_CHAT, copy)
-    return copy
+    return await duplicate_chat(services, sender, await payload_of(services, request, COPY))
 
 
 async def _stop(services: Services, sender: Sender, request: Request) -> Stopped:
@@ -131,7 +123,6 @@ async def _stop(services: Services, sender: Sender, request: Request) -> Stopped
 
 async def _rate(services: Services, sender: Sender, request: Request) -> ChatWithMessages:
     change: MessageChange = await payload_of(services, request, FEEDBACK)
-    told = await updated_message(services, sender.user, UpdateMessage(id_of(request), change.feedback))
-    send_ws_message(services.backends.broker, sender, WsRoutes.MESSAGES_UPDATE, WsEvent.UPDATE_MESSAGE, told)
+    told = await update_message(services, sender, UpdateMessage(id_of(request), change.feedback))
     chat, _ = await read_chat(services, sender.user, told.chat_id)
     return chat

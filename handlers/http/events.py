@@ -19,9 +19,7 @@ from backends.logs import bind_contextvars
 from backends.resume import Resumption
 from handlers.authenticate import refusal, token_of
 from handlers.connection import Connection
-from handlers.errors import describe
-from handlers.frames import resumed_frames
-from handlers.let_in import let_in, let_out
+from handlers.let_in import go_on, keep_out, let_in, let_out
 from handlers.line import PlainLine
 from handlers.services import Services
 from handlers.timers import Timers
@@ -51,10 +49,7 @@ async def get_events(request: Request) -> Response:
     try:
         connection = await let_in(services, token_of(request), numbered=True, brief=brief)
     except Exception as error:
-        services.backends.metrics.refused(error)
-        told = describe(error)
-        logger.info("refused a connection", extra={"code": told.code.value})
-        return refusal(told)
+        return refusal(keep_out(services, error))
     since = request.headers.get("last-event-id") or request.query_params.get("since") or ""
     return EventStream(services, connection, since)
 
@@ -75,10 +70,7 @@ class EventStream(Response):
         timers = Timers(connection, sender, services.ping_seconds, lambda: COMMENT)
         try:
             async with services.backends.broker.subscribe(sender.user.id, connection, self._since) as resumption:
-                if resumption:
-                    outcome = "lost" if not resumption.recovered else "recovered" if self._since else "started"
-                    services.backends.metrics.resumes.labels(outcome).inc()
-                    connection.go_on(resumed_frames(sender, resumption))
+                go_on(services, connection, self._since, resumption)
                 await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
                 line = EventLine(send, resumption)
                 connection.open(line)

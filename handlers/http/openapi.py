@@ -38,7 +38,7 @@ class Path(NamedTuple):
 
     @property
     def needs_token(self) -> bool:
-        """Whether it answers only to users."""
+        """Whether a caller without a token is refused."""
         return HTTPStatus.UNAUTHORIZED in self.answers
 
 
