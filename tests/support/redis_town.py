@@ -73,6 +73,7 @@ async def town(server: RedisServer, limits: ResumeLimits = ROOMY, bound: int = 2
         AsyncExitStack() as stack,
     ):
         made = Town(proxy, (a, b), [], [])
+        await made.all_connected()  # a first try may fail on a busy machine, and who comes meanwhile may be cut
         for broker in made.nodes:
             for since in ("", None):
                 ear = Ear(f"{'plain' if since is None else 'numbered'} {len(made.ears)}")
