@@ -1,6 +1,9 @@
 """`/chats/delete`: chats that are gone for everybody. What is being answered in them is stopped first."""
 
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import anyio
@@ -8,15 +11,16 @@ import anyio
 from backends.broker import send_ws_message
 from backends.family import delete_chats as delete_stored
 from backends.family import find_own
+from handlers.cluster import RunElsewhere
 from handlers.services import Services
 from schemas.chats import DeletedChats
-from schemas.errors import NotFound, ThreadcastError
+from schemas.errors import NotFound
 from schemas.events import WsEvent
 from schemas.frames import WsRoutes
 from schemas.requests import DeleteChats
 from schemas.users import Sender
 
-STOP_S = 5.0  # seconds that an answer has to end in a chat that is deleted; it ends soon after, too
+STOP_S = 5.0  # seconds that the answers have to end, in all of the chats together; one that has not ends soon after
 
 
 async def delete_chats(services: Services, sender: Sender, request: DeleteChats) -> DeletedChats:
@@ -27,20 +31,28 @@ async def delete_chats(services: Services, sender: Sender, request: DeleteChats)
     own = await find_own(services.backends.storage, sender.user.id, request.ids)
     if not own:
         raise NotFound
-    for chat_id in own:
-        with anyio.move_on_after(STOP_S):
-            await _stop(services, chat_id)
+    with anyio.move_on_after(STOP_S):
+        await _stop(services, own)
     await delete_stored(services.backends.storage, own)
     deleted = DeletedChats(own)
     send_ws_message(services.backends.broker, sender, WsRoutes.CHATS_DELETE, WsEvent.DELETE_CHATS, deleted)
     return deleted
 
 
-async def _stop(services: Services, chat_id: UUID) -> None:
-    """Stop what is answered in the chat, and wait for its end."""
-    if (run := services.runs.in_chat(chat_id)) and run.holds:
-        run.stop()
-        await run.ended.wait()
-    elif elsewhere := await services.cluster.find(chat_id, None):
-        with suppress(ThreadcastError):  # its node cannot be reached: the chat is gone all the same
-            await elsewhere.stop()
+async def _stop(services: Services, chat_ids: Iterable[UUID]) -> None:
+    """Stop what is answered in the chats, all at once, and wait until all of it has ended."""
+    ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
+    for chat_id in chat_ids:
+        if (run := services.runs.in_chat(chat_id)) and run.holds:
+            run.stop()
+            ends.append(run.ended.wait)
+        elif elsewhere := await services.cluster.find(chat_id, None):
+            ends.append(partial(_stop_elsewhere, elsewhere))
+    async with anyio.create_task_group() as waits:
+        for end in ends:
+            waits.start_soon(end)
+
+
+async def _stop_elsewhere(run: RunElsewhere) -> None:
+    with suppress(Exception):  # its node cannot be reached: the chat is gone all the same, or the deletion says why not
+        await run.stop()

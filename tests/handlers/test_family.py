@@ -1,6 +1,8 @@
 """What a user does with chats besides posting: names, favourites, feedback, deletion and copies, each with its rights."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +18,7 @@ from tests.support.database import rows
 from tests.support.house import House, open_house
 from tests.support.life import share
 from tests.support.modelled import message_of, texts
+from tests.support.waiting import begun
 from tests.support.world import ALICE, BOB, REVENUE
 from threadcast import ApprovalNeeded, Remembered
 
@@ -134,6 +137,33 @@ async def test_what_is_answered_in_a_chat_that_is_deleted_is_stopped_first(setti
         assert message_of([stopped])["finish_reason"] == "stopped"
         assert (await client.frame())["event"] == "deleteChats"
         assert not len(house.services.runs)
+
+
+async def test_what_is_answered_in_several_chats_is_stopped_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handlers.run_agent.LET_GO_S", 60)
+    monkeypatch.setattr("handlers.delete_chats.STOP_S", 60)
+    stopped, all_are_stopped = set[str](), anyio.Event()
+
+    async def answer(task: AgentTask) -> AsyncGenerator[Any, None]:
+        try:
+            yield "Hi"
+            await anyio.sleep_forever()
+        finally:
+            stopped.add(str(task.prompt))
+            if len(stopped) == 3:
+                all_are_stopped.set()
+            while not all_are_stopped.is_set():  # none of them ends before the last is told to
+                with suppress(asyncio.CancelledError):
+                    await all_are_stopped.wait()
+
+    async with open_house(settings, OwnAgent(answer)) as house, house.connect() as client:
+        chats = [(await begun(client, prompt))[-1]["payload"]["chat_id"] for prompt in ("one", "two", "three")]
+        await client.send({"ids": chats}, DELETE)
+        told = await client.until("deleteChats")
+        assert sorted(told[-1]["payload"]["ids"]) == sorted(chats)
+        assert [frame["event"] for frame in told].count("complete") == 3
 
 
 async def test_a_copy_goes_on_by_itself(settings: Settings) -> None:
