@@ -66,7 +66,7 @@ class Socket(WebSocketEndpoint):
         try:
             token = token_of(websocket)
             brief = websocket.query_params.get("messages") == "new"
-            self.connection = await let_in(self.services, token, numbered=self.since is not None, brief=brief)
+            self.connection = await let_in(self.services, token, Connection, numbered=self.since is not None, brief=brief)
         except Exception as error:
             if code := await refuse(websocket, keep_out(self.services, error)):
                 self.services.backends.metrics.closed(code)

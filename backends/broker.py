@@ -190,6 +190,7 @@ class MemoryBroker:
 
     def publish(self, user_id: UUID, frame: Frame, sender_id: str | None, lease: Lease | None = None) -> None:
         self._forget()
+        frame.asked_by = sender_id
         user = self._users.get(user_id)
         if user is None:
             return

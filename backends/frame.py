@@ -33,14 +33,14 @@ class Frame:
     """A message, encoded once for however many connections, with its number among all frames of its user.
 
     `first` and `offset` are the numbers of the first and the last frame that it stands for: more than one when it was joined.
-    `method`: whom it is for. `about`: the message that a chat is told for, if that may be another than its newest. `holders`
-    counts the outboxes that hold it: its bytes are shared by all of them. `leavers` counts the transports of closed
-    connections that still have it.
+    `method`: whom it is for. `asked_by`: the connection that asked for it, if one did. `about`: the message that a chat is told
+    for, if that may be another than its newest. `holders` counts the outboxes that hold it: its bytes are shared by all of
+    them. `leavers` counts the transports of closed connections that still have it.
     """
 
     __slots__ = (
         "_brief", "_data", "_message", "_numbered_wire", "_wire",
-        "about", "first", "holders", "leavers", "method", "offset", "size",
+        "about", "asked_by", "first", "holders", "leavers", "method", "offset", "size",
     )  # fmt: skip
 
     def __init__(self, message: WsResponseMessage | None, first: int = 0, offset: int = 0, size: int | None = None) -> None:
@@ -50,6 +50,7 @@ class Frame:
         self._numbered_wire: Parts | None = None
         self._brief: Frame | None = None
         self.about: UUID | None = None
+        self.asked_by: str | None = None
         self.method = message.send_method if message else WsSendMethod.ALL
         self.first = first
         self.offset = offset

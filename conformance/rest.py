@@ -1,6 +1,7 @@
 """Section 8: the same post over HTTP, with the same answers, and the same stream on the sockets."""
 
 import asyncio
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from conformance.room import Room, expect_refusal
 from conformance.rule import Rule, expect, expect_equal
 from conformance.shapes import CHAT, expect_shapes
 from conformance.telling import expect_adds_up
-from conformance.wire import GET, Payload
+from conformance.wire import GET, Heard, Payload
 
 CHECKS = [(TYPE_MISSING, NO_TYPE), (ID_MISSING, NO_ID), (MORE_THAN_ONE, SEVERAL), (NOTHING_ASKED, NOTHING)]
 UNDECODABLE: list[tuple[str, Payload]] = [
@@ -118,6 +119,26 @@ async def at_once(room: Room) -> None:
     expect_equal(len(ends), 1, "the number of streams of two posts of one message_id")
 
 
+async def streamed(room: Room) -> None:
+    payload = {"prompt": "In one word: what comes?", "message_id": str(uuid4())}
+    async with room.open(BOB) as line:
+        answer, other = await asyncio.gather(room.streamed(payload, BOB), room.streamed({"metric_id": HIDDEN}, BOB))
+        for told in (answer, other):
+            expect_equal(told.status, 200, "the status")
+            frames = [Heard(json.dumps(frame)) for frame in told.body]
+            expect_equal([heard.is_end for heard in frames], [False] * (len(frames) - 1) + [True], "which frame is an end")
+            expect_adds_up(frames)
+            expect_equal({heard.chat_id for heard in frames}, {frames[0].chat_id}, "the chats that are told of")
+            expect(all("offset" in heard.frame for heard in frames), "a frame without its offset")
+        heard = [await line.until_end() for _ in range(2)]
+        ends = [frames[-1].payload for frames in heard]
+        expect(answer.body[-1]["payload"] in ends and other.body[-1]["payload"] in ends, "the sockets are told other ends")
+    again = await room.streamed(payload, BOB)
+    expect_equal([frame["event"] for frame in again.body], ["complete"], "a retry of what is finished")
+    expect(again.body[0]["payload"] == answer.body[-1]["payload"], "a retry gets another end")
+    expect_refusal(await room.streamed({}, BOB), 400, "BAD_REQUEST", NOTHING_ASKED)
+
+
 RULES = [
     Rule("8.1", "`POST /api/v1/chats` is answered by 200 and the finished chat.", finished),
     Rule("8.2", "The user's sockets see its stream, and the body is their complete.", streams),
@@ -129,4 +150,5 @@ RULES = [
     Rule("8.8", "What is missing or may not be seen is the same 404.", not_found),
     Rule("8.9", "A retry is answered by the chat as it is, and nothing is run.", retry),
     Rule("8.10", "Two posts of one message_id at once are one run with one answer.", at_once),
+    Rule("8.14", "Who accepts `text/event-stream` gets the frames of that post alone, up to its end.", streamed),
 ]

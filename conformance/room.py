@@ -164,19 +164,33 @@ class Room:
 
     async def events(self, user: str, until: str) -> list[Any]:
         """The data of `/api/v1/events` of this user, up to and with the first of this event."""
-        return await asyncio.to_thread(self._events, {"authorization": f"Bearer {self.secret(user)}"}, until)
+        headers = {"authorization": f"Bearer {self.secret(user)}"}
+        told: list[Any] = (await asyncio.to_thread(self._events, "GET", "/api/v1/events", b"", headers, until)).body
+        return told
 
-    def _events(self, headers: dict[str, str], until: str) -> list[Any]:
+    async def streamed(self, body: object, user: str) -> Answer:
+        """`POST /api/v1/chats`, streamed: the body is the data of all events up to its end, or that of a refusal."""
+        self.memory.posts += 1
+        headers = {"authorization": f"Bearer {self.secret(user)}", "accept": "text/event-stream"}
+        data = json.dumps(body).encode()
+        answer = await asyncio.to_thread(self._events, "POST", REST_PATH, data, headers)
+        if answer.status == 429:
+            raise refused(answer.body)
+        return answer
+
+    def _events(self, method: str, path: str, body: bytes, headers: dict[str, str], until: str | None = None) -> Answer:
         connection = self._opened()
         try:
-            connection.request("GET", "/api/v1/events", headers=headers)
-            found: list[Any] = []
-            for line in connection.getresponse():
+            connection.request(method, path, body, headers)
+            response, found = connection.getresponse(), []
+            if response.getheader("Content-Type", "").partition(";")[0] != "text/event-stream":
+                return Answer(response.status, _json(response.read()), response.getheader("Retry-After"))
+            for line in response:
                 if line.startswith(b"data: "):
                     found.append(_json(line.removeprefix(b"data: ")))
                     if found[-1].get("event") == until:
                         break
-            return found
+            return Answer(response.status, found)
         finally:
             connection.close()
 

@@ -47,7 +47,7 @@ class Connection:
         self.token = token  # kept, since it is checked again: it may be revoked
         self.rate = FrameRate(frames_per_second)  # of the frames that the client sends
         self.share = share
-        self.sent_at = 0.0  # by the loop's clock, when the last frame was sent
+        self.sent_at = 0.0  # by the loop's clock, when the line was opened, or the last frame was sent
         self.waiting = 0  # bytes of all frames in the outbox, and of the one behind which there is no room
         self._traffic = traffic
         self._joins = joins
@@ -93,7 +93,7 @@ class Connection:
 
     def open(self, line: Line) -> None:
         """Send what is queued, and from now on whatever is put."""
-        self._line, line.on_room = line, self._send_queued
+        self._line, line.on_room, self.sent_at = line, self._send_queued, self._clock()
         if self._closing:
             line.close(*self._closing)
         else:

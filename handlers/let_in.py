@@ -2,6 +2,7 @@
 
 import logging
 from functools import partial
+from typing import TypeVar
 
 from backends.resume import Resumption
 from handlers.authenticate import authenticate
@@ -12,13 +13,15 @@ from handlers.services import Services
 from schemas.errors import WsError
 from schemas.users import Sender
 
+Kind = TypeVar("Kind", bound=Connection)
+
 logger = logging.getLogger("threadcast")
 
 
-async def let_in(services: Services, token: str, *, numbered: bool, brief: bool) -> Connection:
+async def let_in(services: Services, token: str, kind: type[Kind], *, numbered: bool, brief: bool) -> Kind:
     """The connection, which `let_out` ends. Raises Unauthorized, ServiceUnavailable or TooManyConnections."""
     user = await authenticate(services, token)
-    connection = Connection(
+    connection = kind(
         user,
         token,
         services.frames_per_second,

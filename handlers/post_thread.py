@@ -42,7 +42,7 @@ async def post_thread(services: Services, sender: Sender, request: ChatCreateNew
     except Exception as error:  # before the stream has begun
         services.backends.metrics.refused(error)
         end = describe(error)
-        send_error_message(services.backends.broker, sender, ROUTE, WsEvent.POST_THREAD, end)
+        tell_end(services, sender, request.message_id, end)
         return end
 
 
@@ -63,13 +63,17 @@ async def _follow(services: Services, sender: Sender, run: Run) -> ChatWithMessa
     with services.requests.needed_by(sender.connection_id):
         await run.ended.wait()
     end = _end_of(run)
-    if was_told:
-        return end
+    if not was_told:
+        tell_end(services, sender, run.message_id, end)
+    return end
+
+
+def tell_end(services: Services, sender: Sender, message_id: UUID | None, end: ChatWithMessages | WsError) -> None:
+    """Tell the sender alone how a post has ended, whose stream has not told them."""
     if isinstance(end, WsError):
         send_error_message(services.backends.broker, sender, ROUTE, WsEvent.POST_THREAD, end)
     else:
-        _tell_sender(services, sender, ThreadEvent.COMPLETED, run.message_id, end)
-    return end
+        _tell_sender(services, sender, ThreadEvent.COMPLETED, message_id, end)
 
 
 def _end_of(run: Run) -> ChatWithMessages | WsError:

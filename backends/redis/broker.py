@@ -72,7 +72,7 @@ class RedisBroker:
                 self.touch(key)
 
     def publish(self, user_id: UUID, frame: Frame, sender_id: str | None, lease: Lease | None = None) -> None:
-        method = frame.method
+        method, frame.asked_by = frame.method, sender_id
         self._number += 1
         outgoing = Outgoing(self._number, str(user_id), method, sender_id, frame, lease)
         user = self._users.get(outgoing.user_id)

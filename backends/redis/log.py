@@ -54,6 +54,7 @@ class PublishedFrame(NamedTuple):
     def frame(self) -> Frame:
         """The frame with its number."""
         frame = Frame.of_data(self.text, self.offset)
+        frame.asked_by = self.sender_id
         if self.sender_id and self.sender_id.startswith(STORED_END):
             frame.about = UUID(self.sender_id.removeprefix(STORED_END))
         return frame

@@ -25,8 +25,9 @@ from handlers.services import Services
 from handlers.timers import Timers
 from schemas.users import Sender
 
+EVENTS = "text/event-stream"
 HEADERS = [
-    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"content-type", f"{EVENTS}; charset=utf-8".encode()),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx would hold the stream back
 ]
@@ -35,19 +36,28 @@ COMMENT = Frame.of_data(b"")  # shows that the connection lives, to the networks
 logger = logging.getLogger("threadcast")
 
 
-class Since(msgspec.Struct, frozen=True):
-    """Where to go on: empty for from now on, or `<epoch>:<offset>`. `messages=new`: of chats only the message at hand."""
+class Brief(msgspec.Struct, frozen=True):
+    """`messages=new`: a stream has of its chat only the message at hand."""
+
+    messages: Literal["new"] | None = None
+
+
+class Since(Brief, frozen=True):
+    """Where to go on: empty for from now on, or `<epoch>:<offset>`."""
 
     since: str = ""
-    messages: Literal["new"] | None = None
+
+
+def is_brief(request: Request) -> bool:
+    """Whether the client wants of chats only the message at hand."""
+    return request.query_params.get("messages") == "new"
 
 
 async def get_events(request: Request) -> Response:
     """All that the user's sockets are told, as Server-Sent Events. `since`, or `Last-Event-ID`, is where to go on."""
     services: Services = request.state.services
-    brief = request.query_params.get("messages") == "new"
     try:
-        connection = await let_in(services, token_of(request), numbered=True, brief=brief)
+        connection = await let_in(services, token_of(request), Connection, numbered=True, brief=is_brief(request))
     except Exception as error:
         return refusal(keep_out(services, error))
     since = request.headers.get("last-event-id") or request.query_params.get("since") or ""
@@ -55,9 +65,9 @@ async def get_events(request: Request) -> Response:
 
 
 class EventStream(Response):
-    """The stream, until the client goes or the server ends it."""
+    """The stream, until the client goes or the server ends it. The response begins with the first thing that is sent."""
 
-    def __init__(self, services: Services, connection: Connection, since: str) -> None:
+    def __init__(self, services: Services, connection: Connection, since: str = "") -> None:
         super().__init__()
         self._services = services
         self._connection = connection
@@ -70,9 +80,8 @@ class EventStream(Response):
         timers = Timers(connection, sender, services.ping_seconds, lambda: COMMENT)
         try:
             async with services.backends.broker.subscribe(sender.user.id, connection, self._since) as resumption:
-                go_on(services, connection, self._since, resumption)
-                await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
                 line = EventLine(send, resumption)
+                self.begin(resumption)
                 connection.open(line)
                 timers.start()
                 await line.until_ended(receive)
@@ -80,6 +89,10 @@ class EventStream(Response):
             timers.stop()
             let_out(services, connection)
             logger.info("disconnected")
+
+    def begin(self, resumption: Resumption | None) -> None:
+        """The connection hears from here on. Call before anything is awaited."""
+        go_on(self._services, self._connection, self._since, resumption)
 
 
 class EventLine(PlainLine):
@@ -89,6 +102,7 @@ class EventLine(PlainLine):
         super().__init__(self._write, self._shut)
         self._send_body = send
         self._epoch = resumption.epoch if resumption else ""
+        self._has_begun = False
         self._has_ended = asyncio.Event()
 
     def text_of(self, frame: Frame, numbered: bool) -> str:
@@ -107,13 +121,20 @@ class EventLine(PlainLine):
             for waiting in (going, ended):
                 waiting.cancel()
 
-    async def _write(self, text: str) -> None:
-        await self._send_body({"type": "http.response.body", "body": text.encode(), "more_body": True})
+    async def _write(self, text: str, more: bool = True) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            await self._send_body({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        await self._send_body({"type": "http.response.body", "body": text.encode(), "more_body": more})
+
+    def drop(self) -> None:
+        super().drop()
+        self._has_ended.set()
 
     async def _shut(self, code: int, reason: str) -> None:
         """A client of EventSource cannot see why a stream ends, but a person who looks can."""
         with suppress(OSError):
-            await self._send_body({"type": "http.response.body", "body": f": {code} {reason}\n\n".encode()})
+            await self._write(f": {code} {reason}\n\n", more=False)
         self._has_ended.set()
 
 

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from handlers.authenticate import STATUS
 from handlers.http.documents import Json, components, examples, in_words, told_by
+from handlers.http.events import EVENTS
 from schemas.errors import MEANINGS, WsError
 
 HTTP_SECURITY = {
@@ -27,14 +28,17 @@ REFUSAL_HEADERS: dict[int, Json] = {
 
 
 class Path(NamedTuple):
-    """A path: its endpoint, its answers by status, and its body. A `str` is plain text, all else is JSON."""
+    """A path: its endpoint, its answers by status, and its body. A `str` is plain text, all else is JSON.
+
+    `streams`: who accepts `text/event-stream` is answered with that.
+    """
 
     method: str
     endpoint: Callable[[Request], Awaitable[Response]]
     answers: dict[int, Any]
     body: Any = None
     query: type[msgspec.Struct] | None = None
-    media: str = ""  # of what is neither JSON nor plain text
+    streams: bool = False
 
     @property
     def needs_token(self) -> bool:
@@ -99,14 +103,20 @@ def _response(path: str, status: int, each: Path, schemas: dict[Any, Json]) -> J
     answer = each.answers[status]
     description = REASONS[status] if answer is WsError else HTTPStatus(status).phrase
     recorded = examples()["responses"].get(named(path, each.method), {}).get(str(status), [])
-    response: Json = {"description": description, "content": _content(schemas[answer], recorded, answer, each.media)}
+    response: Json = {"description": description, "content": {}}
+    if answer is not str or not each.streams:
+        response["content"] |= _content(schemas[answer], recorded, answer)
+    if each.streams and answer is not WsError:
+        response["content"][EVENTS] = {
+            "schema": {"type": "string", "description": "Server-Sent Events, with frames as `data`."}
+        }
     if answer is WsError and status in REFUSAL_HEADERS:
         response["headers"] = REFUSAL_HEADERS[status]
     return response
 
 
-def _content(schema: Json, recorded: list[Any], answer: Any = None, media: str = "") -> Json:
+def _content(schema: Json, recorded: list[Any], answer: Any = None) -> Json:
     found: Json = {"schema": schema}
     if recorded:
         found["examples"] = {f"recorded{number}": {"value": value} for number, value in enumerate(recorded, 1)}
-    return {(media or "text/plain") if answer is str else "application/json": found}
+    return {"text/plain" if answer is str else "application/json": found}

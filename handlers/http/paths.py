@@ -23,7 +23,7 @@ from handlers.http.chats import (
     stop_one_chat,
 )
 from handlers.http.console import page
-from handlers.http.events import Since, get_events
+from handlers.http.events import Brief, Since, get_events
 from handlers.http.health import healthz, metrics, readyz
 from handlers.http.openapi import REFUSALS, Path, openapi_document
 from handlers.http.post_chats import post_chats
@@ -49,7 +49,7 @@ async def openapi(request: Request) -> Response:
 PATHS: dict[str, tuple[Path, ...]] = {
     "/api/v1/chats": (
         Path("GET", get_chats, {200: list[ChatListItem], **REFUSALS}, query=Page),
-        Path("POST", post_chats, {200: ChatWithMessages, **REFUSALS}, ChatCreateNewChat),
+        Path("POST", post_chats, {200: ChatWithMessages, **REFUSALS}, ChatCreateNewChat, Brief, streams=True),
         Path("DELETE", delete_many_chats, {200: DeletedChats, **REFUSALS}, DeleteChats | Ids),
     ),
     "/api/v1/chats/duplicate": (Path("POST", copy_chat, {200: ChatWithMessages, **REFUSALS}, DuplicateChat),),
@@ -59,7 +59,7 @@ PATHS: dict[str, tuple[Path, ...]] = {
     ),
     "/api/v1/chats/{id}/stop": (Path("POST", stop_one_chat, {200: Stopped, **REFUSALS}),),
     "/api/v1/messages/{id}": (Path("PUT", put_message, {200: ChatWithMessages, **REFUSALS}, MessageChange),),
-    "/api/v1/events": (Path("GET", get_events, {200: str, **REFUSALS}, query=Since, media="text/event-stream"),),
+    "/api/v1/events": (Path("GET", get_events, {200: str, **REFUSALS}, query=Since, streams=True),),
     "/healthz": (Path("GET", healthz, {200: Alive}),),
     "/readyz": (Path("GET", readyz, {200: Ready, 503: NotReady}),),
     "/metrics": (Path("GET", metrics, {200: str}),),

@@ -1,9 +1,13 @@
-"""`POST /api/v1/chats`: `/chats/post` for those who have no socket. The same payload, checks and run, by `post_thread`."""
+"""`POST /api/v1/chats`: `/chats/post` for those who have no socket. The same payload, checks and run, by `post_thread`.
+
+The answer is the finished chat or, for who accepts `text/event-stream`, the stream of the post.
+"""
 
 from contextlib import ExitStack
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import anyio
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive
@@ -12,6 +16,9 @@ from handlers.authenticate import authenticate, refusal, token_of
 from handlers.errors import describe
 from handlers.http.answer import Answer, NotAnswered
 from handlers.http.asked import body_of
+from handlers.http.events import EVENTS, is_brief
+from handlers.http.post_stream import PostConnection, PostStream
+from handlers.let_in import keep_out, let_in, let_out
 from handlers.post_thread import post_thread
 from handlers.receive import read_payload
 from handlers.routes import ROUTES
@@ -25,14 +32,20 @@ from schemas.users import Sender
 
 
 async def post_chats(request: Request) -> Response:
-    """Answer with the finished chat. The user's sockets see its stream, and the run goes on if the caller goes away."""
+    """Answer with the finished chat. The user's sockets see its stream, and the run goes on if the caller goes away.
+
+    For who accepts `text/event-stream` it is the stream of this post, as `/api/v1/events` tells it, up to its end. What is
+    refused before anything was sent is a status there, too.
+    """
+    if wants_events(request):
+        return await _streamed(request)
     services: Services = request.state.services
     try:
         user = await authenticate(services, token_of(request))
         with ExitStack() as inside:
             inside.enter_context(services.requests.entered_by(user.id))
             services.connections.outboxes.check(user.id)  # now, since the answer might find no room
-            payload = read_payload(ROUTES[WsRoutes.CHATS_POST.value], await body_of(request, services.max_frame_bytes), "$")
+            payload = await _payload_of(services, request)
             end = await _end_of(services, Sender(user, connection_id=None), payload, request.receive)
             if not isinstance(end, WsError):
                 return await _answer(services, user.id, end, inside)
@@ -40,6 +53,37 @@ async def post_chats(request: Request) -> Response:
         services.backends.metrics.refused(error)
         end = describe(error)
     return refusal(end)
+
+
+def wants_events(request: Request) -> bool:
+    """Whether the client names Server-Sent Events among what it accepts."""
+    accepted = ",".join(request.headers.getlist("accept")).split(",")
+    return any(each.partition(";")[0].strip().lower() == EVENTS for each in accepted)
+
+
+async def _streamed(request: Request) -> Response:
+    services: Services = request.state.services
+    try:
+        connection = await let_in(services, token_of(request), PostConnection, numbered=True, brief=is_brief(request))
+    except Exception as error:
+        return refusal(keep_out(services, error))
+    with ExitStack() as unless_streamed:
+        unless_streamed.callback(let_out, services, connection)
+        try:
+            payload = await _payload_of(services, request)
+        except Exception as error:
+            services.backends.metrics.refused(error)
+            return refusal(describe(error))
+        unless_streamed.pop_all()
+    message_id = payload.message_id or uuid4()  # the frames of the post are known by it
+    return PostStream(services, connection, replace(payload, message_id=message_id), message_id)
+
+
+async def _payload_of(services: Services, request: Request) -> ChatCreateNewChat:
+    """The post in the body. Raises BadRequest, which says at which field."""
+    body = await body_of(request, services.max_frame_bytes)
+    post: ChatCreateNewChat = read_payload(ROUTES[WsRoutes.CHATS_POST.value], body, "$")
+    return post
 
 
 async def _answer(services: Services, user_id: UUID, chat: ChatWithMessages, inside: ExitStack) -> Answer:

@@ -1,9 +1,5 @@
 """`GET /api/v1/events`: what a socket is told, as Server-Sent Events, with the same frames, log, bounds and end."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,79 +8,13 @@ import pytest
 
 from settings import Settings
 from tests.support.agents import HeldAgent
-from tests.support.client import TIMEOUT_S, Frame, fold, is_end, unsettled
+from tests.support.client import TIMEOUT_S, fold, unsettled
+from tests.support.events import EVENTS, listening
 from tests.support.house import BOTH, House, open_house
 from tests.support.over_http import request
 from tests.support.waiting import until
 
 ENGINES = BOTH
-EVENTS = "/api/v1/events"
-
-
-class Events:
-    """A client of the stream, written from the standard alone."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self.headers: dict[str, str] = {}
-        self.last_id = ""
-        self.comments: list[str] = []
-        self._body = b""
-
-    async def begin(self) -> None:
-        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        assert head[0].split()[1] == "200", head
-        self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-
-    async def line(self) -> str | None:
-        """The next line of the body, which comes in chunks; None at its end."""
-        while b"\n" not in self._body:
-            size = int(await self.reader.readline(), 16)
-            if not size:
-                return None
-            self._body += await self.reader.readexactly(size)
-            await self.reader.readexactly(2)
-        line, _, self._body = self._body.partition(b"\n")
-        return line.decode()
-
-    async def event(self) -> Frame | None:
-        """The next event's data, which is a frame; None at the stream's end. Comments on the way are kept."""
-        data = None
-        with anyio.fail_after(TIMEOUT_S):
-            while (line := await self.line()) is not None:
-                if line.startswith(":"):
-                    self.comments.append(line)
-                elif line.startswith("id: "):
-                    self.last_id = line.removeprefix("id: ")
-                elif line.startswith("data: "):
-                    data = json.loads(line.removeprefix("data: "))
-                elif not line and data is not None:
-                    return dict(data)
-        return None
-
-    async def stream(self) -> list[Frame]:
-        """Up to and with the end of a stream."""
-        frames: list[Frame] = []
-        while not frames or not is_end(frames[-1]):
-            frame = await self.event()
-            assert frame is not None
-            frames.append(frame)
-        return frames
-
-
-@asynccontextmanager
-async def listening(house: House, last_id: str = "", query: str = "", ttl: int = 60) -> AsyncIterator[Events]:
-    host, port = house.url.removeprefix("ws://").removesuffix("/api/v1/ws").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    head = f"GET {EVENTS}{query} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {house.token(ttl=ttl)}\r\n"
-    head += f"last-event-id: {last_id}\r\n" if last_id else ""
-    writer.write(f"{head}\r\n".encode())
-    events = Events(reader, writer)
-    try:
-        await events.begin()
-        yield events
-    finally:
-        writer.transport.abort()
 
 
 async def test_it_tells_what_a_socket_is_told(house: House) -> None:

@@ -67,7 +67,7 @@ def test_a_post_can_end_in_each_way_and_all_of_the_api_wants_a_token() -> None:
 
 @pytest.mark.parametrize(("path", "method", "status", "response"), RESPONSES)
 def test_what_was_recorded_fits_the_schema(path: str, method: str, status: str, response: dict[str, Any]) -> None:
-    ((media, content),) = response["content"].items()
+    media, content = next(iter(response["content"].items()))
     recorded = examples()["responses"].get(named(path, method.upper()), {}).get(status, [])
     assert [example["value"] for example in content.get("examples", {}).values()] == recorded
     assert all(is_valid(content["schema"], answer) for answer in recorded)
@@ -75,6 +75,13 @@ def test_what_was_recorded_fits_the_schema(path: str, method: str, status: str, 
         assert media == ("text/plain" if path == "/metrics" else "application/json")
     elif (status == "200" and path != "/api/v1/events") or (path, method) == ("/api/v1/chats", "post"):
         assert recorded
+
+
+def test_what_may_be_streamed_says_so() -> None:
+    streamed = {(path, method) for path, method, _, response in RESPONSES if "text/event-stream" in response["content"]}
+    assert streamed == {("/api/v1/chats", "post"), ("/api/v1/events", "get")}
+    assert next(iter(DOCUMENT["paths"]["/api/v1/chats"]["post"]["responses"]["200"]["content"])) == "application/json"
+    assert {each["name"] for each in DOCUMENT["paths"]["/api/v1/chats"]["post"]["parameters"]} == {"messages"}
 
 
 def test_the_posts_that_were_recorded_fit_the_schema() -> None:
