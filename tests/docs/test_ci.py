@@ -18,8 +18,8 @@ CHECKS = [
     "make test-protocol",
     "make conformance",
 ]
-PACKAGES = ["python3-venv", "nodejs", "npm", "libatomic1", "chromium"]
-PROGRAMS = ["venv", "node", "npm", "libatomic1", "chromium"]
+PACKAGES = ["python3-venv", "nodejs", "npm", "libatomic1", "nginx", "chromium"]
+PROGRAMS = ["venv", "node", "npm", "libatomic1", "nginx", "chromium"]
 # The machine's programs, beside bash's own: apt-get and make write down what they were asked for.
 STUBS = {
     "id": "echo $USER_ID",
@@ -65,11 +65,11 @@ def test_a_bare_machine_is_given_each_package_by_itself_and_the_list_of_packages
 
 
 def test_the_list_of_packages_is_left_alone_where_it_serves(machine: Machine) -> None:
-    assert machine("listed", "venv", "node", "npm", "libatomic1") == (["install chromium", *CHECKS], "")
+    assert machine("listed", "venv", "node", "npm", "libatomic1", "nginx") == (["install chromium", *CHECKS], "")
 
 
 def test_a_package_that_conflicts_is_named_and_keeps_no_other_away(machine: Machine) -> None:
-    ran, complaints = machine("listed", "venv", "node", "libatomic1", conflicting="npm")
+    ran, complaints = machine("listed", "venv", "node", "libatomic1", "nginx", conflicting="npm")
     assert ran == ["install npm", "update", "install npm", "install chromium", *CHECKS]
     assert complaints.startswith("E: npm\n.ci/run: npm is missing")
     assert "chromium" not in complaints
@@ -80,10 +80,10 @@ def test_nothing_is_installed_where_everything_is(machine: Machine) -> None:
 
 
 def test_a_browser_of_another_name_is_a_browser(machine: Machine) -> None:
-    assert machine("venv", "node", "npm", "libatomic1", "chromium-browser") == (CHECKS, "")
+    assert machine("venv", "node", "npm", "libatomic1", "nginx", "chromium-browser") == (CHECKS, "")
 
 
 def test_where_nothing_may_be_installed_what_is_missing_is_named(machine: Machine) -> None:
-    ran, complaints = machine("venv", "node", "libatomic1", user=1000)
+    ran, complaints = machine("venv", "node", "libatomic1", "nginx", user=1000)
     assert ran == CHECKS
     assert [line.split()[1] for line in complaints.splitlines()] == ["npm", "chromium"]
