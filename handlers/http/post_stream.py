@@ -4,6 +4,7 @@ It is a stream of events like that of `/api/v1/events`, on a connection that lea
 one as on a socket: the run belongs to the server, and goes on if the client goes.
 """
 
+from functools import partial
 from uuid import UUID
 
 from starlette.types import Receive, Scope, Send
@@ -77,18 +78,17 @@ class PostStream(EventStream):
 
     def __init__(self, services: Services, connection: PostConnection, payload: ChatCreateNewChat, message_id: UUID) -> None:
         super().__init__(services, connection)
-        self._post = services, connection, payload, message_id
+        self._post = partial(_post, services, connection, payload, message_id)
+        self._asker = connection
         connection.hear_of(message_id)
 
     def begin(self, resumption: Resumption | None) -> None:
-        services, *_ = self._post
-        services.tasks.start_soon(_post, *self._post)
+        self._services.tasks.start_soon(self._post)  # the run belongs to the server: the client may go
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await super().__call__(scope, receive, send)
-        _, connection, *_ = self._post
-        if connection.refused:
-            await refusal(connection.refused)(scope, receive, send)
+        if self._asker.refused:
+            await refusal(self._asker.refused)(scope, receive, send)
 
 
 async def _post(services: Services, connection: PostConnection, payload: ChatCreateNewChat, message_id: UUID) -> None:

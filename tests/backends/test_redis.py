@@ -248,6 +248,18 @@ async def test_an_answer_reaches_one_connection_on_another_node_in_its_place(nod
     assert other.heard == [f"all {number}" for number in range(3)]
 
 
+async def test_a_frame_of_either_node_says_which_connection_asked_for_it(nodes: Nodes) -> None:
+    frames: list[Frame] = []
+    asker = Connected("asker", frames)
+    async with nodes[1].subscribe(ALICE, asker, ""):
+        asker.given = True
+        for each in nodes:
+            each.publish(ALICE, said("one", WsSendMethod.SENDER_ONLY), "asker")
+            each.publish(ALICE, said("all"), None)
+        await until(lambda: len(frames) == 4)
+    assert sorted(str(frame.asked_by) for frame in frames) == ["None", "None", "asker", "asker"]
+
+
 async def test_notices_reach_all_other_nodes_in_order_and_a_bad_listener_breaks_nothing(redis: RedisServer) -> None:
     async with node(redis.url) as a, node(redis.url) as b, node(redis.url) as c:
         notices: dict[str, list[bytes]] = {"a": [], "b": [], "c": []}
