@@ -25,6 +25,7 @@ from handlers.dev import demo_token, short_token
 from handlers.http.asyncapi import WS_PATH
 from handlers.http.cors import ApiCors
 from handlers.http.paths import http_routes
+from handlers.index import keep_indexing
 from handlers.let_in import go_on, keep_out, let_in, let_out
 from handlers.line import PlainLine
 from handlers.orphans import close_orphans_first
@@ -123,6 +124,7 @@ def create_app(
             await close_orphans_first(services, essential)
             essential.start_soon(keep_checking, services)
             essential.start_soon(keep_sweeping, services, settings.deleted_days)
+            essential.start_soon(keep_indexing, services)
             yield {"services": services, METRICS: backends.metrics}
             essential.cancel_scope.cancel()
 

@@ -59,16 +59,16 @@ ONE = ITEM.where(chats.c.id == bindparam("chat"), *visible)
 async def list_chats(storage: Storage, user_id: UUID, offset: int, size: int) -> list[ChatListItem]:
     """A page of the chats that the user may see, the newest first."""
     page = await storage.fetch_all(PAGE, turn=user_id, user=user_id, end=offset + size, size=size, offset=offset)
-    return [_list_item(row) for row in page]
+    return [list_item(row) for row in page]
 
 
 async def find_list_item(storage: Storage, user_id: UUID, chat_id: UUID) -> ChatListItem | None:
     """The chat as the user's list has it; None when it does not exist or the user may not see it."""
     found = await storage.fetch_all(ONE, user=user_id, chat=chat_id)
-    return _list_item(found[0]) if found else None
+    return list_item(found[0]) if found else None
 
 
-def _list_item(row: Row) -> ChatListItem:
+def list_item(row: Row) -> ChatListItem:
     return ChatListItem(
         id=row["id"],
         title=row["title"],

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, bindparam, delete, insert, literal, or_, select, update
 
+from backends.sqlite_words import merge_words
 from backends.storage import Storage
 from backends.tables import (
     api_keys,
@@ -93,6 +94,7 @@ async def erase_person(storage: Storage, user_id: UUID) -> None:
     nobody = ADD_NOBODY, {"nobody": NOBODY, "now": datetime.now(UTC)}
     assets_left = LEAVE_ASSETS, {"user": user_id, "created_by": NOBODY}
     await storage.write(nobody, assets_left, *((statement, {"user": user_id}) for statement in FORGET))
+    await merge_words(storage)
 
 
 async def claim_sweep(storage: Storage, before: datetime) -> bool:
@@ -109,6 +111,7 @@ async def erase_deleted(storage: Storage, before: datetime) -> int:
     while found := await storage.fetch_all(DELETED, before=before):
         await storage.write(*((statement, {"chat": row["id"]}) for row in found for statement in ERASE))
         erased += len(found)
+    await merge_words(storage)
     return erased
 
 

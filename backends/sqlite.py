@@ -75,6 +75,8 @@ class WriteRequest(NamedTuple):
 class SQLiteStorage:
     """SQLite, written to with Python's own sqlite3 and read from with aiosqlite. Made by `open_sqlite`."""
 
+    on_postgres = False
+
     def __init__(
         self, file: OpenedFile, writer: sqlite3.Connection, readers: Sequence[aiosqlite.Connection], committed: Committed
     ) -> None:

@@ -39,6 +39,10 @@ class Storage(Protocol):
         """
 
     @property
+    def on_postgres(self) -> bool:
+        """Whether it is PostgreSQL: full-text search is no part of standard SQL."""
+
+    @property
     def apart(self) -> "Storage":
         """The same rows, for writes that do not wait behind others: a node with much to write must still renew its lease."""
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TSVECTOR
 
 from backends.statements import AssetTypeName, Guid, Said
 
@@ -160,6 +161,36 @@ messages_to_files = sa.Table(
     sa.Column("version_number", sa.Integer, nullable=False),
     _moment("created_at"),
 )
+
+NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # SQLite numbers rows only where a key is called INTEGER
+
+# The words of each chat, made of its rows later: a chat in `unindexed` has changed since. Triggers of the database add to that
+# table, and take away at once what must not be found any more, so that it does not matter which program writes chats.
+searchable = sa.Table(
+    "searchable",
+    metadata,
+    sa.Column("place", NUMBER, primary_key=True, autoincrement=False),  # the list's order
+    sa.Column("chat_id", Guid, nullable=False),
+    sa.Column("words", sa.Text().with_variant(TSVECTOR(), "postgresql"), nullable=False),
+)
+
+sa.Index("ix_searchable_chat", searchable.c.chat_id, unique=True)
+sa.Index(
+    "ix_searchable_words",  # SQLite has the full-text table `searchable_words`
+    searchable.c.words,
+    postgresql_using="gin",
+    postgresql_with={"fastupdate": "off"},
+).ddl_if(dialect="postgresql")
+
+unindexed = sa.Table(
+    "unindexed",
+    metadata,
+    sa.Column("id", NUMBER, primary_key=True),
+    sa.Column("chat_id", Guid, nullable=False),
+    sqlite_autoincrement=True,  # a number is never given twice
+)
+
+sa.Index("ix_unindexed_chat", unindexed.c.chat_id)
 
 # One row, (1, when): the node that moves the time erases what was deleted long ago.
 sweeps = sa.Table(

@@ -1,11 +1,12 @@
 """Section 2, what a user does with chats besides posting: names, favourites, feedback, copies and deletion."""
 
 import asyncio
+from uuid import uuid4
 
 from conformance.assets import BOB, HIDDEN, METRIC, MISSING
 from conformance.requests import expect_bad, expect_error_at
 from conformance.room import Room
-from conformance.rule import Rule, expect, expect_equal
+from conformance.rule import Rule, expect, expect_equal, quoted
 from conformance.shapes import CHAT, LIST_ITEM, expect_shapes
 from conformance.wire import COPY, DELETE, EVENTS, GET, LIST, RATE, UPDATE, Heard, Line, Payload
 
@@ -39,6 +40,41 @@ async def update(room: Room) -> None:
                 expect_equal((heard.payload[key], got[key]), (value, value), key)
         for wrong in ({}, {"title": " "}, {"title": 7}, {"title": "x" * 201}, {"is_favorited": "x"}):
             expect_bad(await line.answer({"id": chat["id"], **wrong}, UPDATE), UPDATE)
+
+
+async def search(room: Room) -> None:
+    async with room.open(BOB) as line, room.open() as alice:
+        chat = await some_chat(line)
+        mark = uuid4().hex
+        title = f"Crème brûlée and not of {mark}, 東京都"
+        await line.answer({"id": chat["id"], "title": title}, UPDATE)
+        try:
+            for query in (mark, f"CREME {mark}", f"{mark} brule", f"{mark[:20]}", f'"{mark}" AND* -of', f"{mark} 京都"):
+                expect_equal(await ids_found(line, query), [chat["id"]], f"what {quoted(query)} finds")
+                expect(chat["id"] not in await ids_found(alice, query), "somebody else's chat is found")
+            for query in (f"{mark} missing", f"brul {mark}", f"{mark}x", f"{mark} 大阪"):
+                expect_equal(await ids_found(line, query), [], f"what {quoted(query)} finds")
+            expect(bool(await ids_found(line, " ")), "a blank query finds nothing")
+            expect_bad(await line.answer({"query": "x" * 201}, LIST), LIST)
+            expect_bad(await line.answer({"query": 7}, LIST), LIST)
+        finally:
+            await line.answer({"id": chat["id"], "title": chat["title"] or "Chat"}, UPDATE)
+        expect_equal(await ids_found(line, mark), [], "what a title finds that is none any more")
+
+
+async def ids_found(line: Line, query: str) -> list[str]:
+    """The ids of the chats that a query finds."""
+    return [item["id"] for item in (await line.answer({"query": query}, LIST)).payload]
+
+
+async def search_twin(room: Room) -> None:
+    chat = (await room.recorded("a prompt")).chat["id"]
+    found = await room.twin("GET", "/chats?page_size=3500&query=ALICE+thanks,+%22briefly%22+answ")
+    expect_shapes(LIST_ITEM, found.body, "a chat of the list")
+    expect(chat in [item["id"] for item in found.body], "a chat is not found by words of its prompt")
+    none = await room.twin("GET", f"/chats?query=thanks+alice+{uuid4().hex}")
+    expect_equal((none.status, none.body), (200, []), "what is found by a word that no chat has")
+    expect_equal((await room.twin("GET", f"/chats?query={'x' * 201}")).status, 400, "a query that is too long")
 
 
 async def rate(room: Room) -> None:
@@ -143,6 +179,8 @@ RULES = [
         "`/chats/duplicate` makes a chat of one's own, which `/chats/delete` takes away, each told to all.",
         copy_and_delete,
     ),
+    Rule("2.27", "`/chats/list` with a query has the chats with all its words, and nothing in it is an operator.", search),
+    Rule("8.15", "`GET /api/v1/chats?query=` has the chats with all words of the query.", search_twin),
     Rule("8.13", "`/api/v1/events` tells what a socket is told, after where it stands.", events),
     Rule("8.12", "Chats are listed, got, changed, rated and deleted over HTTP, too, which the sockets are told.", twins),
     Rule("2.26", "What somebody else owns is NOT_FOUND on these routes, as is what does not exist.", unseen),

@@ -22,6 +22,14 @@ Prompt = Annotated[
 
 ChatTitle = Annotated[Text, msgspec.Meta(min_length=1, max_length=200)]
 PageToken = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Query = Annotated[
+    Text,
+    msgspec.Meta(
+        max_length=200,
+        description="Words of the title, the prompts and the answers: chats that have them all. "
+        "The last may be the beginning of one. Blank counts as absent.",
+    ),
+]
 
 
 class ApprovalAnswer(msgspec.Struct, frozen=True):
@@ -73,10 +81,11 @@ class GetChat(msgspec.Struct, frozen=True):
 
 
 class GetChatsList(msgspec.Struct, frozen=True):
-    """Which page, counted from 0, and how many chats a page has."""
+    """Which page, counted from 0, how many chats a page has, and which words the chats have."""
 
     page_token: PageToken = 0
     page_size: Annotated[int, msgspec.Meta(ge=1, le=100)] = 25
+    query: Query | None = None
 
 
 class StopChat(msgspec.Struct, frozen=True):

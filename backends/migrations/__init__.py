@@ -7,11 +7,14 @@ import fcntl
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, create_engine
+from sqlalchemy.exc import OperationalError
 
 from backends.sqlite_file import prepare
+from backends.storage import Unusable
 
 HERE = Path(__file__).parent
 VERSION = "SELECT version_num FROM alembic_version"
+FULL_TEXT = "CREATE VIRTUAL TABLE temp.full_text USING fts5(words)"
 HAS_VERSION = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
 
 
@@ -44,6 +47,14 @@ def _revision(connection: Connection) -> str | None:
     return connection.exec_driver_sql(VERSION).scalar()
 
 
+def _check_full_text(connection: Connection) -> None:
+    try:
+        connection.exec_driver_sql(FULL_TEXT)
+        connection.exec_driver_sql("DROP TABLE temp.full_text")
+    except OperationalError as error:
+        raise Unusable(f"this Python's SQLite has no FTS5, which searching chats needs: {error.orig}") from None
+
+
 def migrate_sqlite(path: Path) -> None:
     """Bring the database at `path` to the newest schema, creating it when there is none. Blocks; safe to run twice at once.
 
@@ -58,6 +69,7 @@ def migrate_sqlite(path: Path) -> None:
             fcntl.flock(lock, fcntl.LOCK_EX)
             connection.exec_driver_sql("PRAGMA busy_timeout=10000")
             connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            _check_full_text(connection)
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             if is_behind(_revision(connection)):
                 upgrade(connection)

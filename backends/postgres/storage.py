@@ -52,6 +52,8 @@ POSTGRES.dialect_injects_custom_json_deserializer = False  # for SQLAlchemy's en
 class PostgresStorage:
     """PostgreSQL. Made by `open_postgres`. What is `apart` shares the readers, and has writers of its own."""
 
+    on_postgres = True
+
     def __init__(self, readers: Pool, writers: Pool, committed: Committed, apart: "PostgresStorage | None" = None) -> None:
         self._readers = readers
         self._writers = writers

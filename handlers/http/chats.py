@@ -6,7 +6,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from backends.chats_list import list_chats
+from backends.search import find_chats
 from handlers.delete_chats import delete_chats
 from handlers.duplicate_chat import duplicate_chat
 from handlers.http.asked import answered, id_of, payload_of, query_of
@@ -16,15 +16,19 @@ from handlers.stop_chat import stop_chat
 from handlers.update_chat import update_chat
 from handlers.update_message import update_message
 from schemas.chats import ChatListItem, ChatWithMessages, DeletedChats, Feedback
-from schemas.requests import ChatTitle, DeleteChats, DuplicateChat, Ids, PageToken, StopChat, UpdateChat, UpdateMessage
+from schemas.requests import ChatTitle, DeleteChats, DuplicateChat, Ids, PageToken, Query, StopChat, UpdateChat, UpdateMessage
 from schemas.users import Sender
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Which page, counted from 0, and how many chats a page has: up to 5,000, since the first client of all asks for 3,500."""
+    """Which page, counted from 0, how many chats a page has, and which words the chats have.
+
+    A page has up to 5,000, since the first client of all asks for 3,500.
+    """
 
     page_token: PageToken = 0
     page_size: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 25
+    query: Query | None = None
 
 
 class ChatChange(msgspec.Struct, frozen=True):
@@ -53,7 +57,7 @@ GONE = msgspec.json.Decoder(DeleteChats | Ids)
 
 
 async def get_chats(request: Request) -> Response:
-    """The chats that the user may see, the newest first."""
+    """The chats that the user may see, or those of them with these words, the newest first."""
     return await answered(request, _list)
 
 
@@ -90,7 +94,7 @@ async def put_message(request: Request) -> Response:
 async def _list(services: Services, sender: Sender, request: Request) -> list[ChatListItem]:
     page: Page = query_of(request, Page)
     offset = page.page_token * page.page_size
-    return await list_chats(services.backends.storage, sender.user.id, offset, page.page_size)
+    return await find_chats(services.backends.storage, sender.user.id, page.query or "", offset, page.page_size)
 
 
 async def _get(services: Services, sender: Sender, request: Request) -> ChatWithMessages:

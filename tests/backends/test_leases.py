@@ -112,6 +112,8 @@ async def test_whom_only_the_database_kept_from_renewing_is_not_buried(storage: 
 class Late:
     """A storage in which a node renews right before it is buried."""
 
+    on_postgres = False
+
     def __init__(self, storage: Storage, other: Membership) -> None:
         self.storage, self.other = storage, other
         self.fetch_all = storage.fetch_all
@@ -134,6 +136,8 @@ async def test_a_renewal_at_the_last_moment_counts(storage: Storage, clock: Cloc
 
 async def test_a_lease_is_sure_for_its_time_from_before_the_renewal(storage: Storage, clock: Clock) -> None:
     class Slow:
+        on_postgres = False
+
         @property
         def apart(self) -> Storage:
             return self

@@ -26,7 +26,7 @@ import backends.migrations
 from backends.migrations import is_behind, migrate_sqlite, revisions
 from backends.postgres.storage import migrate_postgres
 from backends.sqlite import open_sqlite
-from backends.storage import Committed
+from backends.storage import Committed, Unusable
 from backends.tables import metadata
 from tests.support.client import TIMEOUT_S
 from tests.support.database import Where, opened, rows
@@ -44,9 +44,12 @@ VALUES = {  # by how the engines call their types; any text for another
     "DATETIME": MOMENT,
     "TIMESTAMP": MOMENT,
     "JSON": '["kept"]',
+    "BIGINT": 8,
+    "TSVECTOR": "'a' 'word'",
     "UUID": "00000000-0000-4000-8000-000000000001",
 }
 AT_ONCE = 4
+FULL_TEXT = "searchable_words"  # SQLite's table of it, and those that it keeps itself in
 
 ENGINES = BOTH
 
@@ -104,6 +107,7 @@ def schema(database: Where) -> dict[str, Any]:
                 ),
             }
             for table in set(see.get_table_names()) - {"alembic_version"}
+            if not table.startswith(FULL_TEXT)
         }
 
 
@@ -130,7 +134,8 @@ def test_the_migrated_schema_is_that_of_the_tables(kind: Engine) -> None:
     assert schema(migrated) == schema(created)
     assert len(schema(migrated)) >= 9
     with connected(migrated) as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        own = {"include_object": lambda _, name, *__: not str(name).startswith((FULL_TEXT, "ix_searchable_words"))}
+        assert compare_metadata(MigrationContext.configure(connection, opts=own), metadata) == []
 
 
 def test_migrating_again_changes_nothing(kind: Engine) -> None:
@@ -145,6 +150,13 @@ def test_migrating_again_changes_nothing(kind: Engine) -> None:
 def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     migrate_sqlite(tmp_path / "new" / "folder" / "x.db")
     assert len(schema(tmp_path / "new" / "folder" / "x.db")) >= 9
+
+
+def test_a_sqlite_without_full_text_search_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends.migrations, "FULL_TEXT", "CREATE VIRTUAL TABLE temp.full_text USING missing(words)")
+    with pytest.raises(Unusable, match="has no FTS5, which searching chats needs: no such module"):
+        migrate_sqlite(tmp_path / "x.db")
+    assert not (tmp_path / "x.db").read_bytes().count(b"alembic")
 
 
 def test_threads_that_migrate_at_once_do_no_harm(kind: Engine) -> None:
@@ -226,6 +238,22 @@ def test_messages_get_the_order_that_their_times_gave_them(kind: Engine) -> None
         order = rows(database, "SELECT id, position FROM messages WHERE chat_id = ? ORDER BY position", str(uuid(one)))
         assert [row["position"] for row in order] == [1, 2, 3, 4]
         assert [row["id"] for row in order] == [str(uuid(one * 10 + number)) for number in (1, 2, 3, 0)]
+
+
+def test_chats_of_the_version_before_wait_to_be_indexed(kind: Engine) -> None:
+    database = kind.new()
+    upgrade(database, "0008")
+    columns = "id, title, created_by, created_at, updated_at, deleted_at"
+    with opened(database) as connection:
+        if isinstance(database, str):
+            connection.execute("SET session_replication_role = replica")  # foreign keys are not looked at
+        for number in range(1, 5):
+            deleted = "'2025-01-09'" if number == 2 else "NULL"
+            values = f"'Old', '{uuid(9)}', '2025-01-0{5 - number}', '2025-01-09', {deleted}"
+            connection.execute(f"INSERT INTO chats ({columns}) VALUES (?, {values})", (str(uuid(number)),))
+    kind.migrate(database)
+    waiting = rows(database, "SELECT chat_id FROM unindexed ORDER BY id DESC")
+    assert [row["chat_id"] for row in waiting] == [str(uuid(number)) for number in (1, 3, 4)]  # the newest first
 
 
 def upgrade(where: Where, revision: str) -> None:

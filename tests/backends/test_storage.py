@@ -151,7 +151,7 @@ class Held:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.gate, self.asked = anyio.Event(), 0
-        self.apart = storage
+        self.apart, self.on_postgres = storage, storage.on_postgres
 
     async def fetch_all(self, query: Select[Any], **values: Any) -> list[Row]:
         self.asked += 1

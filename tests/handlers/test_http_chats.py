@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -136,3 +137,32 @@ async def test_without_a_good_token_nothing_is_said(house: House, token: str) ->
     for method, path in (("GET", CHATS), ("GET", f"{CHATS}/{id}"), ("DELETE", CHATS), ("PUT", f"/api/v1/messages/{id}")):
         status, error, headers = await request(house, b"", token, method=method, path=path)
         assert (status, error["code"], headers["www-authenticate"]) == (401, "UNAUTHORIZED", "Bearer")
+
+
+async def test_a_query_finds_chats_over_http_as_on_a_socket(house: House) -> None:
+    asked, other = await chat_of(house, prompt="How many tickets were sold in Zürich?"), await chat_of(house, prompt="Hi")
+    async with house.connect() as socket:
+        for query, found in (("zurich tick", [asked]), ("tickets nowhere", []), (" ", [other, asked]), ("hi", [other])):
+            listed = await good(house, "GET", CHATS, query=f"?query={quote(query)}")
+            assert [item["id"] for item in listed] == [chat["id"] for chat in found]
+            await socket.send({"query": query}, "/chats/list")
+            assert (await socket.until("getChatsList"))[-1]["payload"] == listed
+        await socket.send({"query": None, "page_size": 1, "page_token": 1}, "/chats/list")
+        assert [item["id"] for item in (await socket.until("getChatsList"))[-1]["payload"]] == [asked["id"]]
+    assert await good(house, "GET", CHATS, query="?query=sold&page_size=1&page_token=1") == []
+    assert (await ask(house, "GET", CHATS, token=house.token(BOB), query="?query=zurich")) == (200, [])
+
+
+async def test_a_query_that_is_too_long_is_named(house: House) -> None:
+    async with house.connect() as socket:
+        for query, said in (("x" * 201, "length <= 200"), ("a\0b", "matching regex")):
+            status, refused = await ask(house, "GET", CHATS, query=f"?query={quote(query)}")
+            assert (status, refused["code"]) == (400, "BAD_REQUEST")
+            assert said in refused["message"]
+            assert "query" in refused["message"]
+            await socket.send({"query": query}, "/chats/list")
+            error = (await socket.until("getChatsList"))[-1]["error"]
+            assert error["code"] == "BAD_REQUEST"
+            assert "query" in error["message"]
+        await socket.send({"query": "\U0001f389" * 200}, "/chats/list")
+        assert (await socket.until("getChatsList"))[-1]["payload"] == []

@@ -39,7 +39,7 @@ async def answered(record: Record, settings: Settings) -> None:
             await it.hear("complete")
             await it.ask("/chats/get", "getChat", {"id": chat}, id="c-3")
             await it.hear("getChat")
-            await it.ask("/chats/list", "getChatsList", {"page_token": 0, "page_size": 25})
+            await it.ask("/chats/list", "getChatsList", {"page_token": 0, "page_size": 25, "query": "what is thi"})
             await it.hear("getChatsList")
             await it.ask("/chats/update", "updateChat", {"id": chat, "title": "The board", "is_favorited": True})
             await it.hear("updateChat")

@@ -119,6 +119,10 @@ class Cable:
         self.gate.set()
 
     @property
+    def on_postgres(self) -> bool:
+        return self.storage.on_postgres
+
+    @property
     def apart(self) -> Storage:
         return self
 

@@ -64,7 +64,7 @@ class Between:
     def __init__(self, storage: Storage, *writes: Callable[[], Awaitable[object]]) -> None:
         self.storage = storage
         self.writes = list(writes)
-        self.apart = storage
+        self.apart, self.on_postgres = storage, storage.on_postgres
 
     async def fetch_all(self, query: Select[tuple[object, ...]], **values: Any) -> list[Row]:
         found = await self.storage.fetch_all(query, **values)
