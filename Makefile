@@ -10,7 +10,7 @@ URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
 MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test test-model test-nodes test-docs test-agents node test-page test-protocol luck examples settings walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
+.PHONY: help install run test test-model test-nodes test-docs test-agents node test-page test-protocol luck examples settings structs walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -18,10 +18,10 @@ help: ## print this list
 install: $(BIN)/.installed ## make .venv with everything that running needs; EXTRAS=openai for a model
 	$(if $(EXTRAS),$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]',)
 
-$(BIN)/.installed: setup.cfg pyproject.toml
+$(BIN)/.installed: setup.cfg pyproject.toml clients/python/pyproject.toml
 	@echo "Making .venv and installing what running needs into it, once; this takes about half a minute ..."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable . --editable clients/python
 	@touch $@
 
 $(BIN)/.installed-dev: $(BIN)/.installed
@@ -83,6 +83,9 @@ examples: $(BIN)/.installed-dev ## record the examples of /asyncapi.json and /op
 
 settings: $(BIN)/.installed-dev ## write the table of docs/settings.md anew
 	$(BIN)/python -m tests.programs.settings_table
+
+structs: $(BIN)/.installed-dev ## copy the wire's structs to the Python client
+	$(BIN)/python -m tests.programs.structs
 
 walk: $(BIN)/.installed-dev ## the way of one live prompt through the program: its modules, functions and classes
 	$(BIN)/python -m tests.programs.walk

@@ -40,7 +40,8 @@ class Newcomer:
             shutil.copy2(ROOT / file, folder / file)
         for file in SHIFTED:
             (folder / file).write_text(self.shifted((folder / file).read_text()))
-        for file in ("setup.cfg", "pyproject.toml"):  # so that `make` does not install this copy into what the tests run in
+        # So that `make` does not install this copy into what the tests run in.
+        for file in ("setup.cfg", "pyproject.toml", "clients/python/pyproject.toml"):
             os.utime(folder / file, (0, 0))
         (folder / ".venv").symlink_to(Path(sys.executable).parent.parent)
         kept = environment(folder)

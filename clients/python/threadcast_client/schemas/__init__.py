@@ -1,0 +1,1 @@
+"""The structs of what a server tells, made of its own by `make structs`."""
