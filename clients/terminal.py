@@ -1,16 +1,16 @@
 """A chat in the terminal: posts once and shows the stream as it comes. `make chat` runs it."""
 
+import asyncio
 import json
 import os
 import sys
 from typing import Any
-from uuid import uuid4
 
 import click
-from websockets.exceptions import WebSocketException
-from websockets.sync.client import connect
 
 from clients.shown import Screen, plain
+from threadcast_client import State, Threadcast, ThreadcastError
+from threadcast_client.schemas.chats import ChatWithMessages
 
 
 @click.command()
@@ -35,27 +35,86 @@ def main(
     stop: bool,
 ) -> None:
     """Post one message and print its stream. The token is read from THREADCAST_TOKEN."""
-    asset_type, _, asset_id = (asset or "").partition(":")
+    if stop and not chat:
+        raise click.UsageError("--stop needs --chat")
     approvals = answers(approve, deny, value)
-    fields = {"prompt": prompt, "chat_id": chat, "asset_type": asset_type, "asset_id": asset_id, "approvals": approvals}
-    route = "/chats/post"
-    payload = {name: given for name, given in fields.items() if given}
-    if stop:
-        route, payload = "/chats/stop", {"id": chat or ""}
-    request_id = uuid4().hex
-    headers = {"authorization": f"Bearer {os.environ.get('THREADCAST_TOKEN', '')}"}
+    asset_type, _, asset_id = (asset or "").partition(":")
+    post: dict[str, Any] = {"prompt": prompt or None, "chat_id": chat or None, "approvals": approvals or None}
+    if asset:
+        post["asset"] = (asset_type, asset_id)
     try:
-        with connect(url, additional_headers=headers, max_size=None) as socket:
-            socket.send(json.dumps({"route": route, "id": request_id, "payload": payload}))
-            screen = Screen()
-            for data in socket:
-                frame = json.loads(data)
-                # A stop is answered by the end of the stream that it stops, which has the label of another request.
-                ends = stop and frame["event"] == "complete" and frame["payload"]["id"] == chat
-                if (ends or frame.get("request_id") == request_id) and screen.show(frame):
-                    break
-    except (OSError, WebSocketException) as error:
-        sys.exit(f"{url}: {plain(error)}")
+        sys.exit(asyncio.run(talk(url, os.environ.get("THREADCAST_TOKEN", ""), chat if stop else None, post)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def talk(url: str, token: str, stopped: str | None, post: dict[str, Any]) -> int:
+    """Post, or stop what is answered in a chat, and show what comes of it. The exit code."""
+    screen, lost = Screen(), Lost()
+    try:
+        async with Threadcast(url.removesuffix("/api/v1/ws"), token) as client:
+            lost.watch(client, screen)
+            screen.end(await (stop_chat(client, stopped) if stopped else ask(client, screen, post)))
+            return 0
+    except ThreadcastError as error:
+        if lost.why:
+            screen.say(f"{url}: {plain(lost.why)}")
+        else:
+            screen.fail(error)
+    except ValueError as error:
+        screen.say(f"{url}: {plain(error)}")
+    finally:
+        screen.break_line()
+    return 1
+
+
+class Lost:
+    """Says when the connection is away. Closes the client when there is none to begin with, or the token is refused."""
+
+    def __init__(self) -> None:
+        self.why = ""
+        self._note = ""
+        self._was_live = False
+        self._closing: asyncio.Task[None] | None = None
+
+    def watch(self, client: Threadcast, screen: Screen) -> None:
+        """Begin."""
+
+        def noted(note: str) -> None:
+            self._note = note
+
+        def changed(state: State) -> None:
+            self._was_live = self._was_live or state == "live"
+            if state == "waiting" and self._was_live:
+                screen.say("The connection is lost. It goes on when the server is back; Ctrl-C leaves.", dim=True)
+            elif state in ("waiting", "refused"):
+                self.why = "the server does not take the token" if state == "refused" else self._note
+                self._closing = asyncio.create_task(client.close())
+
+        client.on("note", noted)
+        client.subscribe(changed)
+
+
+async def ask(client: Threadcast, screen: Screen, post: dict[str, Any]) -> ChatWithMessages:
+    """The chat, once the answer in it has ended. It is shown as it grows."""
+    answer = client.post(**post)
+
+    def show() -> None:
+        if answer.chat and answer.message:
+            screen.show(answer.chat, answer.message)
+
+    client.chats.subscribe(show)
+    await answer.done
+    show()
+    if answer.chat is None:
+        raise ThreadcastError("NOT_FOUND", "the chat is not there")
+    return answer.chat
+
+
+async def stop_chat(client: Threadcast, chat: str) -> ChatWithMessages:
+    """The chat, once nothing is being answered in it."""
+    await client.request("/chats/stop", {"id": chat})
+    return await client.chats.open(chat)
 
 
 def answers(approve: tuple[str, ...], deny: tuple[str, ...], values: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:

@@ -1,10 +1,18 @@
 """The terminal client before a real server: what it prints of what an agent does, and how it answers what one asks."""
 
+import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import PIPE, STDOUT
+from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
 from anyio import to_thread
@@ -16,9 +24,21 @@ from clients.shown import Screen
 from clients.terminal import main
 from settings import Settings
 from tests.support.busy import HOSTILE, Said, answer
+from tests.support.client import TIMEOUT_S
 from tests.support.house import House, open_house
-from tests.support.program import ROOT
+from tests.support.postgres import free_port
+from tests.support.program import ROOT, Program, environment, run, serving
+from tests.support.proxy import Proxy
+from tests.support.server import world
 from threadcast import ApprovalNeeded
+from threadcast_client.schemas.chats import (
+    ChatMessage,
+    ChatUserMessage,
+    ChatWithMessages,
+    Pill,
+    PillContainer,
+    PillsReasoning,
+)
 
 STYLE = re.compile(r"\x1b\[\d+m")  # which the client itself writes
 COMMANDS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -95,10 +115,14 @@ async def test_a_source_has_its_address_only_where_it_leads_to_the_web(settings:
 def test_the_client_itself_trusts_no_address_that_a_server_calls_a_link(
     capsys: pytest.CaptureFixture[str], url: object
 ) -> None:
-    pills = [{"id": "1", "text": "A source", "type": "url", "url": url}]
-    step = {"type": "pills", "title": "Found", "pill_containers": [{"title": "Sources", "pills": pills}]}
-    Screen().show({"event": "generatingReasoningMessage", "error": None, "payload": {"reasoning": step}})
-    assert capsys.readouterr().out == "Found\n  A source\n"
+    pill = Pill("1", "A source", "url", url)  # type: ignore[arg-type]
+    step = PillsReasoning(uuid4(), "Found", None, [PillContainer("Sources", [pill])], "completed")
+    user = ChatUserMessage("?", uuid4(), "Alice", None)
+    when = datetime.now(UTC)
+    message = ChatMessage(uuid4(), user, [], {}, [step.id], {step.id: step}, when, None, False)
+    chat = ChatWithMessages(uuid4(), "", False, [message.id], {message.id: message}, when, when, step.id, step.id, "", None)
+    Screen().show(chat, message)
+    assert capsys.readouterr().out == f"chat {chat.id}\nFound\n  A source\n"
 
 
 async def test_nothing_that_an_agent_says_commands_the_terminal(settings: Settings) -> None:
@@ -181,3 +205,87 @@ def test_make_hands_several_ids_on(tmp_path: Path) -> None:
     said = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout.splitlines()
     assert said[0] == "token"
     assert said[-5:] == ["--chat", "c", "--approve=one", "--approve=two", "--deny=*"]
+
+
+async def test_what_a_cut_interrupts_is_printed_once_and_whole(settings: Settings) -> None:
+    said, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def pausing(task: AgentTask) -> Said:
+        yield "one "
+        said.set()
+        await may_go_on.wait()
+        yield "two"
+
+    async with open_house(settings, agent=OwnAgent(pausing)) as house:
+        proxy = Proxy(urlsplit(house.url).port or 0)
+        async with proxy.serving() as port:
+            behind = replace(house, url=f"ws://127.0.0.1:{port}/api/v1/ws")
+            async with asyncio.TaskGroup() as tasks:
+                printing = tasks.create_task(says(behind, "--prompt", "count"))
+                await said.wait()
+                proxy.cut()
+                may_go_on.set()
+    chat, answer, end = bare(await printing)
+    assert (chat.split()[0], answer, end) == ("chat", "one two", "1 messages, titled “count”")
+
+
+def started(program: Program, folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """The client in a process of its own, with its output as it comes."""
+    token = run(folder, "token", "alice@acme.example").stdout.strip()
+    command = [sys.executable, "-u", "-m", "clients.terminal", "--url", program.url, *arguments]
+    env = environment(folder, TOKEN=token)
+    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=PIPE, stderr=STDOUT, text=True)
+
+
+def test_a_server_that_dies_and_comes_back_in_mid_stream_ends_the_answer(tmp_path: Path) -> None:
+    with serving(world(tmp_path), OFFLINE_DELAY_MS="200") as program:
+        client = started(program, tmp_path, "--prompt", "Tell me a long story")
+        assert client.stdout
+        line = client.stdout.readline()
+        assert line.startswith("chat ")
+        program.stop(signal.SIGKILL)
+    port = str(urlsplit(program.url).port)
+    with serving(tmp_path, "--port", port):
+        rest, _ = client.communicate(timeout=TIMEOUT_S)
+        assert client.returncode == 0
+    assert rest.splitlines()[-2:] == ["Interrupted", "1 messages, titled “Tell me a long story”"]
+
+
+def test_ctrl_c_leaves_at_once_with_the_terminal_in_order(tmp_path: Path) -> None:
+    with serving(world(tmp_path), OFFLINE_DELAY_MS="200") as program:
+        client = started(program, tmp_path, "--prompt", "Tell me a long story")
+        assert client.stdout
+        said = client.stdout.readline() + client.stdout.read(5)
+        client.send_signal(signal.SIGINT)
+        rest, _ = client.communicate(timeout=TIMEOUT_S)
+        assert client.returncode == 130
+    assert said.startswith("chat ")
+    assert rest.endswith("\n")
+    assert "Traceback" not in rest
+
+
+@pytest.mark.parametrize(("token", "says_why"), [("", "no connection: "), ("wrong", "the server does not take the token")])
+async def test_a_server_that_is_not_there_or_wants_another_token_is_told(settings: Settings, token: str, says_why: str) -> None:
+    async with open_house(settings) as house:
+        url = house.url if token else f"ws://127.0.0.1:{free_port()}/api/v1/ws"
+        options = ["--url", url, "--prompt", "x"]
+        ran = await to_thread.run_sync(lambda: CliRunner().invoke(main, options, env={"THREADCAST_TOKEN": token or "t"}))
+    assert ran.exit_code == 1
+    assert ran.output.startswith(f"{url}: {says_why}")
+
+
+async def test_a_stop_ends_what_is_answered_and_tells_where_the_chat_is(settings: Settings) -> None:
+    said = asyncio.Event()
+
+    async def endless(task: AgentTask) -> Said:
+        yield "one "
+        said.set()
+        await asyncio.Event().wait()
+
+    async with open_house(settings, agent=OwnAgent(endless)) as house, house.connect() as other:
+        await other.send({"prompt": "count"})
+        chat = (await other.frame())["payload"]["id"]
+        await said.wait()
+        assert bare(await says(house, "--stop", "--chat", chat)) == ["Stopped", "1 messages, titled “count”"]
+        refused = await says(house, "--stop", "--chat", chat, code=1)
+    assert bare(refused) == ["NOT_FOUND not found"]

@@ -81,9 +81,12 @@ class Chats:
         return _told(await self._ask("/messages/update", {"id": str(message_id), "feedback": feedback}), MessageFeedback)
 
 
-def as_id(id: Id) -> UUID:
+def as_id(id: Id, name: str = "id") -> UUID:
     """Raises ValueError for what is none."""
-    return id if isinstance(id, UUID) else UUID(id)
+    try:
+        return id if isinstance(id, UUID) else UUID(id)
+    except ValueError:
+        raise ValueError(f"{name} is no UUID") from None
 
 
 def _told(frame: Frame, kind: type[T]) -> T:

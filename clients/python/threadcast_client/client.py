@@ -78,12 +78,12 @@ class Threadcast:
         Raises ThreadcastError when 100 posts wait already. Whatever else becomes of it, the answer tells.
         """
         asset_type, asset_id = asset or (None, None)
-        message = as_id(message_id) if message_id else uuid4()
+        message = as_id(message_id, "message_id") if message_id else uuid4()
         given = {
             "prompt": prompt,
             "asset_type": asset_type,
-            "asset_id": asset_id and str(asset_id),
-            "chat_id": chat_id and str(as_id(chat_id)),
+            "asset_id": asset_id and str(as_id(asset_id, "asset")),
+            "chat_id": chat_id and str(as_id(chat_id, "chat_id")),
             "message_id": str(message),
             "model": model,
             "approvals": approvals and list(approvals),
