@@ -77,18 +77,18 @@ class Driver:
                 snapshot = chats.get_snapshot()
                 return {"list": snapshot.list, "chats": dict(snapshot.chats)}
             case "openChat":
-                return await chats.open(command["chatId"])
+                return await chats.open(command["chat"])
             case "closeChat":
-                chats.close(command["chatId"])
+                chats.close(command["chat"])
                 return None
             case "list":
                 return await chats.list(**given(command, "query", "pageToken", "pageSize"))
             case "update":
-                return await chats.update(command["chatId"], **given(command, "title", "isFavorited"))
+                return await chats.update(command["chat"], **given(command, "title", "isFavorited"))
             case "delete":
                 return {"ids": await chats.delete(command["ids"])}
             case "duplicate":
-                return await chats.duplicate(command["chatId"], command.get("messageId"))
+                return await chats.duplicate(command["chat"], command.get("messageId"))
             case "feedback":
                 return await chats.feedback(command["messageId"], command["feedback"])
             case "request":

@@ -14,6 +14,7 @@ from threadcast_client.schemas.chats import (
     ChatWithMessages,
     DeletedChats,
     FileContent,
+    FileResponse,
     FilesReasoning,
     MessageFeedback,
     ReasoningMessage,
@@ -93,7 +94,8 @@ class Fold:
             case ChatListItem():
                 self._list(payload)
                 if chat := self.whole.get(payload.id):
-                    self._put(replace(chat, title=payload.title, is_favorited=payload.is_favorited))
+                    names = ("title", "is_favorited", "updated_at")
+                    self._put(replace(chat, **{name: getattr(payload, name) for name in names}))
             case DeletedChats():
                 for id in payload.ids:
                     self.let_go(id)
@@ -164,7 +166,15 @@ def _listed(chat: ChatWithMessages, before: ChatListItem | None) -> ChatListItem
     names = ("id", "title", "is_favorited", "created_at", "updated_at")
     owner = ("created_by", "created_by_id", "created_by_name", "created_by_avatar")
     known = {name: getattr(chat, name) for name in names + owner} | {"last_edited": chat.updated_at}
+    if files := [part for message in chat.messages.values() for part in _files_of(message)]:
+        file = files[-1]
+        known |= {"latest_file_id": file.id, "latest_file_type": file.file_type, "latest_version_number": file.version_number}
     return replace(before, **known) if before else ChatListItem(**known)
+
+
+def _files_of(message: ChatMessage) -> list[FileResponse]:
+    parts = map(message.response_messages.get, message.response_message_ids)
+    return [part for part in parts if isinstance(part, FileResponse)]
 
 
 def _in_chat(chat: ChatWithMessages, message: ChatMessage) -> ChatWithMessages:
