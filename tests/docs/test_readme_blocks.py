@@ -136,8 +136,7 @@ def test_run_it_and_talk_to_it(newcomer: Newcomer) -> None:
     (program,) = (text for language, text in BLOCKS if language == "python")
     newcomer.env["TOKEN"] = newcomer.token
     (newcomer.folder / "talk.py").write_text(newcomer.shifted(program))
-    said = newcomer.does(".venv/bin/python talk.py")
-    assert [said.count(f"{event} {{") for event in ("initializeChat", "complete")] == [1, 1]
+    assert newcomer.does(".venv/bin/python talk.py").startswith("You asked: “What is this?”")
 
 
 def test_connect_a_model(newcomer: Newcomer) -> None:
