@@ -1,10 +1,12 @@
 // The JavaScript client behind JSON lines, for the contract suite: commands on stdin, each answered on stdout when it is done.
 
-import { spawn } from "node:child_process";
+import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 
 import { Threadcast } from "../../clients/js/src/threadcast.js";
+
+// Node 20 has no WebSocket of its own.
+const WebSocket = globalThis.WebSocket ?? createRequire(new URL("../../.venv/node/", import.meta.url))("ws");
 
 let client, answers = new Map();
 
@@ -12,7 +14,7 @@ const DO = {
   open({ url, tokens, plain, heartbeat, sse }) {
     let next = 0;
     const token = plain ? tokens[0] : () => tokens[Math.min(next++, tokens.length - 1)];
-    client = new Threadcast({ url, token, ...(heartbeat && { heartbeat }), ...(sse && { WebSocket: null }) });
+    client = new Threadcast({ url, token, ...(heartbeat && { heartbeat }), WebSocket: sse ? null : WebSocket });
     return null;
   },
   post({ as, id, do: _, ...post }) {
@@ -51,16 +53,7 @@ const DO = {
   close: () => client.close(),
 };
 
-/** Node 20 has a WebSocket only when it is told to: then all of this runs in a Node that is. */
-function isToldAgain() {
-  const flag = "--experimental-websocket";
-  if (globalThis.WebSocket || !process.allowedNodeEnvironmentFlags.has(flag)) return false;
-  const node = spawn(process.execPath, [flag, "--no-warnings", fileURLToPath(import.meta.url)], { stdio: "inherit" });
-  node.on("exit", (code) => { process.exitCode = code ?? 1; });
-  return true;
-}
-
-if (!isToldAgain()) createInterface({ input: process.stdin }).on("line", async (line) => {
+createInterface({ input: process.stdin }).on("line", async (line) => {
   const command = JSON.parse(line), answer = { id: command.id };
   try {
     answer.ok = (await DO[command.do](command)) ?? null;
