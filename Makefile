@@ -10,7 +10,7 @@ URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
 MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test test-model test-nodes test-docs test-agents node test-page test-protocol luck examples settings structs walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
+.PHONY: help install run test test-model test-nodes test-docs test-agents node test-page test-protocol luck examples settings structs types walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -41,7 +41,12 @@ $(BIN)/.installed-conformance: $(BIN)/.installed
 run: install ## serve on 127.0.0.1:8000 with demo data; prints a token and what to paste
 	@$(BIN)/python server.py serve --dev
 
-test: $(BIN)/.installed-dev ## run all checks, and the tests of each room in about 3 minutes
+# TypeScript checks the client's types; Node 20 has no WebSocket, so the driver of the tests is given one.
+$(BIN)/.installed-clients: $(BIN)/.installed-dev
+	@! command -v npm >/dev/null || npm install --silent --no-audit --no-fund --prefix .venv/node typescript@5.9.3 ws@8
+	@touch $@
+
+test: $(BIN)/.installed-clients ## run all checks, and the tests of each room in about 3 minutes
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -80,6 +85,9 @@ luck: $(BIN)/.installed-dev ## all tests ten times beside busy loops, hours; FIL
 
 examples: $(BIN)/.installed-dev ## record the examples of /asyncapi.json and /openapi.json anew
 	$(BIN)/python -m tests.programs.examples
+
+types: $(BIN)/.installed-dev ## write the TypeScript declarations of clients/js anew
+	$(BIN)/python -m tests.programs.typescript
 
 settings: $(BIN)/.installed-dev ## write the table of docs/settings.md anew
 	$(BIN)/python -m tests.programs.settings_table

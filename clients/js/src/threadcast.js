@@ -103,7 +103,10 @@ export class Threadcast {
   /** @type {Token} */ #source;
   #token = "";
   #refusals = 0; // of tokens, since it was live
-  #base; #Socket; #seconds; #tickMs;
+  /** @type {any} */ #Socket;
+  #base = "";
+  #seconds = 0; // between two heartbeats
+  #tickMs = 0;
   /** @type {SocketLine | EventsLine | null} */ #line = null;
   /** @type {[string, number] | null} epoch and offset, when they are known */ #place = null;
   /** @type {string | undefined} */ #user;
@@ -143,7 +146,12 @@ export class Threadcast {
       getSnapshot: () => this.#fold.snapshot,
       get: (/** @type {string} */ id) => this.#fold.get(id),
       /** Get the chat, and keep it true until `close(id)`. @param {string} id */
-      open: (id) => this.#get(id, this.#open.add(id)),
+      open: (id) => {
+        this.#open.add(id);
+        const chat = this.#fold.get(id); // while a message grows here, it is as it stands
+        const isGrowing = chat && this.#is.ready && this.#fold.isTrue(id) && Object.values(chat.messages).some((each) => !each.is_completed);
+        return isGrowing ? Promise.resolve(chat) : this.#get(id);
+      },
       close: (/** @type {string} */ id) => { this.#open.delete(id); },
       /** @param {{ pageToken?: number, pageSize?: number, query?: string }} [page] */
       list: ({ pageToken, pageSize, query } = {}) => ask("/chats/list", { page_token: pageToken, page_size: pageSize, query }),
@@ -224,7 +232,7 @@ export class Threadcast {
   }
 
   /** Get the chat as it stands. @param {string} id @returns {Promise<Chat | undefined>} */
-  #get(id, _ = {}) {
+  #get(id) {
     const getting = this.#getting.get(id) ?? this.request("/chats/get", { id }).then(() => this.#fold.get(id), (error) => {
       if (error.code === "NOT_FOUND") this.#gone(id, error);
       throw error; // of all else: it is asked for again when nothing is heard of it
@@ -385,7 +393,10 @@ export class Threadcast {
     const on = {
       frame: (/** @type {any} */ frame, /** @type {string | undefined} */ text) => this.#hear(frame, text),
       alive: () => this.#alive(Math.min(60, Math.max(this.#seconds, (Date.now() - this.#heardAt) / 1000))),
-      lost: (/** @type {string} */ label) => this.#again(label, Date.now() + 1000),
+      lost: (/** @type {string} */ label) => {
+        if (label === this.#barrier) this.#ended({ code: LOST, reason: "a request was lost" });
+        else this.#again(label, Date.now() + 500);
+      },
       ended: (/** @type {import("./line.js").End} */ end) => this.#ended(end),
     };
     if (this.#usesEvents || !this.#Socket) this.#line = new EventsLine(this.#base, this.#token, since, on);
