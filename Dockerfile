@@ -6,6 +6,7 @@ WORKDIR /src
 COPY setup.cfg pyproject.toml README.md cli.py server.py settings.py ./
 COPY schemas schemas
 COPY handlers handlers
+COPY clients/js/src clients/js/src
 COPY backends backends
 COPY threadcast threadcast
 RUN /opt/threadcast/bin/pip install '.[openai,postgres,redis]'

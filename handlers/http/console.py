@@ -1,6 +1,6 @@
-"""The console at `/`: four files that are as they are, and may do what any client may and nothing else."""
+"""The console at `/`, which may do what any client may and nothing else, and the JavaScript client: files as they are."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from starlette.requests import Request
@@ -21,13 +21,15 @@ PAGE_HEADERS = {
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",  # so that a new version is seen at once
 }
+# Pages of any origin may import the client: it has no secret, and what it may do there is up to the API.
+CLIENT_HEADERS = PAGE_HEADERS | {"cross-origin-resource-policy": "cross-origin", "access-control-allow-origin": "*"}
 
 
-def page(name: str, media_type: str) -> Callable[[Request], Awaitable[Response]]:
+def page(name: str, media_type: str, headers: Mapping[str, str] = PAGE_HEADERS) -> Callable[[Request], Awaitable[Response]]:
     """Answers with one of the files."""
     content = (FILES / name).read_bytes()
 
     async def answer(request: Request) -> Response:
-        return Response(content, headers=PAGE_HEADERS, media_type=media_type)
+        return Response(content, headers=headers, media_type=media_type)
 
     return answer

@@ -22,7 +22,7 @@ from handlers.http.chats import (
     put_message,
     stop_one_chat,
 )
-from handlers.http.console import page
+from handlers.http.console import CLIENT_HEADERS, page
 from handlers.http.events import Brief, Since, get_events
 from handlers.http.health import healthz, metrics, readyz
 from handlers.http.openapi import REFUSALS, Path, openapi_document
@@ -73,11 +73,12 @@ PAGE = {
     "/console.js": ("console.js", "text/javascript"),
     "/parts.js": ("parts.js", "text/javascript"),
 }
+CLIENT = {f"/{name}": (name, "text/javascript", CLIENT_HEADERS) for name in ("threadcast.js", "fold.js", "line.js")}
 
 
 def http_routes(dev: bool) -> list[Route]:
     """The routes over HTTP: the table, the page, and in development the page's demo assets."""
-    unlisted = {path: page(*file) for path, file in PAGE.items()}
+    unlisted = {path: page(*file) for path, file in (PAGE | CLIENT).items()}
     if dev:
         unlisted["/demo.json"] = demo_assets
     return [

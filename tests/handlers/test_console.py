@@ -11,7 +11,8 @@ from settings import load_settings
 from tests.support.house import SECRET
 
 PATHS = {"/": ("index.html", "text/html; charset=utf-8"), "/console.css": ("console.css", "text/css; charset=utf-8")} | {
-    f"/{name}": (name, "text/javascript; charset=utf-8") for name in ("console.js", "parts.js")
+    f"/{name}": (name, "text/javascript; charset=utf-8")
+    for name in ("console.js", "parts.js", "threadcast.js", "fold.js", "line.js")
 }
 
 
@@ -50,6 +51,14 @@ def test_the_script_makes_no_markup_of_text() -> None:
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|createContextualFragment", script
     )
+
+
+def test_pages_of_other_origins_may_import_the_client_and_nothing_else(client: TestClient) -> None:
+    imported = {path for path in PATHS if client.get(path).headers.get("access-control-allow-origin") == "*"}
+    assert imported == {"/threadcast.js", "/fold.js", "/line.js"}
+    for path in PATHS:
+        site = "cross-origin" if path in imported else "same-origin"
+        assert client.get(path).headers["cross-origin-resource-policy"] == site
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
