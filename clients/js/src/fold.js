@@ -8,7 +8,8 @@
 
 const MOST_CHATS = 30; // that are held whole, besides those that are kept
 const MOST_LISTED = 500;
-const LISTED = "id title is_favorited created_at updated_at created_by created_by_id created_by_name created_by_avatar".split(" ");
+const OWNER = ["created_by", "created_by_id", "created_by_name", "created_by_avatar"];
+const LISTED = ["id", "title", "is_favorited", "created_at", "updated_at", ...OWNER];
 
 /** The text of a message's answer. @param {Message} [message] */
 export function textOf(message) {
@@ -18,7 +19,8 @@ export function textOf(message) {
 
 /** A part of a message after one more frame of it. @param {any} old @param {any} part */
 function merged(old, part) {
-  if (part.type === "text") return { ...part, message: part.message ?? (old?.message ?? "") + (part.message_chunk ?? ""), message_chunk: null };
+  const message = part.message ?? (old?.message ?? "") + (part.message_chunk ?? "");
+  if (part.type === "text") return { ...part, message, message_chunk: null };
   if (part.type !== "files") return part;
   const files = { ...old?.files };
   for (const [id, { file, ...rest }] of Object.entries(part.files)) {
@@ -48,7 +50,7 @@ export class Fold {
     return this.get(id) !== undefined && !this.#stale.has(id);
   }
 
-  /** Take a frame; not `isOrdered`, if the pieces that follow may be in it already. @param {any} frame @param {boolean} isOrdered */
+  /** Take a frame; not `isOrdered`, if it may have the pieces that follow. @param {any} frame @param {boolean} isOrdered */
   take({ event, payload }, isOrdered = true) {
     if (["initializeChat", "complete", "getChat", "duplicateChat"].includes(event)) this.#hold(payload, isOrdered);
     else if (event === "generatingTitle") this.#grow(payload, (chat) => this.#titled(chat, payload));
@@ -138,8 +140,8 @@ export class Fold {
   #add(payload, kind, part) {
     this.#grow(payload, (chat, message) => {
       const ids = message[`${kind}_message_ids`], parts = message[`${kind}_messages`], isOld = Object.hasOwn(parts, part.id);
-      const more = { [`${kind}_message_ids`]: isOld ? ids : [...ids, part.id], [`${kind}_messages`]: { ...parts, [part.id]: merged(parts[part.id], part) } };
-      return withMessage(chat, { ...message, ...more });
+      const more = { ...parts, [part.id]: merged(parts[part.id], part) }, all = isOld ? ids : [...ids, part.id];
+      return withMessage(chat, { ...message, [`${kind}_message_ids`]: all, [`${kind}_messages`]: more });
     });
   }
 

@@ -69,7 +69,8 @@ export class EventsLine {
 
   /** @param {string} route @param {string} label @param {any} payload @returns {string} what was sent */
   send(route, label, payload) {
-    const [event, method, path, body] = (TWINS[route] ?? (() => ["error", "POST", route]))(encodeURIComponent(payload.id), payload);
+    const twin = TWINS[route] ?? (() => ["error", "POST", route, payload]);
+    const [event, method, path, body] = twin(encodeURIComponent(payload.id), payload);
     const text = body && JSON.stringify(body), frame = { route, event, payload: null, error: null, request_id: label };
     this.#fetch(path, { method, body: text }).then(async (response) => {
       if (response.ok) return { ...frame, payload: await response.json() };

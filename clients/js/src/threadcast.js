@@ -16,7 +16,8 @@ import { EventsLine, SocketLine } from "./line.js";
  * @property {string} [model]
  * @property {{ id: string, approved: boolean, value?: unknown }[]} [approvals]
  */
-/** @typedef {{ route: string, payload: any, resolve(it: any): void, reject(error: Error): void, sentAt: number, after: number, answer?: Answer }} Asked */
+/** @typedef {{ resolve(it: any): void, reject(error: Error): void, sentAt: number, after: number, answer?: Answer }} Waiting */
+/** @typedef {Waiting & { route: string, payload: any }} Asked what is to be sent, or waits for its answer */
 
 const MOST_WAITING = 100; // requests that are not on their way
 const OPEN_MS = 10_000; // for a connection to open
@@ -134,7 +135,7 @@ export class Threadcast {
   #fold = new Fold((id) => this.#wants(id));
 
   /**
-   * `url` is the server's base. Without a `WebSocket`, Server-Sent Events are used. `heartbeat`: seconds, until the server says.
+   * `url` is the server's base. Without a `WebSocket`, Server-Sent Events are used. `heartbeat`: seconds, at first.
    * @param {{ url: string | URL, token: Token, WebSocket?: typeof globalThis.WebSocket | null, heartbeat?: number }} options
    */
   constructor({ url, token, WebSocket = globalThis.WebSocket, heartbeat = 15 }) {
@@ -166,7 +167,10 @@ export class Threadcast {
     queueMicrotask(() => this.#turn || this.connect());
   }
 
-  /** Hear of "sent", "frame", "note", "user", "resumed", "replaced", "state", "chats". @param {string} name @param {Function} listener */
+  /**
+   * Hear of "sent", "frame", "note", "user", "resumed", "replaced", "state", "chats".
+   * @param {string} name @param {Function} listener
+   */
   on(name, listener) {
     const all = this.#listeners.get(name) ?? new Set(), each = (/** @type {any[]} */ ...told) => listener(...told);
     this.#listeners.set(name, all.add(each));
@@ -200,7 +204,8 @@ export class Threadcast {
     this.#source = token ?? this.#source;
     this.#tries = this.#refusals = 0;
     if (!this.#waking) {
-      const { signal } = (this.#waking = new AbortController()), wake = (/** @type {Event} */ { type }) => this.#wake(type === "online");
+      const { signal } = (this.#waking = new AbortController());
+      const wake = (/** @type {Event} */ { type }) => this.#wake(type === "online");
       for (const type of ["online", "pageshow"]) globalThis.addEventListener?.(type, wake, { signal });
       globalThis.document?.addEventListener("visibilitychange", wake, { signal });
     }
@@ -295,7 +300,8 @@ export class Threadcast {
   #again(label, after = 0) {
     const asked = this.#asked.get(label);
     if (!asked?.sentAt) return;
-    if (asked.answer || !["/chats/duplicate", "/chats/post"].includes(asked.route)) return void Object.assign(asked, { sentAt: 0, after });
+    const isSafe = asked.answer || !["/chats/duplicate", "/chats/post"].includes(asked.route);
+    if (isSafe) return void Object.assign(asked, { sentAt: 0, after });
     this.#asked.delete(label);
     asked.reject(new ThreadcastError("NO_ANSWER", "it is not known whether it was done"));
   }
@@ -335,7 +341,8 @@ export class Threadcast {
   #answered({ event, payload }, asked) {
     const isNews = !this.#fold.isTrue(payload.id) || (this.#touched.get(payload.id) ?? 0) <= (asked?.sentAt ?? 0);
     if (event === "getChatsList") this.#fold.take({ event, payload });
-    else if (payload.messages && isNews && ["getChat", "postThread"].includes(event)) this.#take({ event: "getChat", payload }, false, asked);
+    else if (!payload.messages || !isNews || !["getChat", "postThread"].includes(event)) return;
+    else this.#take({ event: "getChat", payload }, false, asked);
   }
 
   /** @param {any} frame @param {Asked} [own] the post that an answer over HTTP is about */
@@ -345,9 +352,13 @@ export class Threadcast {
     if (this.#wants(id) && this.#fold.isTrue(id)) this.#touched.set(id, Date.now());
     for (const [label, asked] of this.#asked) {
       if (asked.answer) this.#follow(label, asked.answer, payload, isOrdered, asked === own || asked.payload.once);
-      else if (event === "complete" && asked.route === "/chats/stop" && asked.payload.id === id) this.#asked.delete(label) && asked.resolve(payload);
+      else if (event === "complete" && asked.route === "/chats/stop" && asked.payload.id === id) {
+        this.#asked.delete(label);
+        asked.resolve(payload);
+      }
     }
-    if (event === "deleteChats") for (const each of payload.ids) this.#gone(each, new ThreadcastError("NOT_FOUND", "the chat is gone"));
+    const gone = event === "deleteChats" ? payload.ids : [];
+    for (const each of gone) this.#gone(each, new ThreadcastError("NOT_FOUND", "the chat is gone"));
   }
 
   /** @param {string} label @param {Answer} answer @param {any} payload @param {boolean} isOrdered @param {boolean} isOwn not an earlier answer's */
@@ -453,7 +464,8 @@ export class Threadcast {
   }
 
   #caughtUp() {
-    const { recovered, draining } = this.#is, back = recovered ? `resumed with ${this.#missed} frames` : "got anew: the log did not reach back";
+    const { recovered, draining } = this.#is;
+    const back = recovered ? `resumed with ${this.#missed} frames` : "got anew: the log did not reach back";
     this.#barrier = "";
     this.#is.ready = true;
     this.#tries = this.#refusals = 0;
