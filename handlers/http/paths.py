@@ -1,6 +1,8 @@
 """The one table of what there is over HTTP, and the two descriptions of it all. They need no token and name nobody."""
 
+from collections.abc import Awaitable, Callable
 from functools import cache
+from pathlib import Path as FilePath
 from typing import Any
 
 from starlette.requests import Request
@@ -22,7 +24,7 @@ from handlers.http.chats import (
     put_message,
     stop_one_chat,
 )
-from handlers.http.console import CLIENT_HEADERS, page
+from handlers.http.console import CLIENT_HEADERS, FILES, PAGE_HEADERS, page
 from handlers.http.events import Brief, Since, get_events
 from handlers.http.health import healthz, metrics, readyz
 from handlers.http.openapi import REFUSALS, Path, openapi_document
@@ -67,24 +69,24 @@ PATHS: dict[str, tuple[Path, ...]] = {
     "/openapi.json": (Path("GET", openapi, {200: dict[str, Any]}),),
 }
 
-PAGE = {
-    "/": ("index.html", "text/html"),
-    "/console.css": ("console.css", "text/css"),
-    "/console.js": ("console.js", "text/javascript"),
-    "/parts.js": ("parts.js", "text/javascript"),
-}
-CLIENT = {f"/{name}": (name, "text/javascript", CLIENT_HEADERS) for name in ("threadcast.js", "fold.js", "line.js")}
+MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+CLIENT = ("threadcast.js", "fold.js", "line.js")  # of clients/js
 
 
 def http_routes(dev: bool) -> list[Route]:
     """The routes over HTTP: the table, the page, and in development the page's demo assets."""
-    unlisted = {path: page(*file) for path, file in (PAGE | CLIENT).items()}
+    unlisted = {f"/{file.name}": _page(file) for file in FILES.iterdir()}
+    unlisted["/"] = unlisted.pop("/index.html")
     if dev:
         unlisted["/demo.json"] = demo_assets
     return [
         *(_route(path, methods) for path, methods in PATHS.items()),
         *(Route(path, endpoint, include_in_schema=False) for path, endpoint in unlisted.items()),
     ]
+
+
+def _page(file: FilePath) -> Callable[[Request], Awaitable[Response]]:
+    return page(file.name, MEDIA[file.suffix], CLIENT_HEADERS if file.name in CLIENT else PAGE_HEADERS)
 
 
 def _route(path: str, methods: tuple[Path, ...]) -> Route:

@@ -11,8 +11,7 @@ from settings import load_settings
 from tests.support.house import SECRET
 
 PATHS = {"/": ("index.html", "text/html; charset=utf-8"), "/console.css": ("console.css", "text/css; charset=utf-8")} | {
-    f"/{name}": (name, "text/javascript; charset=utf-8")
-    for name in ("console.js", "parts.js", "threadcast.js", "fold.js", "line.js")
+    f"/{file.name}": (file.name, "text/javascript; charset=utf-8") for file in FILES.glob("*.js")
 }
 
 

@@ -104,6 +104,7 @@ def a_message(id: UUID, said: str = "", *, done: bool = False) -> dict[str, Any]
 def a_chat(id: UUID, *messages: dict[str, Any], at: int = 0) -> dict[str, Any]:
     return {"id": str(id), "title": f"Chat {id}", "message_ids": [each["id"] for each in messages]} | {
         "messages": {each["id"]: each for each in messages},
+        "created_at": NOW.format(at),
         "updated_at": NOW.format(at),
     }
 

@@ -3,38 +3,9 @@
 // They are drawn into nodes that stay, so that what is open stays open, a selection stays, and a reader is not sent back. It knows
 // nothing of chats and connections. What comes from outside becomes text nodes and attributes, never markup.
 
+import { keyed, made, setText } from "./dom.js";
+
 const MOST_OF_VALUE = 1000; // characters that are shown of what an answer came with
-
-/** An element, with properties and children; text children become text. */
-export function made(tag, properties = {}, ...children) {
-  const element = Object.assign(document.createElement(tag), properties);
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
-  return element;
-}
-
-/** Have these children, in this order; each is made once for its key, and then only changed. */
-export function keyed(parent, items, key, make, change) {
-  const known = (parent.known ??= new Map()), kept = new Map(), focused = document.activeElement;
-  let place = parent.firstChild;
-  for (const item of items) {
-    const id = key(item), node = known.get(id) ?? make(item);
-    kept.set(id, node);
-    change(node, item);
-    if (node === place) place = place.nextSibling;
-    else parent.insertBefore(node, place);
-  }
-  for (const [id, node] of known) if (!kept.has(id)) node.remove();
-  parent.known = kept;
-  if (focused !== document.activeElement && parent.contains(focused)) focused.focus({ preventScroll: true }); // it was moved
-}
-
-/** A node's text: what is only longer than before is appended, so that a selection and a reader stay where they are. */
-export function setText(node, text) {
-  const child = node.firstChild ?? node.appendChild(document.createTextNode(""));
-  if (child.data === text) return;
-  if (child.data && text.startsWith(child.data)) child.appendData(text.slice(child.data.length));
-  else child.data = text;
-}
 
 /** Draw the steps, or the answer's parts, of a message. `isLast`: nothing has come after it. `offer` lets an asset be picked. */
 export function drawParts(box, message, kind, isLast, offer) {

@@ -1,0 +1,110 @@
+// The chat that is shown: its messages, and what was posted here and is not heard of yet.
+
+import { offer } from "./assets.js";
+import { $, keyed, made, setText } from "./dom.js";
+import { drawParts, drawQuestions, makeQuestions } from "./parts.js";
+
+const WAITS = "waits for the connection";
+
+/** Draw it. `page` has the client, `view`, `posts`, `failures` (by message id), `post(asked, text)`, `notify(error)` and `draw()`. */
+export function drawChat(page) {
+  const { client, view, posts, failures } = page, chat = client?.chats.get(view.chat), box = $("messages");
+  const messages = chat ? chat.message_ids.map((id) => chat.messages[id]) : [];
+  const running = messages.find((message) => !message.is_completed && !failures.has(message.id));
+  const waiting = [...posts.values()].filter((post) => (view.chat ? post.asked.chatId === view.chat : post.id === view.post));
+  const atEnd = drawChat.chat !== view.chat || box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+  drawChat.chat = view.chat;
+  box.ariaBusy = String(Boolean(running));
+  const unheard = waiting.filter((post) => !post.asked.approvals && !(post.id in (chat?.messages ?? {})));
+  keyed(box, [...messages, ...unheard], (it) => it.id, makeMessage, (article, it) => {
+    if ("asked" in it) drawPost(page, article, it);
+    else drawMessage(page, article, it, chat, waiting);
+  });
+  if (atEnd) box.scrollTop = box.scrollHeight;
+  if (!running && document.activeElement === $("stop")) box.focus({ preventScroll: true });
+  $("stop").hidden = !running;
+  $("stop").onclick = () => stop(page, running);
+}
+
+function stop({ client, view, notify }, message) {
+  const id = view.chat;
+  client.request("/chats/stop", { id, message_id: message.id }).catch((error) => {
+    if (error.code === "NOT_FOUND") client.chats.open(id).catch(notify); // it has ended, or is not this user's to stop
+    else notify(error);
+  });
+}
+
+function makeMessage() {
+  const button = (name, label) => made("button", { type: "button", ariaLabel: label ?? null, hidden: true }, name);
+  return made("article", {},
+    made("div", { className: "request" }, made("small"), made("span", { className: "text" })),
+    made("div"), made("div"), makeQuestions(),
+    made("p", { className: "failed" }),
+    made("p", { className: "foot" }, made("span"), button("👍", "A good answer"), button("👎", "A bad answer"), button("Run again")));
+}
+
+function drawFoot(article, who, request, failure, how) {
+  setText(article.querySelector(".request small"), who);
+  setText(article.querySelector(".request .text"), request);
+  setText(article.querySelector(":scope > .failed"), failure);
+  article.querySelector(":scope > .failed").hidden = !failure;
+  setText(article.lastChild.firstChild, failure ? "" : how);
+}
+
+function drawPost({ client, posts, post, draw }, article, it) {
+  const [request, , , questions, , foot] = article.children, again = foot.lastChild;
+  request.hidden = false;
+  questions.hidden = true;
+  drawFoot(article, "you", it.text, it.error ?? "", it.why ?? (client.state === "live" ? "sent" : WAITS));
+  again.hidden = !it.error;
+  again.onclick = () => {
+    $("messages").focus({ preventScroll: true }); // the button goes
+    posts.delete(it.id);
+    post(it.asked, it.text);
+    draw();
+  };
+}
+
+function drawMessage(page, article, it, chat, waiting) {
+  const [request, reasoning, response, questions, , foot] = article.children, [, good, bad, again] = foot.children;
+  const asked = it.request_message, isLast = chat.message_ids.at(-1) === it.id, failure = page.failures.get(it.id) ?? "";
+  const isReplaced = waiting.some((post) => post.id === it.id && post.asked.messageId && !post.error);
+  request.hidden = !asked;
+  drawParts(reasoning, it, "reasoning", isLast, offer);
+  drawParts(response, it, "response", isLast, offer);
+  drawApprovals(page, questions, it, chat, isLast, waiting.find((post) => post.asked.approvals));
+  drawFoot(article, asked?.sender_name ?? "", asked?.request ?? "", isReplaced ? "" : failure, isReplaced ? "asked again…" : ending(it, isLast));
+  again.hidden = isReplaced || !asked || !(failure || it.is_completed);
+  again.onclick = () => {
+    $("messages").focus({ preventScroll: true });
+    page.failures.delete(it.id);
+    page.post({ chatId: chat.id, messageId: it.id, prompt: asked.request }, asked.request);
+  };
+  for (const [button, feedback] of [[good, "positive"], [bad, "negative"]]) {
+    const isGiven = it.feedback === feedback;
+    button.hidden = !it.is_completed;
+    button.ariaPressed = String(isGiven);
+    button.onclick = () => page.client.chats.feedback(it.id, isGiven ? null : feedback).catch(page.notify);
+  }
+}
+
+/** How a message ended, in words. The server's own speak of the moment when it did. */
+function ending(message, isLast) {
+  const hasAsked = message.approvals && message.is_completed && !["failed", "stopped", "interrupted"].includes(message.finish_reason);
+  if (hasAsked && !isOpen(message, isLast)) return "Asked for your approval";
+  return message.final_reasoning_message ?? (message.is_completed ? "answered" : "answering…");
+}
+
+const isOpen = (message, isLast) => isLast && message.is_completed && message.approvals.some((each) => each.approved === null);
+
+/** What the agent asks. `said`: the post that answers it, while nothing of it is heard. */
+function drawApprovals({ client, post, draw }, box, message, chat, isLast, said) {
+  const open = Boolean(message.approvals) && isOpen(message, isLast);
+  drawQuestions(box, message.approvals ?? [], {
+    isOpen: open,
+    waits: open && said ? (said.why ?? (client.state === "live" ? "sent…" : WAITS)) : null,
+    send: (approvals, text) => post({ chatId: chat.id, approvals }, text),
+    redraw: draw,
+    leave: () => $("messages").focus({ preventScroll: true }),
+  });
+}
