@@ -20,11 +20,18 @@ async def request(
     **headers: str,
 ) -> tuple[int, Any, dict[str, str]]:
     """One HTTP request by hand: its status, its body and its headers."""
-    host, port = house.url.removeprefix("ws://").removesuffix("/api/v1/ws").split(":")
-    head = f"{method} {path}{query} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}"
+    port = int(house.url.removesuffix("/api/v1/ws").rpartition(":")[2])
+    return await request_at(port, body, token, method, f"{path}{query}", **headers)
+
+
+async def request_at(
+    port: int, body: bytes, token: str | None, method: str = "POST", target: str = "/api/v1/chats", **headers: str
+) -> tuple[int, Any, dict[str, str]]:
+    """The same, to whatever listens on a port of this machine."""
+    head = f"{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {len(body)}"
     head += f"\r\nauthorization: Bearer {token}" if token else ""
     head += "".join(f"\r\n{name.replace('_', '-')}: {value}" for name, value in headers.items())
-    reader, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         with anyio.fail_after(TIMEOUT_S):
             writer.write(f"{head}\r\n\r\n".encode() + body)
