@@ -10,7 +10,7 @@ URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
 MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test test-model test-nodes test-docs test-agents node test-page test-protocol luck examples settings structs types walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
+.PHONY: help install run test test-model test-nodes test-docs test-agents test-clients node test-page test-protocol luck examples settings structs types walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ test-docs: $(BIN)/.installed-dev ## hold the README and the pages to what the pr
 
 test-agents: .venv/agents/.installed ## test agents that others have made: of frameworks, and over AG-UI; about 2 minutes
 	.venv/agents/bin/pytest -n auto tests/agents
+
+test-clients: node $(BIN)/.installed-clients ## hold both client libraries to the protocol, through a hostile proxy and in a browser, about 2 minutes; needs node
+	$(BIN)/pytest -n auto tests/clients/contract
 
 test-page: $(BIN)/.installed-dev ## test the page at / in a browser, about 1.5 minutes; needs Debian's chromium
 	$(BIN)/pytest -n logical tests/page
