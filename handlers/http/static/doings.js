@@ -71,6 +71,7 @@ $("rename").addEventListener("click", () => {
   $("rename-dialog").showModal();
   $("new-title").select();
 });
+$("rename-cancel").addEventListener("click", () => $("rename-dialog").close());
 $("rename-dialog").addEventListener("close", ({ target: { returnValue } }) => {
   const title = $("new-title").value.trim();
   if (returnValue === "rename" && title && page.view.chat) page.client.chats.update(page.view.chat, { title }).catch(page.notify);

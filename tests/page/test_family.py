@@ -1,0 +1,126 @@
+"""What a person does to chats and answers in the page: names, favours, copies, deletes, rates and finds them."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.busy_page import button
+from tests.support.page import address, ask, complaints_of, is_live, tab
+from tests.support.program import serving
+
+QUICK = {"OFFLINE_DELAY_MS": "1"}
+
+
+def answered(page: Page, prompt: str) -> None:
+    """Ask in a chat of its own, and wait for the answer's end."""
+    page.click("#new-chat")
+    ask(page, prompt)
+    expect(page.locator("#title")).to_have_text(prompt)
+    expect(page.locator(".foot").last).to_contain_text("Reasoned")
+
+
+def test_a_chat_is_named_and_favoured_on_every_tab(browser: Browser, folder: Path) -> None:
+    with serving(folder, **QUICK) as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        answered(page, "What is this?")
+        with page.context.expect_page() as opening:
+            page.click("#second")
+        second = opening.value
+        is_live(second)
+        second.locator("#chats button").click()
+        page.click("#rename")
+        expect(page.locator("#new-title")).to_have_value("What is this?")
+        page.fill("#new-title", "Of <b>revenue</b>")
+        page.press("#new-title", "Enter")
+        page.click("#favourite")
+        for each in (page, second):
+            expect(each.locator("#title")).to_have_text("Of <b>revenue</b>")
+            expect(each.locator("#chats li")).to_contain_text(["Of <b>revenue</b>"])
+            expect(each.locator("#chats small")).to_contain_text("★")
+            expect(each.locator("#favourite")).to_have_attribute("aria-pressed", "true")
+        second.click("#favourite")
+        expect(page.locator("#favourite")).to_have_attribute("aria-pressed", "false")
+        expect(page.locator("#chats small")).not_to_contain_text("★")
+
+
+def test_a_title_is_kept_when_the_person_thinks_better_of_it(browser: Browser, folder: Path) -> None:
+    with serving(folder, **QUICK) as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        answered(page, "What is this?")
+        page.click("#rename")
+        page.fill("#new-title", "Another")
+        button(page.locator("#rename-dialog"), "Cancel").click()
+        page.click("#delete")
+        page.keyboard.press("Escape")
+        page.click("#favourite")
+        expect(page.locator("#favourite")).to_have_attribute("aria-pressed", "true")  # whatever was asked before is done by now
+        expect(page.locator("#title")).to_have_text("What is this?")
+
+
+def test_a_copy_is_a_chat_of_its_own_and_a_deleted_chat_is_gone_on_every_tab(browser: Browser, folder: Path) -> None:
+    with serving(folder, **QUICK) as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        answered(page, "What is this?")
+        with page.context.expect_page() as opening:
+            page.click("#second")
+        second = opening.value
+        is_live(second)
+        page.click("#copy")
+        for each in (page, second):
+            expect(each.locator("#chats li")).to_have_count(2)
+        expect(page.locator("article")).to_have_count(1)
+        page.click("#rename")
+        page.fill("#new-title", "The copy")
+        page.press("#new-title", "Enter")
+        expect(page.locator("#chats button[aria-current=true]")).to_contain_text("The copy")
+        page.click("#delete")
+        expect(page.locator("#delete-why")).to_contain_text("“The copy”")
+        button(page.locator("#delete-dialog"), "Delete").click()
+        for each in (page, second):
+            expect(each.locator("#chats li")).to_have_count(1)
+            expect(each.locator("#chats")).to_contain_text("What is this?")
+        expect(page.locator("#title")).to_have_text("New chat")
+        expect(page.locator("article")).to_have_count(0)
+
+
+def test_an_answer_is_rated_and_the_rating_taken_back(browser: Browser, folder: Path) -> None:
+    with serving(folder, **QUICK) as program, tab(browser) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        answered(page, "What is this?")
+        good, bad = button(page, "A good answer"), button(page, "A bad answer")
+        bad.click()
+        expect(bad).to_have_attribute("aria-pressed", "true")
+        good.click()
+        expect(bad).to_have_attribute("aria-pressed", "false")
+        page.reload()
+        is_live(page)
+        page.locator("#chats button").click()
+        expect(good).to_have_attribute("aria-pressed", "true")
+        good.click()
+        expect(good).to_have_attribute("aria-pressed", "false")
+
+
+def test_chats_are_found_by_their_words_and_opened(browser: Browser, folder: Path) -> None:
+    with serving(folder, **QUICK) as program, tab(browser, bypass_csp=True) as page:
+        page.goto(address(program.url))
+        is_live(page)
+        for prompt in ("Of revenue in Norway", "Of costs in Norway", "Of revenue in Chile"):
+            answered(page, prompt)
+        items = page.locator("#chats .text")
+        page.fill("#search", "norway REV")
+        expect(items).to_have_text(["Of revenue in Norway"])
+        page.locator("#chats button").click()
+        expect(page.locator("#title")).to_have_text("Of revenue in Norway")
+        page.fill("#search", "norway")
+        expect(items).to_have_text(["Of costs in Norway", "Of revenue in Norway"])
+        page.fill("#search", "nobody said this")
+        expect(page.locator("#found")).to_have_text("No chat has all of these words.")
+        expect(items).to_have_count(0)
+        assert complaints_of(page) == []
+        page.fill("#search", "")
+        expect(items).to_have_text([re.compile("Chile"), re.compile("costs"), re.compile("revenue in Norway")])
