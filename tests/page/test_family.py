@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.busy_page import button
-from tests.support.page import address, ask, complaints_of, is_live, tab
+from tests.support.page import address, ask, complaints_of, is_live, second_tab, tab
 from tests.support.program import serving
 
 QUICK = {"OFFLINE_DELAY_MS": "1"}
@@ -25,10 +25,7 @@ def test_a_chat_is_named_and_favoured_on_every_tab(browser: Browser, folder: Pat
         page.goto(address(program.url))
         is_live(page)
         answered(page, "What is this?")
-        with page.context.expect_page() as opening:
-            page.click("#second")
-        second = opening.value
-        is_live(second)
+        second = second_tab(page)
         second.locator("#chats button").click()
         page.click("#rename")
         expect(page.locator("#new-title")).to_have_value("What is this?")
@@ -65,10 +62,7 @@ def test_a_copy_is_a_chat_of_its_own_and_a_deleted_chat_is_gone_on_every_tab(bro
         page.goto(address(program.url))
         is_live(page)
         answered(page, "What is this?")
-        with page.context.expect_page() as opening:
-            page.click("#second")
-        second = opening.value
-        is_live(second)
+        second = second_tab(page)
         page.click("#copy")
         for each in (page, second):
             expect(each.locator("#chats li")).to_have_count(2)

@@ -21,7 +21,7 @@ from tests.support.database import rows
 from tests.support.documents import BLOCKS
 from tests.support.fake_page import CHAT, MESSAGE, NEXT, OTHER_CHAT, Fake, a_chat, a_delta, a_message, faked
 from tests.support.house import SECRET
-from tests.support.page import address, ask, complaints_of, is_live, tab
+from tests.support.page import address, ask, complaints_of, is_live, second_tab, tab
 from tests.support.program import ROOT, run, serving
 from tests.support.proxy import Proxy
 from tests.support.world import ALICE, ASSETS, BOB, PERMISSIONS, USERS, grant, metric, uuid
@@ -86,10 +86,7 @@ def test_a_second_tab_shows_the_same_stream_live_and_an_earlier_chat_can_be_got(
     with serving(folder, **SLOW) as program, tab(browser) as page:
         page.goto(address(program.url))
         is_live(page)
-        with page.context.expect_page() as opening:
-            page.click("#second")  # it takes the token along
-        second = opening.value
-        is_live(second)
+        second = second_tab(page)
         ask(page, "Tell me")
         expect(second.locator("#messages[aria-busy=true] p.text").first).to_contain_text(re.compile(r"\w+"))
         assert answer(second) == answer(page) == stored(folder)[0]

@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.busy import AGENT
-from tests.support.page import address, is_live, tab
+from tests.support.page import address, is_live, second_tab, tab
 from tests.support.program import serving
 
 
@@ -23,11 +23,9 @@ def busy(browser: Browser, folder: Path, **options: Any) -> Iterator[Page]:
 
 def another(page: Page) -> Page:
     """A second tab, in which the newest chat is opened."""
-    with page.context.expect_page() as opening:
-        page.click("#second")
-    is_live(opening.value)
-    opening.value.locator("#chats button").first.click()
-    return opening.value
+    second = second_tab(page)
+    second.locator("#chats button").first.click()
+    return second
 
 
 def reach(folder: Path, *points: str) -> None:

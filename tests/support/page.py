@@ -36,6 +36,14 @@ def is_live(page: Page) -> None:
     expect(page.locator("#light[data-state=live]")).to_be_visible()
 
 
+def second_tab(page: Page) -> Page:
+    """A live tab beside this one, of the same person, who takes the token along."""
+    with page.context.expect_page() as opening:
+        page.click("#second")
+    is_live(opening.value)
+    return opening.value
+
+
 def ask(page: Page, prompt: str) -> None:
     page.fill("#prompt", prompt)
     page.press("#prompt", "Enter")
