@@ -1,6 +1,7 @@
 """SQL in whatever a client may write is text like any other: it changes nothing, and comes back as it was."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from tests.support.database import opened, rows
 from tests.support.house import House
 from tests.support.world import ALICE, BOB, REVENUE
 
+INDEXED = re.compile('INSERT INTO "(sqlite_sequence|unindexed|search)')
 SQL = [
     "'; DROP TABLE messages; --",
     '"; DELETE FROM chats; --',
@@ -34,9 +36,9 @@ def settings(settings: Settings) -> Settings:
 
 
 def dump(house: House) -> Counter[str]:
-    """The database as the SQL that would make it: its tables, indexes and rows."""
+    """The database as the SQL that would make it: its tables, indexes and rows, but for those by which chats are found."""
     with opened(house.database) as connection:
-        return Counter(connection.iterdump())
+        return Counter(line for line in connection.iterdump() if not INDEXED.match(line))
 
 
 async def post_something(house: House) -> None:

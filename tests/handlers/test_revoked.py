@@ -71,8 +71,8 @@ async def test_while_the_database_does_not_answer_nobody_is_closed(
 async def test_a_connection_that_has_closed_is_not_kept_until_the_round_ends(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handlers.revoked.ROUND_S", 1000.0)
     async with house.connect():
+        monkeypatch.setattr("handlers.revoked.ROUND_S", 1000.0)  # now: a round of no connections may still begin before
         (closed,) = map(ref, house.services.connections)
         token, looked, authenticate = closed().token, anyio.Event(), house.backends.auth.authenticate  # type: ignore[union-attr]
 

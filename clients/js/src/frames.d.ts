@@ -86,10 +86,11 @@ export interface GetChatsListRequest {
   id?: string | null;
 }
 
-/** Which page, counted from 0, and how many chats a page has. */
+/** Which page, counted from 0, how many chats a page has, and which words the chats have. */
 export interface GetChatsList {
   page_token?: number;
   page_size?: number;
+  query?: string | null;
 }
 
 export interface UpdateChatRequest {
