@@ -21,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     func,
     literal,
+    literal_column,
     select,
     union_all,
 )
@@ -82,18 +83,21 @@ def _match(element: Matching, compiler: SQLCompiler, **options: Any) -> str:
     return f"{compiler.process(element.words, **options)} {operator} {compiler.process(match, **options)}"
 
 
-def _page(of: FromClause, *which: ColumnElement[bool]) -> Select[Any]:
-    """A page of the chats found, the newest first."""
-    found = select(of.c.chat_id, of.c.place).where(*which).order_by(of.c.place.desc())
+def _page(of: FromClause, which: ColumnElement[bool], order: ColumnElement[int]) -> Select[Any]:
+    """A page of the chats found, the newest first: `order` is their place."""
+    found = select(of.c.chat_id, of.c.place).where(which).order_by(order.desc())
     page = found.limit(bindparam("size")).offset(bindparam("offset")).subquery()
     return ITEM.join(page, page.c.chat_id == chats.c.id).order_by(page.c.place.desc())
 
 
-PAGE = _page(searched, Matching(searched.c.words))
+PAGE_ON_SQLITE = _page(searched, Matching(searched.c.words), searched.c.place)
+# An order that no index has. PostgreSQL plans without the words once a connection has asked five times, and would then rather
+# go through the places, from the newest on, and look into the words of each: of a rare word, into all that there are.
+PAGE_ON_POSTGRES = _page(searched, Matching(searched.c.words), searched.c.place + literal_column("0", BigInteger))
 # Most queries are of words that are in many chats, and the newest of all have them. To look at these first is far quicker where
 # a database collects all that match before it gives one: PostgreSQL always, SQLite for a beginning of more than a few letters.
 newest = select(searched).order_by(searched.c.place.desc()).limit(NEWEST).subquery()
-NEWEST_ON_POSTGRES = _page(newest, Matching(newest.c.words))
+NEWEST_ON_POSTGRES = _page(newest, Matching(newest.c.words), newest.c.place)
 begun = (
     select(searched.c.chat_id, searched.c.place, searchable.c.words)
     .join(searchable, searchable.c.place == searched.c.place)
@@ -103,7 +107,7 @@ begun = (
     .subquery()
 )
 SEEN = select(func.count().label("number")).select_from(begun)
-NEWEST_ON_SQLITE = _page(begun, func.instr(begun.c.words, bindparam("begun")) > 0)
+NEWEST_ON_SQLITE = _page(begun, func.instr(begun.c.words, bindparam("begun")) > 0, begun.c.place)
 IDENTITIES = union_all(
     select(literal(IdentityType.TEAM.value).label("kind"), team_members.c.team_id.label("id")).where(
         team_members.c.user_id == bindparam("user")
@@ -136,5 +140,5 @@ async def find_chats(storage: Storage, user_id: UUID, query: str, offset: int, s
             (seen,) = await storage.fetch_all(SEEN, match=close["match"])
             is_all = seen["number"] < NEWEST
     if len(page) < size and not is_all:
-        page = await storage.fetch_all(PAGE, turn=user_id, **values)
+        page = await storage.fetch_all(PAGE_ON_POSTGRES if storage.on_postgres else PAGE_ON_SQLITE, turn=user_id, **values)
     return [list_item(row) for row in page]

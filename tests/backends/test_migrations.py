@@ -20,14 +20,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Connection, create_engine, inspect, select
 
 import backends.migrations
+from backends import open_storage
+from backends.indexing import index_all
 from backends.migrations import is_behind, migrate_sqlite, revisions
 from backends.postgres.storage import migrate_postgres
+from backends.search import find_chats
 from backends.sqlite import open_sqlite
 from backends.storage import Committed, Unusable
-from backends.tables import metadata
+from backends.tables import metadata, unindexed
+from settings import load_settings
 from tests.support.client import TIMEOUT_S
 from tests.support.database import Where, opened, rows
 from tests.support.house import BOTH
@@ -240,20 +244,43 @@ def test_messages_get_the_order_that_their_times_gave_them(kind: Engine) -> None
         assert [row["id"] for row in order] == [str(uuid(one * 10 + number)) for number in (1, 2, 3, 0)]
 
 
-def test_chats_of_the_version_before_wait_to_be_indexed(kind: Engine) -> None:
-    database = kind.new()
-    upgrade(database, "0008")
-    columns = "id, title, created_by, created_at, updated_at, deleted_at"
+async def test_chats_of_the_version_before_are_found_once_they_are_indexed(kind: Engine) -> None:
+    database, of_message = kind.new(), "response_messages, reasoning_messages, is_completed, created_by, created_at, updated_at"
+    await anyio.to_thread.run_sync(upgrade, database, "0008")
     with opened(database) as connection:
         if isinstance(database, str):
             connection.execute("SET session_replication_role = replica")  # foreign keys are not looked at
+        times = "'2025-01-09', '2025-01-09'"
+        connection.execute(
+            f"INSERT INTO users (id, email, created_at, updated_at) VALUES ('{uuid(9)}', 'a@b.example', {times})"
+        )
         for number in range(1, 5):
-            deleted = "'2025-01-09'" if number == 2 else "NULL"
-            values = f"'Old', '{uuid(9)}', '2025-01-0{5 - number}', '2025-01-09', {deleted}"
-            connection.execute(f"INSERT INTO chats ({columns}) VALUES (?, {values})", (str(uuid(number)),))
-    kind.migrate(database)
+            id, times, deleted = (
+                uuid(number),
+                f"'2025-01-0{5 - number}', '2025-01-09'",
+                "'2025-01-09'" if number == 2 else "NULL",
+            )
+            chat = f"'{id}', 'Old title{number}', '{uuid(9)}', {times}, {deleted}"
+            connection.execute(f"INSERT INTO chats (id, title, created_by, created_at, updated_at, deleted_at) VALUES ({chat})")
+            said = f"'[{{\"message\": \"An answer{number}\"}}]', '[]', true, '{uuid(9)}', {times}"
+            message = f"'{uuid(100 + number)}', '{id}', 1, 'Asked number{number}', {said}"
+            connection.execute(f"INSERT INTO messages (id, chat_id, position, request, {of_message}) VALUES ({message})")
+    await anyio.to_thread.run_sync(kind.migrate, database)
     waiting = rows(database, "SELECT chat_id FROM unindexed ORDER BY id DESC")
     assert [row["chat_id"] for row in waiting] == [str(uuid(number)) for number in (1, 3, 4)]  # the newest first
+    url = database.replace(":", "+asyncpg:", 1) if isinstance(database, str) else f"sqlite+aiosqlite:///{database}"
+    async with open_storage(load_settings({"THREADCAST_DATABASE_URL": url})) as storage:
+        await index_all(storage)
+        for query, numbers in {
+            "old asked answer": (1, 3, 4),
+            "title3": (3,),
+            "number4": (4,),
+            "answer1": (1,),
+            "title2": (),
+        }.items():
+            found = await find_chats(storage, uuid(9), query, 0, 10)
+            assert [chat.id for chat in found] == [uuid(number) for number in numbers], query
+        assert await storage.fetch_all(select(unindexed)) == []
 
 
 def upgrade(where: Where, revision: str) -> None:

@@ -16,7 +16,9 @@ import backends.postgres
 from backends import migrate, open_storage
 from backends.nodes import BURY, RENEW_NODE, Membership
 from backends.postgres import pool
-from backends.postgres.storage import READERS, WRITERS, PostgresStorage
+from backends.postgres.storage import POSTGRES, READERS, WRITERS, PostgresStorage
+from backends.search import PAGE_ON_POSTGRES
+from backends.statements import Prepared
 from backends.storage import Conflict, Storage
 from backends.tables import users
 from settings import Settings, SettingsError, load_settings
@@ -295,3 +297,22 @@ async def test_a_message_of_a_node_of_the_version_before_comes_where_it_was_stor
         chat = await said(client, "two", chat_id=chat["id"])
         assert prompts_of(chat) == ["one", "older", "older still", "two"]
         assert await got(client, chat["id"]) == chat
+
+
+def test_a_search_has_its_words_looked_up_also_when_it_is_planned_without_them(settings: Settings) -> None:
+    names = ("match", "user", "size", "offset")
+    with opened(where(settings)) as connection:
+        connection.execute(
+            "INSERT INTO searchable SELECT n, gen_random_uuid(), array_to_tsvector(ARRAY['all', 'w' || n]) "
+            "FROM generate_series(1, 2000) AS n"
+        )
+        connection.execute("ANALYZE searchable")
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        connection.execute(f"PREPARE search AS {Prepared(POSTGRES, PAGE_ON_POSTGRES, names).sql}")
+        (found,) = connection.execute("SELECT parameter_types::text[] AS types FROM pg_prepared_statements").fetchall()
+        values = {"tsquery": "'w7'", "uuid": f"'{ALICE}'"}
+        asked = ", ".join(values.get(each, "25") for each in found["types"])
+        plan = connection.execute(f"EXPLAIN EXECUTE search ({asked})").fetchall()
+    scans = [row["QUERY PLAN"] for row in plan if "searchable" in row["QUERY PLAN"]]
+    assert any("Bitmap Index Scan on ix_searchable_words" in scan for scan in scans), scans
+    assert not any("searchable_pkey" in scan for scan in scans), scans
