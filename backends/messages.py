@@ -39,7 +39,8 @@ INSERT_LINK = insert(messages_to_files).from_select(
     ).where(assets.c.id == bindparam("file"), ~select(messages_to_files.c.file_id).where(*LINK).exists()),
 )
 UPDATE_CHAT = update(chats).where(chats.c.id == bindparam("chat"))
-UPDATE_CHAT_SEEN = UPDATE_CHAT.where(chats.c.updated_at == bindparam("seen"))
+TOUCH = UPDATE_CHAT.where(chats.c.deleted_at.is_(None))
+TOUCH_SEEN = TOUCH.where(chats.c.updated_at == bindparam("seen"))
 NAME_CHAT = UPDATE_CHAT.where(chats.c.title == "")
 UPDATE_MESSAGE = update(messages).where(messages.c.id == bindparam("message"))
 PLACE = select(messages.c.position).where(messages.c.id == bindparam("message")).scalar_subquery()
@@ -86,8 +87,8 @@ async def add_message(
 ) -> bool:
     """Store a new message of a chat that exists, and the answers to what an earlier one has `asked`, if this is such a post.
 
-    Raises Conflict when there is such a message. False, and nothing is stored, when the chat has been updated since it was
-    `seen` with that time.
+    Raises Conflict when there is such a message. False, and nothing is stored, when the chat has been deleted, or updated since
+    it was `seen` with that time.
     """
     answers = [(UPDATE_MESSAGE, {"message": asked.id, **_parts(asked), "approvals": asked.approvals})] if asked else []
     return await storage.write(*answers, _insert_message(chat.id, message, user, owner), only_if=_touch(chat, seen))
@@ -98,7 +99,7 @@ async def replace_message(
 ) -> bool:
     """Discard what was answered to a message and all that came after it, and store what it asks now.
 
-    False, and nothing is changed, when the chat has been updated since it was `seen` with that time.
+    False, and nothing is changed, when the chat has been deleted, or updated since it was `seen` with that time.
     """
     again = {"message": message.id, **content_of(message, owner)}
     place = {"chat": chat.id, "message": message.id}
@@ -212,5 +213,5 @@ def _parts(message: ChatMessage) -> dict[str, Any]:
 def _touch(chat: ChatWithMessages, seen: datetime | None) -> Change:
     # The chat's row comes before its message. Whoever ends a run takes the other order, but never while another may begin.
     if seen:
-        return UPDATE_CHAT_SEEN, {"chat": chat.id, "updated_at": chat.updated_at, "seen": seen}
-    return UPDATE_CHAT, {"chat": chat.id, "updated_at": chat.updated_at}
+        return TOUCH_SEEN, {"chat": chat.id, "updated_at": chat.updated_at, "seen": seen}
+    return TOUCH, {"chat": chat.id, "updated_at": chat.updated_at}

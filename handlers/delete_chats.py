@@ -1,4 +1,7 @@
-"""`/chats/delete`: chats that are gone for everybody. What is being answered in them is stopped first."""
+"""`/chats/delete`: chats that are gone for everybody. What is being answered in them is stopped.
+
+The deletion is stored first: a post whose turn comes then finds the chat gone, and a message is not added to one that is.
+"""
 
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
@@ -31,9 +34,9 @@ async def delete_chats(services: Services, sender: Sender, request: DeleteChats)
     own = await find_own(services.backends.storage, sender.user.id, request.ids)
     if not own:
         raise NotFound
+    await delete_stored(services.backends.storage, own)
     with anyio.move_on_after(STOP_S):
         await _stop(services, own)
-    await delete_stored(services.backends.storage, own)
     deleted = DeletedChats(own)
     send_ws_message(services.backends.broker, sender, WsRoutes.CHATS_DELETE, WsEvent.DELETE_CHATS, deleted)
     return deleted
@@ -54,5 +57,5 @@ async def _stop(services: Services, chat_ids: Iterable[UUID]) -> None:
 
 
 async def _stop_elsewhere(run: RunElsewhere) -> None:
-    with suppress(Exception):  # its node cannot be reached: the chat is gone all the same, or the deletion says why not
+    with suppress(Exception):  # its node cannot be reached: the chat is gone all the same
         await run.stop()

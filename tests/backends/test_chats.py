@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from sqlalchemy import delete, insert, update
 
 from backends.chats import find_chat
-from backends.messages import finish_message
+from backends.family import delete_chats
+from backends.messages import add_message, finish_message, replace_message
 from backends.orphans import finish_orphans
 from backends.storage import Storage
 from backends.stored import Stored
@@ -15,7 +16,7 @@ from backends.tables import asset_permissions, chats, nodes
 from schemas.assets import CHAT, AssetPermissionRole
 from schemas.chats import ChatWithMessages, TextResponse, Usage
 from tests.support.house import BOTH
-from tests.support.stored import ME, NOW, OWNER, Between, message_of, storage, unfinished, unsure
+from tests.support.stored import ME, NOW, OWNER, USER, Between, message_of, storage, unfinished, unsure
 from tests.support.world import ACME, ALICE, BOB, CAROL, uuid
 
 __all__ = ["storage"]  # the fixture
@@ -40,6 +41,16 @@ async def test_dead_messages_are_finished_as_they_stand_and_their_chats_get_a_ti
         assert found.chat.title == title
         message = await message_of(storage, chat)
         assert (message.is_completed, message.final_reasoning_message) == (True, "Interrupted")
+
+
+async def test_to_a_chat_that_was_deleted_since_it_was_read_nothing_is_added_but_its_answer_ends(storage: Storage) -> None:
+    chat = await unfinished(storage, 1)
+    (message,) = chat.messages.values()
+    await delete_chats(storage, [chat.id])
+    for seen in (chat.updated_at, None):
+        assert not await add_message(storage, chat, replace(message, id=uuid(7)), USER, OWNER, seen)
+        assert not await replace_message(storage, chat, message, OWNER, seen)
+    await answer(storage, chat)
 
 
 async def test_the_living_and_those_of_other_chats_are_left_alone(storage: Storage) -> None:

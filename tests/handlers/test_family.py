@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
 import pytest
 
 from backends.agent import AgentTask
 from backends.agents.own import OwnAgent
+from backends.family import delete_chats
+from backends.storage import Storage
 from settings import Settings
 from tests.support.agents import HeldAgent
 from tests.support.client import Client, Frame
@@ -18,7 +20,7 @@ from tests.support.database import rows
 from tests.support.house import House, open_house
 from tests.support.life import share
 from tests.support.modelled import message_of, texts
-from tests.support.waiting import begun
+from tests.support.waiting import begun, until
 from tests.support.world import ALICE, BOB, REVENUE
 from threadcast import ApprovalNeeded, Remembered
 
@@ -137,6 +139,33 @@ async def test_what_is_answered_in_a_chat_that_is_deleted_is_stopped_first(setti
         assert message_of([stopped])["finish_reason"] == "stopped"
         assert (await client.frame())["event"] == "deleteChats"
         assert not len(house.services.runs)
+
+
+async def test_a_post_that_waits_in_a_chat_that_is_deleted_finds_it_gone(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = HeldAgent()
+
+    async def delete_late(storage: Storage, ids: list[UUID]) -> None:
+        first = house.services.runs.in_chat(ids[0])
+        if first is None or first.message_id != UUID(message):
+            await until(lambda: len(agent.tasks) == 2)  # the next in the chat has begun before the chat is gone
+        await delete_chats(storage, ids)
+
+    monkeypatch.setattr("handlers.delete_chats.delete_stored", delete_late)
+    async with open_house(settings, agent) as house, house.connect() as client, house.connect() as other:
+        part = (await begun(client, "one"))[-1]["payload"]
+        chat, message = part["chat_id"], part["message_id"]
+        await other.send({"prompt": "two", "chat_id": chat})
+        await other.send({"prompt": "three", "chat_id": chat})
+        await until(lambda: len(house.services.runs) == 3)
+        await client.send({"ids": [chat]}, DELETE)
+        for _ in range(2):
+            assert (await other.until("postThread"))[-1]["error"]["code"] == "NOT_FOUND"
+        assert message_of((await client.until("complete"))[-1:])["finish_reason"] == "stopped"
+        assert (await client.frame())["event"] == "deleteChats"
+    assert [task.prompt for task in agent.tasks] == ["one"]
+    assert len(rows(house.database, "SELECT id FROM messages")) == 1
 
 
 async def test_what_is_answered_in_several_chats_is_stopped_at_once(
