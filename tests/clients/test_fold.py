@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from backends.agent_events import (
     AgentEvent,
@@ -55,6 +56,14 @@ def take(fold: Fold, event: str, payload: object, *, by_http: bool = False) -> U
 def held(fold: Fold, id: UUID) -> dict[str, Any]:
     chat: dict[str, Any] = json.loads(encode(fold.whole[id]))
     return chat
+
+
+NAMES = ("id", "title", "is_favorited", "created_at", "updated_at", "created_by", "created_by_id", "created_by_name")
+
+
+def _item(chat: ChatWithMessages) -> ChatListItem:
+    same = {name: getattr(chat, name) for name in (*NAMES, "created_by_avatar")}
+    return ChatListItem(**same, last_edited=chat.updated_at)
 
 
 TEXTS = st.text("ab \n\u00e9\U0001f600", min_size=1, max_size=5)
@@ -188,3 +197,21 @@ def test_a_part_of_a_chat_joins_what_is_held_and_is_no_chat_by_itself(last: int)
     take(fold, "complete", chat)
     take(fold, "initializeChat", base | rest)
     assert list(fold.whole[chat.id].messages) == ids
+
+
+def test_a_list_that_was_read_before_the_stream_went_on_takes_nothing_back() -> None:
+    """Over HTTP an answer comes beside the stream, and may be older than what that has told meanwhile."""
+    fold, before = Fold(lambda _: True), new_chat("Sales", at=1)
+    after = replace(before, updated_at=datetime.fromtimestamp(2, UTC))
+    old, new = (_item(chat) for chat in (before, after))
+    take(fold, "getChat", before)
+    take(fold, "complete", after)
+    take(fold, "getChatsList", [old], by_http=True)
+    take(fold, "updateChat", old, by_http=True)
+    assert [item.last_edited for item in fold.snapshot().list] == [after.updated_at]
+    assert fold.whole[before.id].updated_at == after.updated_at
+    named = replace(new, title="Renamed", is_favorited=True)
+    take(fold, "updateChat", named, by_http=True)
+    assert [item.title for item in fold.snapshot().list] == [fold.whole[before.id].title] == ["Renamed"]
+    take(fold, "getChatsList", [old])  # in its order, whatever the clocks of two servers say
+    assert [item.title for item in fold.snapshot().list] == ["Sales"]

@@ -10,7 +10,8 @@ import msgspec
 from threadcast_client.answer import Answer, parts_of
 from threadcast_client.chats import Chats, Id, as_id
 from threadcast_client.keeper import Keeper
-from threadcast_client.link import HEARTBEAT_S, Link, State, Token
+from threadcast_client.link import HEARTBEAT_S, Link, Token
+from threadcast_client.owner import State
 
 Event = Literal["frame", "sent", "note", "state", "replaced"]
 
@@ -23,9 +24,9 @@ class Threadcast:
     """
 
     def __init__(self, url: str, token: Token, *, heartbeat: float = HEARTBEAT_S, websocket: bool = True) -> None:
-        self._keeper = keeper = Keeper(Link(url, heartbeat, websocket))
-        self._link = keeper.link
+        self._link = Link(url, heartbeat, websocket)
         self._link.token = token
+        self._keeper = keeper = Keeper(self._link)
         self.chats = Chats(keeper.fold, keeper.ask, keeper.chats_told, keeper.open_ids)
 
     async def __aenter__(self) -> Self:

@@ -91,7 +91,7 @@ class Fold:
                 return self._change(payload, lambda chat, message: _in_chat(chat, _with_response(message, part)))
             case GeneratingReasoningMessage(reasoning=step):
                 return self._change(payload, lambda chat, message: _in_chat(chat, _with_reasoning(message, step)))
-            case ChatListItem():
+            case ChatListItem() if not (by_http and self._is_older(payload)):
                 self._list(payload)
                 if chat := self.whole.get(payload.id):
                     names = ("title", "is_favorited", "updated_at")
@@ -106,8 +106,13 @@ class Fold:
                 if chat and (rated := chat.messages.get(payload.message_id)):
                     self._put(_in_chat(chat, replace(rated, feedback=payload.feedback)))
             case list():
-                self._list(*payload)
+                self._list(*(item for item in payload if not (by_http and self._is_older(item))))
         return None
+
+    def _is_older(self, item: ChatListItem) -> bool:
+        """Whether the stream has told more of the chat than this item has, which came beside it."""
+        held = self._listed.get(item.id)
+        return held is not None and held.updated_at > item.updated_at
 
     def _put(self, chat: ChatWithMessages) -> None:
         self.whole[chat.id] = chat

@@ -8,8 +8,9 @@ from uuid import UUID
 from threadcast_client.answer import Answer
 from threadcast_client.errors import ThreadcastError
 from threadcast_client.fold import Fold
-from threadcast_client.link import Link, State, now
+from threadcast_client.link import Link
 from threadcast_client.listeners import Listeners
+from threadcast_client.owner import State, now
 from threadcast_client.posts import Posts
 from threadcast_client.requests import Requests
 from threadcast_client.schemas.chats import ChatWithMessages, DeletedChats
@@ -26,13 +27,13 @@ class Keeper:
         self.told = {name: Listeners() for name in EVENTS}
         self.chats_told = Listeners()
         self.open_ids: set[UUID] = set()  # the chats that are to be kept true
-        self.link = link
+        self.feed = link.feed
         self.fold = Fold(self._is_kept)
-        self.requests = Requests(link)
-        self.posts = Posts(link, self.fold)
+        self.requests = Requests(link.feed)
+        self.posts = Posts(link.feed, self.fold)
         self._heard_at: dict[UUID, float] = {}  # of kept chats, when the last frame came
         self._to_get: dict[UUID, float] = {}  # over HTTP, and when
-        link.owner = self
+        link.owner = link.feed.owner = self
 
     async def ask(self, route: str, payload: dict[str, Any], *, is_urgent: bool = False) -> Frame:
         answered: asyncio.Future[Frame | ThreadcastError] = asyncio.get_running_loop().create_future()
@@ -75,7 +76,7 @@ class Keeper:
         """Get a chat that this client is to know, unless that is being done."""
         if id in self.posts.being_got:
             return
-        if self.link.line and self.link.line.by_http and id in self.fold.whole and id not in self.fold.stale:
+        if self.feed.line and self.feed.line.by_http and id in self.fold.whole and id not in self.fold.stale:
             self._to_get.setdefault(id, now() + GET_AGAIN_S)
             return
 
@@ -169,7 +170,7 @@ class Keeper:
         for id in self.open_ids | self.posts.heard_chats():
             chat = self.fold.whole.get(id)
             is_answered = chat and all(message.is_completed for message in chat.messages.values())
-            if not is_answered and now() - self._heard_at.setdefault(id, now()) > 2 * self.link.seconds:
+            if not is_answered and now() - self._heard_at.setdefault(id, now()) > 2 * self.feed.seconds:
                 self._heard_at[id] = now()
                 self._get(id)
 

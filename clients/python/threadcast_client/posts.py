@@ -4,8 +4,9 @@ from uuid import UUID
 
 from threadcast_client.answer import Answer
 from threadcast_client.errors import ThreadcastError
+from threadcast_client.feed import Feed
 from threadcast_client.fold import Fold
-from threadcast_client.link import Link, now
+from threadcast_client.owner import now
 from threadcast_client.schemas.chats import ChatWithMessages
 from threadcast_client.wire import Failure
 
@@ -15,8 +16,8 @@ MOST_WAITING = 100  # for a connection, or to be heard of
 class Posts:
     """All that are not settled. Of the chats `being_got` more is known soon."""
 
-    def __init__(self, link: Link, fold: Fold) -> None:
-        self._link, self._fold = link, fold
+    def __init__(self, feed: Feed, fold: Fold) -> None:
+        self._feed, self._fold = feed, fold
         self._all: dict[str, Answer] = {}
         self.being_got: set[UUID] = set()
 
@@ -46,19 +47,19 @@ class Posts:
     def flush(self) -> None:
         """Send what can be sent."""
         for answer in list(self._all.values()):
-            if not (self._link.is_caught_up and self._link.state == "live"):
+            if not self._feed.is_caught_up or self._feed.is_draining:
                 return
             waits = answer.is_heard or answer.sent_at is not None or answer.not_before > now()
             if waits or (answer.is_doubtful and answer.chat_id in self.being_got):
                 continue
             answer.sent_at, answer.was_sent = now(), True
-            self._link.send(answer.label, "/chats/post", answer.payload)
+            self._feed.send(answer.label, "/chats/post", answer.payload)
 
     def tick(self) -> None:
         """Send again what may be sent twice and was not heard of for two heartbeats."""
         for answer in self._all.values():
-            is_silent = answer.sent_at is not None and now() - answer.sent_at > 2 * self._link.seconds
-            if is_silent and not answer.is_heard and not answer.replaces and not (self._link.line and self._link.line.by_http):
+            is_silent = answer.sent_at is not None and now() - answer.sent_at > 2 * self._feed.seconds
+            if is_silent and not answer.is_heard and not answer.replaces and not (self._feed.line and self._feed.line.by_http):
                 answer.sent_at = None
         self.flush()
 

@@ -6,7 +6,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from threadcast_client.errors import ThreadcastError
-from threadcast_client.link import Link, now
+from threadcast_client.feed import Feed
+from threadcast_client.owner import now
 from threadcast_client.wire import Frame
 
 MOST_WAITING = 100  # more is no use to anybody who waits
@@ -36,8 +37,8 @@ class Request:
 class Requests:
     """All that wait."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
         self._all: dict[str, Request] = {}
 
     def add(
@@ -58,10 +59,10 @@ class Requests:
     def flush(self) -> None:
         """Send what can be sent."""
         for request in list(self._all.values()):
-            may = self._link.is_caught_up or (request.is_urgent and self._link.line)
+            may = self._feed.is_caught_up or (request.is_urgent and self._feed.line)
             if may and request.sent_at is None and request.not_before <= now():
                 request.sent_at = now()
-                self._link.send(request.label, request.route, request.payload)
+                self._feed.send(request.label, request.route, request.payload)
 
     def tick(self) -> None:
         """Look which have waited long enough."""
