@@ -84,8 +84,12 @@ class Line:
         """Write, the first bytes of it one by one if it is to be."""
         single = min(len(data), ONE_BY_ONE) if one_by_one else 0
         for each in range(single):
+            if self.writer.is_closing():
+                break
             self.writer.write(data[each : each + 1])
             await asyncio.sleep(0)
+        if self.writer.is_closing():
+            raise ConnectionResetError("the client has gone")
         self.writer.write(data[single:])
         await self.writer.drain()
 

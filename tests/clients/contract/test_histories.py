@@ -31,10 +31,7 @@ async def unrefused(driver: Driver) -> None:
                 await driver.says("connect")
 
 
-async def told_story(story: Story, driver: Driver, *others: Driver, user: UUID, hostile: Hostile) -> None:
-    hostile.history, hostile.posts, hostile.blocked = story.lines, story.posts, 403 if story.blocked else 0
-    for each in (driver, *others):
-        await opened(each, hostile, user, **({"sse": True} if story.sse else {}))
+async def told_story(story: Story, driver: Driver, *others: Driver) -> None:
     reads = {}
     chat = ""
     for number, prompt in enumerate(story.prompts):
@@ -59,9 +56,12 @@ async def test_after_any_history_the_client_has_what_the_server_has(
     told = story(seed)
     async with AsyncExitStack() as stack:
         devices = [driver, *([await stack.enter_async_context(driving(kind))] if told.bystander else [])]
+        hostile.history, hostile.posts, hostile.blocked = told.lines, told.posts, 403 if told.blocked else 0
+        for each in devices:
+            await opened(each, hostile, user, **({"sse": True} if told.sse else {}))
         logging_in = [asyncio.ensure_future(unrefused(each)) for each in devices]
         try:
-            await told_story(told, *devices, user=user, hostile=hostile)
+            await told_story(told, *devices)
             for each in devices:
                 await agrees(each, port, user)
             await posted_once(port, user, *told.prompts)
