@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 from asyncio import Event, create_subprocess_exec
 from asyncio.subprocess import PIPE
@@ -36,6 +37,9 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+CLIENT = {f"{name}.js": (ROOT / f"clients/js/src/{name}.js").read_bytes() for name in ("threadcast", "fold", "line")}
 
 
 def built(package: str, tmp_path: Path) -> Path:
@@ -91,10 +95,21 @@ async def test_the_client_alone_posts_streams_and_goes_on_after_a_cut(settings: 
 
 
 def test_the_server_alone_serves_with_its_page(tmp_path: Path) -> None:
-    program = installed(built(".", tmp_path), tmp_path / "empty") / "threadcast"
+    wheel = built(".", tmp_path)
+    (source,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(source) as archive, ZipFile(wheel) as files:  # none of them has a link to a file that is not there
+        assert not [member.name for member in archive if member.issym() or member.islnk()]
+        for name, data in CLIENT.items():
+            assert files.read(f"handlers/http/static/{name}") == data
+            (member,) = (each for each in archive if each.name.endswith(f"/handlers/http/static/{name}"))
+            assert archive.extractfile(member).read() == data  # type: ignore[union-attr]
+    program = installed(wheel, tmp_path / "empty") / "threadcast"
     command = ("-c", BECOME, str(program), "serve", "--port", "0")
     with serving(tmp_path, "--dev", command=command, JWT_SECRET="", DATABASE_URL="") as running:
         page = f"http{running.url.removeprefix('ws').removesuffix('api/v1/ws')}"
+        for name, data in CLIENT.items():
+            with urlopen(f"{page}{name}", timeout=TIMEOUT_S) as answer:
+                assert answer.read() == data
         asked, seen = [page], set[str]()
         while asked:
             seen.add(address := asked.pop())
