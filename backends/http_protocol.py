@@ -5,6 +5,7 @@ to upgrade to anything but a WebSocket, as Java's client does with h2c.
 """
 
 import asyncio
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from backends.transports import unsent
 from backends.unanswered import UnansweredSockets
 
+UNSENT = "threadcast.unsent"  # an extension of the scope: a function, how many bytes the peer has not taken yet
 HEAD_BYTES = 2**15  # the most bytes of a request's line and headers; a browser sends some hundreds
 HEAD_S = 10.0  # seconds for the whole head, from the connection or from a further request's first byte
 BODY_S = 30.0  # seconds for the whole body
@@ -75,6 +77,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["extensions"] = {UNSENT: {UNSENT: partial(unsent, self.transport)}}
         self._head = 0
 
     def on_url(self, url: bytes) -> None:

@@ -44,13 +44,16 @@ class PlainLine:
     """A line of which nothing is known but how to send a text and how to close: each frame is sent before the next."""
 
     heard_at = 0.0
-    unsent = 0
 
     def __init__(self, send: Callable[[str], Awaitable[None]], close: Callable[[int, str], Awaitable[None]]) -> None:
         self.on_room: Callable[[], None] = lambda: None
         self._send_text, self._close_it = send, close
         self._task: asyncio.Task[None] | None = None  # sends or closes
         self._is_gone = False
+
+    @property
+    def unsent(self) -> int:
+        return 0
 
     def send_frame(self, frame: Frame, numbered: bool) -> bool:
         if self._is_gone:

@@ -6,6 +6,7 @@ HTTP.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal
 
@@ -15,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from backends.frame import Frame
+from backends.http_protocol import UNSENT
 from backends.logs import bind_contextvars
 from backends.resume import Resumption
 from handlers.authenticate import refusal, token_of
@@ -80,7 +82,7 @@ class EventStream(Response):
         timers = Timers(connection, sender, services.ping_seconds, lambda: COMMENT)
         try:
             async with services.backends.broker.subscribe(sender.user.id, connection, self._since) as resumption:
-                line = EventLine(send, resumption)
+                line = EventLine(scope, send, resumption)
                 self.begin(resumption)
                 connection.open(line)
                 timers.start()
@@ -98,12 +100,18 @@ class EventStream(Response):
 class EventLine(PlainLine):
     """A line that writes each frame as one event, with the log's epoch and the frame's offset as its `id`."""
 
-    def __init__(self, send: Send, resumption: Resumption | None) -> None:
+    def __init__(self, scope: Scope, send: Send, resumption: Resumption | None) -> None:
         super().__init__(self._write, self._shut)
+        self._unsent: Callable[[], int] = scope.get("extensions", {}).get(UNSENT, {}).get(UNSENT, lambda: 0)
+        self._when_lost: Callable[[], None] = lambda: None
         self._send_body = send
         self._epoch = resumption.epoch if resumption else ""
         self._has_begun = False
         self._has_ended = asyncio.Event()
+
+    @property
+    def unsent(self) -> int:
+        return self._unsent()
 
     def text_of(self, frame: Frame, numbered: bool) -> str:
         if not frame.data:
@@ -120,12 +128,21 @@ class EventLine(PlainLine):
         finally:
             for waiting in (going, ended):
                 waiting.cancel()
+            self._is_gone = True
+            self._when_lost()
+
+    def when_lost(self, callback: Callable[[], None]) -> None:
+        self._when_lost = callback
+        if self._is_gone:
+            callback()
 
     async def _write(self, text: str, more: bool = True) -> None:
         if not self._has_begun:
             self._has_begun = True
             await self._send_body({"type": "http.response.start", "status": 200, "headers": HEADERS})
         await self._send_body({"type": "http.response.body", "body": text.encode(), "more_body": more})
+        if more:  # the server waits for room before it sends, and not after it: what it has taken counts until there is room
+            await self._send_body({"type": "http.response.body", "body": b"", "more_body": True})
 
     def drop(self) -> None:
         super().drop()

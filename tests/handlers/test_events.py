@@ -6,10 +6,12 @@ from typing import Any
 import anyio
 import pytest
 
+from backends.agent_events import ResponseChunk
+from handlers.connection import TOO_SLOW
 from settings import Settings
-from tests.support.agents import HeldAgent
+from tests.support.agents import HeldAgent, ScriptedAgent
 from tests.support.client import TIMEOUT_S, fold, unsettled
-from tests.support.events import EVENTS, listening
+from tests.support.events import EVENTS, listening, posting
 from tests.support.house import BOTH, House, open_house
 from tests.support.over_http import request
 from tests.support.waiting import until
@@ -101,6 +103,27 @@ async def test_it_counts_as_a_connection_and_is_refused_as_one(settings: Setting
     async with open_house(settings) as house:
         status, error, headers = await request(house, b"", "x", method="GET", path=EVENTS)
         assert (status, error["code"], headers["www-authenticate"]) == (401, "UNAUTHORIZED", "Bearer")
+
+
+@pytest.mark.parametrize("of_post", [False, True])
+async def test_a_reader_too_slow_is_told_so_in_a_comment_and_the_others_lose_nothing(settings: Settings, of_post: bool) -> None:
+    agent = ScriptedAgent(*(ResponseChunk("x" * 50_000) for _ in range(400)))
+    post = {"prompt": "Go"}
+    async with open_house(replace(settings, chat_bytes=2**25), agent) as house, house.connect() as good:
+        async with posting(house, post) if of_post else listening(house) as slow:
+            if not of_post:
+                await slow.event()
+                await good.send(post)
+            slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            share = next(iter(house.services.connections)).share
+            assert len(await good.stream()) > 400
+            await until(lambda: any(each._closing == TOO_SLOW for each in house.services.connections))
+            assert share.leaving > 0  # what lies in the transport is counted until the reader is gone
+            slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            while await slow.event():
+                pass
+            assert slow.comments[-1] == ": 4008 read too slowly"
+        await until(lambda: len(house.services.connections) == 1 and not share.leaving and not share.bytes)
 
 
 @pytest.mark.parametrize("query", ["?messages=new", ""])
