@@ -67,7 +67,8 @@ async def test_a_block_that_an_exception_leaves_has_nothing_running(settings: Se
                 raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            await leave()
+            async with asyncio.timeout(TIMEOUT_S):  # the server says nothing that would end what is read
+                await leave()
         assert not [task for task in asyncio.all_tasks() - before if "threadcast_client" in where(task)]
         assert client.state == "closed"
         with pytest.raises(ThreadcastError, match="CLOSED"):
