@@ -650,3 +650,50 @@ export interface HeartbeatFrame {
 export interface Heartbeat {
   seconds: number;
 }
+
+// What the client itself gives and takes
+
+/** `connecting`, `waiting` for the next try, `live`, `draining` before the server's restart, `refused` for its token, `closed`. */
+export type State = "connecting" | "waiting" | "live" | "draining" | "refused" | "closed";
+
+export type Token = string | (() => string | Promise<string>);
+
+/** `url` is the server's base. Without a `WebSocket`, Server-Sent Events are used. `heartbeat`: seconds, at first. */
+export interface Options {
+  url: string | URL;
+  token: Token;
+  WebSocket?: typeof globalThis.WebSocket | null;
+  heartbeat?: number;
+}
+
+/** `messageId` with `chatId` replaces the message; `asset` is what a new chat is about. */
+export interface Post {
+  prompt?: string;
+  asset?: { type: string; id: string };
+  chatId?: string;
+  messageId?: string;
+  model?: string;
+  approvals?: { id: string; approved: boolean; value?: unknown }[];
+}
+
+/** Immutable: the same object until something changes. */
+export interface Snapshot {
+  readonly list: readonly ChatListItem[];
+  readonly chats: { readonly [id: string]: ChatWithMessages };
+}
+
+export interface Chats {
+  subscribe(listener: () => void): () => void;
+  getSnapshot(): Snapshot;
+  get(id: string): ChatWithMessages | undefined;
+  /** Get the chat, and keep it true until `close(id)`. */
+  open(id: string): Promise<ChatWithMessages | undefined>;
+  close(id: string): void;
+  list(page?: { pageToken?: number; pageSize?: number; query?: string }): Promise<any>;
+  update(id: string, change: { title?: string; isFavorited?: boolean }): Promise<any>;
+  delete(ids: string[]): Promise<any>;
+  /** `messageId` is the last message of the copy. */
+  duplicate(id: string, messageId?: string): Promise<any>;
+  /** `id` is that of a message. */
+  feedback(id: string, feedback: "positive" | "negative" | null): Promise<any>;
+}

@@ -1,38 +1,23 @@
 // A client of Threadcast: posts, answers and chats over a connection that comes back by itself. See README.md.
 
-import { Fold, textOf } from "./fold.js";
-import { EventsLine, SocketLine } from "./line.js";
+import { Fold, isGrowing, textOf } from "./fold.js";
+import { EventSocket } from "./line.js";
 
-/** @typedef {import("./fold.js").Chat} Chat */
-/** @typedef {import("./fold.js").Message} Message */
-/** @typedef {"connecting" | "waiting" | "live" | "draining" | "refused" | "closed"} State */
-/** @typedef {string | (() => string | Promise<string>)} Token */
-/**
- * @typedef {object} Post `messageId` with `chatId` replaces the message; `asset` is what a new chat is about
- * @property {string} [prompt]
- * @property {{ type: string, id: string }} [asset]
- * @property {string} [chatId]
- * @property {string} [messageId]
- * @property {string} [model]
- * @property {{ id: string, approved: boolean, value?: unknown }[]} [approvals]
- */
-/** @typedef {{ resolve(it: any): void, reject(error: Error): void, sentAt: number, after: number, answer?: Answer }} Waiting */
-/** @typedef {Waiting & { route: string, payload: any }} Asked what is to be sent, or waits for its answer */
+/** @import { ChatMessage, Chats, ChatWithMessages, Options, Post, State, Token } from "./frames.js" */
 
 const MOST_WAITING = 100; // requests that are not on their way
-const OPEN_MS = 10_000; // for a connection to open
-const ANSWER_MS = 30_000; // for an answer, before it is asked for again
-const LONGEST_PAUSE_MS = 10_000; // between two tries to connect
-const AGAIN_MS = 2000; // before a chat is got again that is not held as it stands
+const OPEN_MS = 10_000; // for a connection to open; also the longest pause between two tries
+const ANSWER_MS = 30_000; // for a token, or an answer, before it is asked for again
+const LOST = 1006, TOKEN = [4001, 4401], FULL = [4029, 4503]; // close codes
 const FATAL = [1002, 1007, 1009]; // closes that the same frames would bring about again
-const LOST = 1006;
 
 /** A refusal of the server's, or, with CLOSED, REPLACED, QUEUE_FULL or NO_ANSWER, of this client's. `retryAfter` in seconds. */
 export class ThreadcastError extends Error {
+  name = "ThreadcastError";
+
   /** @param {string} code @param {string} message @param {number} [retryAfter] */
   constructor(code, message, retryAfter) {
     super(message);
-    Object.assign(this, { name: "ThreadcastError" });
     this.code = code;
     this.retryAfter = retryAfter;
   }
@@ -46,41 +31,33 @@ function uuid() {
 
 /** What becomes of a post: an iterator of its text's pieces, and `done`, a promise of the finished message. */
 export class Answer {
-  /** @type {Chat | undefined} the chat, as it was held last */ chat;
-  /** @type {string | undefined} */ chatId;
+  /** @type {ChatWithMessages | undefined} the chat, as it was held last */ chat;
   isHeard = false; // the server has it
   isSettled = false;
-  /** @type {(() => void)[]} */ #waiting = [];
-  /** @type {[(message: Message) => void, (error: Error) => void]} */ #settle = [() => {}, () => {}];
+  #client;
 
-  /** @param {string} messageId @param {(answer: Answer) => Promise<void>} stop */
-  constructor(messageId, stop) {
-    this.messageId = messageId;
-    this.done = /** @type {Promise<Message>} */ (new Promise((...both) => { this.#settle = both; }));
-    this.done.catch(() => {}); // whoever does not ask is not told
-    /** Stop the answer. What there is of it stays. */
-    this.stop = () => stop(this);
+  /** @param {Threadcast} client @param {{ payload: any, done: Promise<ChatMessage> }} asked */
+  constructor(client, { payload, done }) {
+    this.#client = client;
+    /** @type {string} */ this.messageId = payload.message_id;
+    /** @type {string | undefined} */ this.chatId = payload.chat_id;
+    this.done = done;
   }
 
-  get message() {
-    return this.isHeard ? this.chat?.messages[this.messageId] : undefined;
+  get message() { return this.isHeard ? this.chat?.messages[this.messageId] : undefined; }
+  get text() { return textOf(this.message); }
+
+  /** Stop the answer. What there is of it stays. */
+  async stop() {
+    while (!this.chatId && !this.isSettled) await this.#changed();
+    if (this.isSettled) return;
+    await this.#client.request("/chats/stop", { id: this.chatId, message_id: this.messageId }).catch((error) => {
+      if (error.code !== "NOT_FOUND") throw error; // else it has ended
+    });
   }
 
-  get text() {
-    return textOf(this.message);
-  }
-
-  /** @returns {Promise<void>} when something has changed */
-  changed() {
-    return new Promise((go) => this.#waiting.push(go));
-  }
-
-  /** @internal @param {Chat} [chat] @param {Message | Error} [end] */
-  show(chat, end) {
-    this.chat = chat ?? this.chat;
-    this.isSettled ||= end !== undefined;
-    if (end) end instanceof Error ? this.#settle[1](end) : this.#settle[0](end);
-    for (const go of this.#waiting.splice(0)) go();
+  #changed() {
+    return new Promise((go) => { const leave = this.#client.chats.subscribe(() => go(leave())); });
   }
 
   /** Each piece is what has come since the last. Where text was taken back, it goes on after what both have in common. */
@@ -92,7 +69,7 @@ export class Answer {
       if (from < shown.length && /[\ud800-\udbff]/.test(text[from - 1] ?? "")) from--; // not in the middle of a character
       if (from < text.length) yield text.slice(from, (shown = text).length);
       else if (isSettled) break;
-      else await this.changed();
+      else await this.#changed();
     }
     await this.done;
   }
@@ -101,80 +78,43 @@ export class Answer {
 export class Threadcast {
   /** @type {State} */ state = "connecting";
   why = "connecting…"; // the state in words for people
-  /** @type {Token} */ #source;
-  #token = "";
-  #refusals = 0; // of tokens, since it was live
-  /** @type {any} */ #Socket;
-  #base = "";
-  #seconds = 0; // between two heartbeats
-  #tickMs = 0;
-  /** @type {SocketLine | EventsLine | null} */ #line = null;
-  /** @type {[string, number] | null} epoch and offset, when they are known */ #place = null;
-  /** @type {string | undefined} */ #user;
-  #tries = 0; // since it was live
-  #triedAt = 0;
-  #turn = 0; // counts the tries, to tell what belongs to an earlier one
+  #options; #token = ""; #user; #seconds; // between two heartbeats
+  #ticking; #pausing; #waking; // what ends when there is to be no connection any more
+  #line = {}; // the try to connect, its socket, and how far it has come
+  #past = { tries: 0, silences: 0, code: 0, usesEvents: false }; // the tries since it was live, and how the last one ended
+  /** @type {any} */ #place = null; // epoch and offset of the last frame, when they are known
   #heardAt = 0; // by the clock that goes on while the machine sleeps
-  #silences = 0; // on open connections, since the last heartbeat
-  #usesEvents = false; // for the next try
-  #code = 0; // with which the last connection ended
-  #is = { resumed: false, ready: false, draining: false, recovered: true }; // the first frame has come, and all that was missed
-  #barrier = ""; // the label of the request whose answer says that all that was missed has come
-  #missed = 0;
-  #wasLive = false;
-  /** @type {any} */ #timer;
-  /** @type {any} */ #ticking;
-  /** @type {AbortController | undefined} */ #waking;
-  #label = `${uuid().slice(0, 8)}-`;
-  #count = 0;
-  /** @type {Map<string, Asked>} by label, until it is answered */ #asked = new Map();
-  /** @type {Map<string, number>} by chat: when anything was heard of it, or it was got */ #touched = new Map();
-  /** @type {Map<string, Promise<Chat | undefined>>} */ #getting = new Map();
-  /** @type {Set<string>} */ #open = new Set();
-  /** @type {Map<string, Set<Function>>} */ #listeners = new Map();
-  #fold = new Fold((id) => this.#wants(id));
+  #asked = new Map(); // requests by their labels, until they are answered
+  #open = new Set(); // chats
+  #listeners = new Set();
+  #fold = new Fold((id) => this.#wanted().includes(id));
 
-  /**
-   * `url` is the server's base. Without a `WebSocket`, Server-Sent Events are used. `heartbeat`: seconds, at first.
-   * @param {{ url: string | URL, token: Token, WebSocket?: typeof globalThis.WebSocket | null, heartbeat?: number }} options
-   */
+  /** @param {Options} options */
   constructor({ url, token, WebSocket = globalThis.WebSocket, heartbeat = 15 }) {
-    this.#base = new URL(url, globalThis.location?.href).href.replace(/^ws/, "http").replace(/\/+$/, "");
-    [this.#source, this.#Socket, this.#seconds, this.#tickMs] = [token, WebSocket, heartbeat, Math.min(1000, heartbeat * 250)];
-    const ask = this.request.bind(this);
+    const base = new URL(url, globalThis.location?.href).href.replace(/^ws/, "http").replace(/\/+$/, "");
+    [this.#options, this.#seconds] = [{ base, token, WebSocket, heartbeat }, heartbeat];
+    const ask = (route, payload) => this.request(route, payload);
+    /** @type {Chats} */
     this.chats = {
-      subscribe: (/** @type {() => void} */ listener) => this.on("chats", listener),
+      subscribe: (listener) => this.on("chats", listener),
       getSnapshot: () => this.#fold.snapshot,
-      get: (/** @type {string} */ id) => this.#fold.get(id),
-      /** Get the chat, and keep it true until `close(id)`. @param {string} id */
-      open: (id) => {
-        this.#open.add(id);
-        const chat = this.#fold.get(id); // while a message grows here, it is as it stands
-        const isGrowing = chat && this.#is.ready && this.#fold.isTrue(id) && Object.values(chat.messages).some((each) => !each.is_completed);
-        return isGrowing ? Promise.resolve(chat) : this.#get(id);
-      },
-      close: (/** @type {string} */ id) => { this.#open.delete(id); },
-      /** @param {{ pageToken?: number, pageSize?: number, query?: string }} [page] */
+      get: (id) => this.#fold.get(id),
+      open: (id) => this.#opened(id),
+      close: (id) => void this.#open.delete(id),
       list: ({ pageToken, pageSize, query } = {}) => ask("/chats/list", { page_token: pageToken, page_size: pageSize, query }),
-      /** @param {string} id @param {{ title?: string, isFavorited?: boolean }} change */
       update: (id, { title, isFavorited }) => ask("/chats/update", { id, title, is_favorited: isFavorited }),
-      delete: (/** @type {string[]} */ ids) => ask("/chats/delete", { ids }),
-      /** @param {string} id @param {string} [messageId] the last message of the copy */
+      delete: (ids) => ask("/chats/delete", { ids }),
       duplicate: (id, messageId) => ask("/chats/duplicate", { id, message_id: messageId }),
-      /** @param {string} id of a message @param {"positive" | "negative" | null} feedback */
       feedback: (id, feedback) => ask("/messages/update", { id, feedback }),
     };
-    queueMicrotask(() => this.#turn || this.connect());
+    queueMicrotask(() => this.#waking || this.state === "closed" || this.connect());
   }
 
-  /**
-   * Hear of "sent", "frame", "note", "user", "resumed", "replaced", "state", "chats".
-   * @param {string} name @param {Function} listener
-   */
+  /** Hear of what docs/clients.md names. @param {string} name @param {Function} listener */
   on(name, listener) {
-    const all = this.#listeners.get(name) ?? new Set(), each = (/** @type {any[]} */ ...told) => listener(...told);
-    this.#listeners.set(name, all.add(each));
-    return () => { all.delete(each); };
+    const each = { name, listener };
+    this.#listeners.add(each);
+    return () => void this.#listeners.delete(each);
   }
 
   /** Hear of the state. @param {() => void} listener */
@@ -184,369 +124,296 @@ export class Threadcast {
 
   /** Post, now or when there is a connection. @param {Post} post */
   post({ prompt, asset, chatId, messageId, model, approvals }) {
-    const message_id = messageId ?? uuid(), once = !(messageId && chatId) || undefined; // else it replaces a message
-    const answer = new Answer(message_id, (each) => this.#stop(each));
-    const payload = { prompt, chat_id: chatId, asset_type: asset?.type, asset_id: asset?.id, message_id, model, approvals, once };
-    answer.chatId = chatId;
-    this.#ask("/chats/post", payload, () => {}, (error) => answer.show(undefined, error), answer);
-    return answer;
+    const message_id = messageId ?? uuid(), once = messageId && chatId ? undefined : true; // without it a message is replaced
+    const about = { chat_id: chatId, asset_type: asset?.type, asset_id: asset?.id };
+    const asked = this.#ask("/chats/post", { prompt, ...about, message_id, model, approvals, once });
+    return (asked.answer = new Answer(this, asked));
   }
 
   /** Ask for anything but a post. @param {string} route @param {any} payload @returns {Promise<any>} the answer's payload */
-  request(route, payload) {
-    if (this.state === "closed") return Promise.reject(new ThreadcastError("CLOSED", "the client is closed"));
-    return new Promise((resolve, reject) => this.#ask(route, payload, resolve, reject));
+  async request(route, payload) {
+    if (this.state === "closed") throw new ThreadcastError("CLOSED", "the client is closed");
+    return this.#ask(route, payload).done;
   }
 
   /** Connect, or connect anew, with another token perhaps. @param {Token} [token] */
-  connect(token) {
-    if (token !== undefined || this.state === "refused") this.#token = "";
-    this.#source = token ?? this.#source;
-    this.#tries = this.#refusals = 0;
-    if (!this.#waking) {
-      const { signal } = (this.#waking = new AbortController());
-      const wake = (/** @type {Event} */ { type }) => this.#wake(type === "online");
-      for (const type of ["online", "pageshow"]) globalThis.addEventListener?.(type, wake, { signal });
-      globalThis.document?.addEventListener("visibilitychange", wake, { signal });
-    }
-    this.#ticking ??= setInterval(() => this.#tick(), this.#tickMs);
-    this.#begin("connecting…");
+  connect(token = this.#options.token) {
+    [this.#options.token, this.#token, this.#past.code] = [token, "", 0];
+    this.#run();
   }
 
   /** End the connection, and all that waits for an answer. */
-  close() {
-    this.#fail(new ThreadcastError("CLOSED", "the client was closed"));
-    this.#halt("closed", "closed by this client");
+  close(why = "closed by this client") {
+    this.#fail(new ThreadcastError("CLOSED", why));
+    this.#halt("closed", why);
   }
 
-  // What is asked
-
-  /** Whether the chat is open, or an answer is to come in it. @param {string} id */
-  #wants(id) {
-    return this.#open.has(id) || [...this.#asked.values()].some(({ answer }) => answer?.chatId === id);
-  }
-
-  /** @param {string} route @param {object} given @param {Asked["resolve"]} resolve @param {Asked["reject"]} reject @param {Answer} [answer] */
-  #ask(route, given, resolve, reject, answer) {
-    const waiting = [...this.#asked.values()].filter(({ sentAt }) => !sentAt).length, label = this.#label + ++this.#count;
-    if (waiting >= MOST_WAITING) throw new ThreadcastError("QUEUE_FULL", `${waiting} requests wait for the connection already`);
-    const payload = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-    this.#asked.set(label, { route, payload, resolve, reject, sentAt: 0, after: 0, answer });
-    this.#pump();
-    return label;
-  }
-
-  /** Get the chat as it stands. @param {string} id @returns {Promise<Chat | undefined>} */
-  #get(id) {
-    const getting = this.#getting.get(id) ?? this.request("/chats/get", { id }).then(() => this.#fold.get(id), (error) => {
-      if (error.code === "NOT_FOUND") this.#gone(id, error);
-      throw error; // of all else: it is asked for again when nothing is heard of it
-    }).finally(() => this.#getting.delete(id));
-    this.#touched.set(id, Date.now());
-    this.#getting.set(id, getting);
-    return getting;
-  }
-
-  /** @param {string} id of a chat @param {Error} error */
-  #gone(id, error) {
-    this.#open.delete(id);
-    this.#fold.forget(id);
-    this.#fail(error, id);
-    this.#tell("chats");
-  }
-
-  /** Get the chats that are wanted and not held as they stand, or of whose unfinished message nothing has come for long. */
-  #mend() {
-    if (!this.#is.ready) return;
-    const answered = [...this.#asked.values()].flatMap(({ answer }) => (answer?.isHeard && answer.chatId) || []), now = Date.now();
-    for (const id of new Set([...this.#open, ...answered])) {
-      const isDone = Object.values(this.#fold.get(id)?.messages ?? {}).every((each) => each.is_completed) && !answered.includes(id);
-      const after = this.#fold.isTrue(id) ? (isDone ? Infinity : 2000 * this.#seconds) : AGAIN_MS;
-      if (now - (this.#touched.get(id) ?? 0) >= after) this.#get(id).catch(() => {});
-    }
-  }
-
-  /** @param {Answer} answer */
-  async #stop(answer) {
-    while (!answer.chatId && !answer.isSettled) await answer.changed();
-    if (answer.isSettled) return;
-    await this.request("/chats/stop", { id: answer.chatId, message_id: answer.messageId }).catch((error) => {
-      if (error.code !== "NOT_FOUND") throw error; // else it has ended
+  /** Have a request sent as soon as it can be. */
+  #ask(route, payload, isOwn = false) {
+    const waiting = [...this.#asked.values()].filter(({ sentAt }) => !sentAt).length, label = uuid();
+    if (waiting >= MOST_WAITING && !isOwn) throw new ThreadcastError("QUEUE_FULL", `${waiting} requests wait already`);
+    const asked = /** @type {any} */ ({ label, route, payload, sentAt: 0, after: 0 });
+    asked.done = new Promise((resolve, reject) => Object.assign(asked, { resolve, reject }));
+    asked.done.catch(() => {}).then(() => {
+      this.#asked.delete(label);
+      if (asked.answer) asked.answer.isSettled = true;
+      this.#tell("chats"); // answers wait for it
     });
+    this.#asked.set(label, asked);
+    queueMicrotask(() => this.#pump());
+    return asked;
   }
 
-  /** All that waits fails, or the answers in one chat. @param {Error} error @param {string} [chatId] */
-  #fail(error, chatId) {
-    for (const [label, { answer, reject }] of this.#asked) {
-      if (!chatId || answer?.chatId === chatId) this.#asked.delete(label) && reject(error);
-    }
-  }
-
-  /** Send what can be sent. */
+  /** Send what can be sent. Before all that was missed has come, this is only the request whose answer says that it has. */
   #pump() {
-    for (const [label, asked] of this.#asked) {
-      const isHeld = asked.answer && (this.#is.draining || asked.answer.isHeard);
-      if (this.#is.ready && !asked.sentAt && !isHeld && asked.after <= Date.now()) this.#send(label, asked);
+    const { socket, isReady, isDraining, barrier } = this.#line;
+    for (const asked of this.#asked.values()) {
+      const { label, route, payload, answer, sentAt, after } = asked, isHeld = answer && (isDraining || answer.isHeard);
+      if (sentAt || isHeld || after > Date.now() || !(isReady || asked === barrier) || socket.readyState !== 1) continue;
+      const text = JSON.stringify({ route, id: label, payload });
+      asked.sentAt = Date.now();
+      socket.send(text);
+      this.#tell("sent", text, route, label);
     }
   }
 
-  /** @param {string} label @param {Asked} asked */
-  #send(label, asked) {
-    asked.sentAt = Date.now();
-    this.#tell("sent", this.#line?.send(asked.route, label, asked.payload), asked.route, label);
-  }
-
-  /** No answer will come: ask again, where that does no harm. @param {string} label */
-  #again(label, after = 0) {
-    const asked = this.#asked.get(label);
-    if (!asked?.sentAt) return;
+  /** No answer will come: ask again, where that does no harm. */
+  #again(asked, after = asked.after) {
     const isSafe = asked.answer || !["/chats/duplicate", "/chats/post"].includes(asked.route);
-    if (isSafe) return void Object.assign(asked, { sentAt: 0, after });
-    this.#asked.delete(label);
-    asked.reject(new ThreadcastError("NO_ANSWER", "it is not known whether it was done"));
+    if (isSafe) Object.assign(asked, { sentAt: 0, after });
+    else if (asked.sentAt) asked.reject(new ThreadcastError("NO_ANSWER", "it is not known whether it was done"));
   }
 
-  // What comes
+  /** All that waits fails, or, in a chat that is gone, the answers. */
+  #fail(error, chatId) {
+    for (const { answer, reject } of this.#asked.values()) if (!chatId || answer?.chatId === chatId) reject(error);
+    this.#open.delete(chatId);
+    if (chatId) this.#fold.forget(chatId);
+  }
 
-  /** @param {any} frame @param {string} [text] without it, it is an answer over HTTP */
-  #hear(frame, text) {
-    const { route, event, payload, error, request_id: label } = frame, asked = this.#asked.get(label), before = this.#fold.snapshot;
-    if (event === "resumed" && route === "/stream") this.#meet(frame.sent_by);
+  /** The chats that are open, or in which an answer is to come. */
+  #wanted() {
+    return [...this.#open, ...[...this.#asked.values()].flatMap(({ answer }) => answer?.chatId ?? [])];
+  }
+
+  async #opened(id) {
+    const isCurrent = this.#line.isReady && this.#fold.isTrue(id) && isGrowing(this.#fold.get(id)); // each piece of it comes
+    this.#open.add(id);
+    this.#fold.doubt((chat) => chat.id === id && !isCurrent);
+    const { done } = this.#ask("/chats/get", { id }, true);
+    if (!isCurrent) await done;
+    return this.#fold.get(id);
+  }
+
+  /** Get the chats that are not held as they stand. */
+  #mend() {
+    const asked = [...this.#asked.values()].map(({ route, payload }) => route === "/chats/get" && payload.id);
+    const ids = [...this.#fold.stale, ...this.#wanted()].filter((id) => !this.#fold.isTrue(id) && !asked.includes(id));
+    for (const id of new Set(ids)) this.#ask("/chats/get", { id }, true);
+  }
+
+  /** Hear a frame, or, `isAnswer`, an answer over HTTP, which comes in no order with the frames. */
+  #hear(frame, text, isAnswer) {
+    const before = this.#fold.snapshot;
     this.#heardAt = Date.now();
-    this.#tell("frame", frame, text ?? JSON.stringify(frame));
-    if (route === "/stream") return this.#control(event, payload);
-    if (text !== undefined && !this.#isNext(frame)) return;
-    if (error) this.#refuse(frame, label, asked);
-    else if (text === undefined) this.#answered(frame, asked);
-    else this.#take(frame);
-    if (!error && asked && !asked.answer) this.#asked.delete(label) && asked.resolve(payload);
-    if (label && label === this.#barrier) this.#caughtUp();
+    this.#tell("frame", frame, text);
+    if (frame.route === "/stream") this.#control(frame);
+    else if (isAnswer || this.#isNext(frame)) this.#take(frame, this.#asked.get(frame.request_id), isAnswer);
     if (this.#fold.snapshot !== before) this.#tell("chats");
-    this.#mend();
   }
 
-  /** Whether the frame comes after the last one. @param {any} frame */
-  #isNext({ offset, request_id }) {
-    if (offset === undefined) this.#place = null; // it is in no log, so there is no going on from it
-    const last = this.#place?.[1] ?? offset - 1;
-    if (offset < last) {
-      this.#place = null;
-      this.#ended({ code: LOST, reason: "frames came in a wrong order" });
-    } else if (this.#place) this.#place[1] = offset;
-    this.#missed += Number(request_id !== this.#barrier);
+  /** Whether the frame comes after the last one. From one that is in no log, or comes too late, there is no going on. */
+  #isNext({ offset }) {
+    const last = this.#place?.[1] ?? -1;
+    if (offset === undefined || offset < last) this.#place = null;
+    if (offset < last) this.#line.end({ code: LOST, reason: "frames came in a wrong order" });
+    else if (this.#place) this.#place[1] = offset;
     return !(offset <= last);
   }
 
-  /** An answer over HTTP, which may be older than the frames since it was asked for. @param {any} frame @param {Asked} [asked] */
-  #answered({ event, payload }, asked) {
-    const isNews = !this.#fold.isTrue(payload.id) || (this.#touched.get(payload.id) ?? 0) <= (asked?.sentAt ?? 0);
-    if (event === "getChatsList") this.#fold.take({ event, payload });
-    else if (!payload.messages || !isNews || !["getChat", "postThread"].includes(event)) return;
-    else this.#take({ event: "getChat", payload }, false, asked);
+  #take(frame, own, isAnswer) {
+    const line = this.#line, { event, error } = frame, payload = frame.payload ?? {}, id = payload.chat_id ?? payload.id;
+    const isTold = isAnswer && (this.#fold.isTrue(id) || !["getChat", "postThread", "getChatsList"].includes(event));
+    line.beats = 0;
+    if (error) this.#refuse(frame, own);
+    else if (!isTold) {
+      this.#fold.take({ event, payload }, !isAnswer);
+      for (const asked of this.#asked.values()) if (asked.answer) this.#follow(asked, payload, id, asked === own, isAnswer);
+    }
+    for (const asked of this.#asked.values()) {
+      const isStopped = event === "complete" && asked.route === "/chats/stop" && asked.payload.id === id;
+      if (isStopped || (asked === own && !asked.answer && !error)) asked.resolve(frame.payload);
+    }
+    const gone = event === "deleteChats" && !error ? payload.ids : [];
+    for (const each of gone) this.#fail(new ThreadcastError("NOT_FOUND", "the chat is gone"), each);
+    if (own && own === line.barrier && error?.code !== "LOST") this.#live();
+    line.missed++;
   }
 
-  /** @param {any} frame @param {Asked} [own] the post that an answer over HTTP is about */
-  #take(frame, isOrdered = true, own = this.#asked.get(frame.request_id)) {
-    const { event } = frame, payload = frame.payload ?? {}, id = payload.chat_id ?? payload.id;
-    this.#fold.take(frame, isOrdered);
-    if (this.#wants(id) && this.#fold.isTrue(id)) this.#touched.set(id, Date.now());
-    for (const [label, asked] of this.#asked) {
-      if (asked.answer) this.#follow(label, asked.answer, payload, isOrdered, asked === own || asked.payload.once);
-      else if (event === "complete" && asked.route === "/chats/stop" && asked.payload.id === id) {
-        this.#asked.delete(label);
-        asked.resolve(payload);
-      }
-    }
-    const gone = event === "deleteChats" ? payload.ids : [];
-    for (const each of gone) this.#gone(each, new ThreadcastError("NOT_FOUND", "the chat is gone"));
-  }
-
-  /** @param {string} label @param {Answer} answer @param {any} payload @param {boolean} isOrdered @param {boolean} isOwn not an earlier answer's */
-  #follow(label, answer, payload, isOrdered, isOwn) {
-    const { messageId } = answer, id = payload.chat_id ?? payload.id, message = payload.messages?.[messageId];
-    if ((message || payload.message_id === messageId) && (isOwn || message?.is_completed === false)) {
-      answer.isHeard = true;
-      answer.chatId = id;
-    }
+  /** See what a frame says of a post. If it is not `isOwn`, it may be about the message that the post is to replace. */
+  #follow({ answer, payload: { once }, resolve, reject }, payload, id, isOwn, isAnswer) {
+    const { messageId } = answer, message = payload.messages?.[messageId];
+    const isAbout = message || payload.message_id === messageId;
+    if (isAbout && (isOwn || once || message?.is_completed === false)) Object.assign(answer, { isHeard: true, chatId: id });
     if (!answer.isHeard || answer.chatId !== id) return;
-    const isGone = isOrdered && payload.message_ids && !payload.message_ids.includes(messageId);
-    const end = isGone ? new ThreadcastError("NOT_FOUND", "the message is gone") : message?.is_completed ? message : undefined;
-    if (end) this.#asked.delete(label);
-    answer.show(this.#fold.get(id), end);
+    answer.chat = this.#fold.get(id) ?? answer.chat;
+    const isGone = !isAnswer && payload.message_ids?.includes(messageId) === false;
+    if (isGone) reject(new ThreadcastError("NOT_FOUND", "the message is gone"));
+    else if (message?.is_completed) resolve(message);
   }
 
-  /** @param {any} frame @param {string} label @param {Asked} [asked] */
-  #refuse({ event, error: { code, message, retry_after } }, label, asked) {
-    const isRetried = asked?.route === "/chats/get" || (asked?.answer && !asked.answer.isHeard);
-    if (isRetried && retry_after !== undefined) return this.#again(label, this.#is.draining ? 0 : Date.now() + retry_after * 1000);
-    const chatId = asked?.answer?.isHeard && asked.answer.chatId;
-    this.#asked.delete(label);
-    asked?.reject(new ThreadcastError(code, message, retry_after));
-    if (chatId) this.#get(chatId).catch(() => {}); // it is stored as failed
-    else if (event === "postThread" && !asked) this.#fold.doubt(true); // some stream has failed: which, the frame does not say
+  #refuse({ event, error: { code, message, retry_after: seconds } }, asked) {
+    const { route, answer, payload, reject } = asked ?? {}, isGet = route === "/chats/get";
+    const error = new ThreadcastError(code, message, seconds);
+    const isLater = code === "LOST" || (seconds !== undefined && (isGet || (answer && !answer.isHeard)));
+    if (asked && isLater) return this.#again(asked, this.#line.isDraining ? 0 : Date.now() + 1000 * (seconds ?? 0.5));
+    if (event === "postThread" && (!asked || answer?.isHeard)) this.#fold.doubt(isGrowing); // one of these is stored as failed
+    reject?.(error);
+    if (isGet && code === "NOT_FOUND") this.#fail(error, payload.id);
   }
 
-  // The connection
-
-  /** @param {string} why */
-  async #begin(why) {
-    const turn = this.#leave();
-    this.#triedAt = this.#heardAt = Date.now();
-    this.#become("connecting", why);
-    try {
-      this.#token ||= typeof this.#source === "string" ? this.#source : await this.#source();
-    } catch {
-      if (turn === this.#turn) return this.#pause("the token could not be fetched");
-    }
-    if (turn !== this.#turn) return;
-    const since = this.#place?.join(":") ?? "", query = new URLSearchParams({ authentication: this.#token, since });
-    if (this.#code !== 4503) query.set("refuse", "close"); // else a proxy may find another server by the 503
-    const on = {
-      frame: (/** @type {any} */ frame, /** @type {string | undefined} */ text) => this.#hear(frame, text),
-      alive: () => this.#alive(Math.min(60, Math.max(this.#seconds, (Date.now() - this.#heardAt) / 1000))),
-      lost: (/** @type {string} */ label) => {
-        if (label === this.#barrier) this.#ended({ code: LOST, reason: "a request was lost" });
-        else this.#again(label, Date.now() + 500);
-      },
-      ended: (/** @type {import("./line.js").End} */ end) => this.#ended(end),
-    };
-    if (this.#usesEvents || !this.#Socket) this.#line = new EventsLine(this.#base, this.#token, since, on);
-    else this.#line = new SocketLine(this.#Socket, `${this.#base.replace(/^http/, "ws")}/api/v1/ws?${query}`, on);
-  }
-
-  /** Have no connection. */
-  #leave() {
-    clearTimeout(this.#timer);
-    this.#line?.close();
-    this.#line = this.#timer = null;
-    this.#is = { resumed: false, ready: false, draining: false, recovered: true };
-    this.#asked.delete(this.#barrier);
-    this.#barrier = "";
-    for (const label of this.#asked.keys()) this.#again(label);
-    return ++this.#turn;
-  }
-
-  /** Whose token it is: of another user than before nothing may stay. @param {import("./frames.js").SentBy} user */
-  #meet(user) {
-    const isOther = this.#user !== undefined && this.#user !== user.id;
-    this.#user = user.id;
-    if (isOther) {
-      [this.#place, this.#wasLive] = [null, false];
-      this.#open.clear();
-      this.#fail(new ThreadcastError("REPLACED", "another user has come"));
-      this.#fold = new Fold((id) => this.#wants(id));
-      this.#tell("replaced", user);
-      this.#tell("chats");
-    }
-    this.#tell("user", user);
-  }
-
-  /** A frame about the connection. @param {string} event @param {any} payload */
-  #control(event, payload) {
-    if (event === "heartbeat") this.#alive(payload.seconds);
-    else if (event === "goingAway") {
-      this.#is.draining = true;
+  /** A frame about the connection. */
+  #control({ event, payload, sent_by: user }) {
+    const line = this.#line;
+    if (event === "heartbeat") {
+      this.#seconds = payload.seconds ?? this.#seconds;
+      this.#past.silences = 0;
+      if (++line.beats % 2 === 0) this.#fold.doubt(isGrowing); // nothing has come for two heartbeats
+    } else if (event === "goingAway") {
+      line.isDraining = true;
       this.#become("draining", `the server restarts within ${Math.ceil(payload.retry_after)} s; what runs may finish`);
     } else if (event === "resumed") {
-      const recovered = payload.recovered && this.#place?.[0] === payload.epoch;
-      Object.assign(this.#is, { resumed: true, recovered });
-      this.#place = [payload.epoch, payload.offset];
-      this.#missed = 0;
-      if (!recovered) this.#fold.doubt();
-      if (!recovered) this.#touched.clear();
-      this.#barrier = this.#ask("/chats/list", { page_size: 25 }, () => {}, () => {});
-      this.#send(this.#barrier, /** @type {Asked} */ (this.#asked.get(this.#barrier)));
+      line.isBack = this.#user === user.id;
+      if (this.#user && !line.isBack) this.#replaced(user);
+      line.recovered = payload.recovered && this.#place?.[0] === payload.epoch;
+      [this.#user, this.#place] = [user.id, [payload.epoch, payload.offset]];
+      if (!line.recovered) this.#fold.doubt();
+      line.barrier = this.#ask("/chats/list", { page_size: 25 }, true);
+      this.#tell("user", user);
     }
   }
 
-  #alive(/** @type {number} */ seconds) {
-    [this.#seconds, this.#silences, this.#heardAt] = [seconds, 0, Date.now()];
+  /** Another user has come, who is to find nothing of the one before. */
+  #replaced(user) {
+    this.#place = null;
+    this.#open.clear();
+    this.#fail(new ThreadcastError("REPLACED", "another user has come"));
+    this.#fold = new Fold(this.#fold.keeps);
+    this.#tell("replaced", user);
   }
 
-  #caughtUp() {
-    const { recovered, draining } = this.#is;
-    const back = recovered ? `resumed with ${this.#missed} frames` : "got anew: the log did not reach back";
-    this.#barrier = "";
-    this.#is.ready = true;
-    this.#tries = this.#refusals = 0;
-    this.#usesEvents = false;
-    if (!draining) this.#become("live", this.#wasLive ? `live, ${back}` : "live");
-    if (this.#wasLive) this.#tell("resumed", recovered, this.#missed);
-    this.#wasLive = true;
+  /** All that was missed has come. */
+  #live() {
+    const { recovered, missed, isBack, isDraining } = this.#line;
+    const back = recovered ? `resumed with ${missed} frames` : "got anew: the log did not reach back";
+    Object.assign(this.#line, { isReady: true, barrier: null });
+    Object.assign(this.#past, { tries: 0, code: 0, usesEvents: false });
+    if (!isDraining) this.#become("live", isBack ? `live, ${back}` : "live");
+    if (isBack) this.#tell("resumed", recovered, missed);
+    this.#mend();
     this.#pump();
   }
 
-  /** @param {import("./line.js").End} end */
-  #ended({ code, reason, retryAfter = 0 }) {
-    const said = `closed with ${code}${reason && `: ${reason}`}`;
-    this.#tell("note", said);
-    if (!this.#is.resumed && code === LOST) this.#usesEvents = !this.#usesEvents;
-    this.#code = code;
-    if (code === 4001 || code === 4401) {
-      this.#token = "";
-      if (typeof this.#source === "string" || ++this.#refusals > 1) return this.#halt("refused", `the token was refused: ${reason}`);
-      return void this.#begin("the token was refused; fetching another…");
+  /** Have one connection after another, until one ends that is to be the last. `#halt` leaves this waiting for ever. */
+  async #run() {
+    this.#halt("connecting", "connecting…");
+    this.#ticking = setInterval(() => this.#tick(), Math.min(1000, this.#options.heartbeat * 250));
+    this.#waking = new AbortController();
+    const past = this.#past, wake = ({ type }) => { // the machine, the page or the network was away
+      const isNow = type === "online" || (this.state === "waiting" && !globalThis.document?.hidden);
+      isNow ? this.#run() : this.#tick();
+    };
+    const options = { signal: this.#waking.signal, capture: true };
+    for (const type of ["online", "pageshow", "visibilitychange"]) globalThis.addEventListener?.(type, wake, options);
+    for (past.tries = 0; ; past.tries++) {
+      const { code, reason, retryAfter = 0 } = await new Promise((resolve) => this.#try(resolve));
+      const said = `closed with ${code}${reason && `: ${reason}`}`, isToken = TOKEN.includes(code);
+      const isLast = isToken && (typeof this.#options.token === "string" || TOKEN.includes(past.code));
+      this.#tell("note", said);
+      past.code = code;
+      if (isToken) this.#token = "";
+      if (FATAL.includes(code)) return this.close(said);
+      if (isLast) return this.#halt("refused", `the token was refused: ${reason}`);
+      const grown = past.tries && Math.min(OPEN_MS, 125 * 2 ** past.tries) * (0.5 + Math.random() / 2);
+      const pause = isToken ? 0 : Math.max(grown, 1000 * retryAfter, FULL.includes(code) ? 1000 : 0);
+      if (pause) this.#become("waiting", `${said}; again in ${(pause / 1000).toFixed(1)} s`);
+      if (pause) await new Promise((go) => { this.#pausing = setTimeout(go, pause); });
+      this.#become("connecting", pause ? "connecting anew…" : `${said}; connecting anew…`);
     }
-    if (!FATAL.includes(code)) return this.#pause(said, code === 4029 || code === 4503 ? Math.max(1, retryAfter) : retryAfter);
-    this.#fail(new ThreadcastError("CLOSED", said));
-    this.#halt("closed", said);
   }
 
-  /** Connect again: at once, if it is the first time. @param {string} why */
-  #pause(why, least = 0) {
-    this.#leave();
-    const grown = this.#tries++ && Math.min(LONGEST_PAUSE_MS, 125 * 2 ** (this.#tries - 1)) * (0.5 + Math.random() / 2);
-    const pause = Math.max(grown, least * 1000);
-    if (!pause) return void this.#begin(`${why}; connecting anew…`);
-    this.#become("waiting", `${why}; again in ${(pause / 1000).toFixed(1)} s`);
-    this.#timer = setTimeout(() => this.#begin("connecting anew…"), pause);
+  /** Open a connection. `resolve` is told how it ended. */
+  async #try(resolve) {
+    const { base, token, WebSocket } = this.#options, past = this.#past, line = { missed: 0, beats: 0 };
+    line.end = (how) => {
+      if (line !== this.#line) return;
+      if (how.code === LOST && !line.barrier && !line.isReady) past.usesEvents = !past.usesEvents;
+      this.#leave();
+      resolve(how);
+    };
+    [this.#line, this.#heardAt] = [line, Date.now()];
+    try {
+      this.#token ||= typeof token === "string" ? token : await token();
+      if (line !== this.#line) return;
+      const since = this.#place?.join(":") ?? "", query = new URLSearchParams({ authentication: this.#token, since });
+      if (past.code !== 4503) query.set("refuse", "close"); // else a proxy may find another server by the 503
+      if (past.usesEvents || !WebSocket) line.socket = new EventSocket(base, this.#token, since);
+      else line.socket = new WebSocket(`${base.replace(/^http/, "ws")}/api/v1/ws?${query}`);
+    } catch {
+      return line.end({ code: LOST, reason: "the token could not be fetched" });
+    }
+    line.socket.onopen = () => { this.#heardAt = Date.now(); };
+    line.socket.onerror = () => {}; // a close follows
+    line.socket.onclose = line.end;
+    line.socket.onmessage = ({ data, isAnswer = false }) => {
+      try {
+        if (line === this.#line) this.#hear(JSON.parse(data), data, isAnswer);
+      } catch {
+        line.end({ code: LOST, reason: "a frame could not be read" });
+      }
+    };
   }
 
-  /** Stay without a connection, until `connect`. @param {State} state @param {string} why */
+  /** Have no connection. What was on its way is asked again. */
+  #leave() {
+    const { socket, barrier } = this.#line;
+    this.#line = {};
+    socket?.close();
+    this.#asked.delete(barrier?.label);
+    for (const asked of this.#asked.values()) this.#again(asked);
+  }
+
+  /** Have no connection, until `#run`. */
   #halt(state, why) {
-    this.#leave();
     clearInterval(this.#ticking);
+    clearTimeout(this.#pausing);
     this.#waking?.abort();
-    this.#ticking = this.#waking = undefined;
+    this.#leave();
     this.#become(state, why);
   }
 
   #tick() {
-    const now = Date.now(), line = this.#line, patience = 2000 * this.#seconds * 2 ** Math.min(this.#silences, 6);
-    if (!line && this.state === "connecting" && now - this.#triedAt > ANSWER_MS) return this.#pause("the token could not be fetched");
-    if (line && !line.isOpen && now - this.#triedAt > OPEN_MS) return this.#ended({ code: LOST, reason: "it did not open" });
-    if (line?.isOpen && now - this.#heardAt > patience) {
-      this.#silences++;
-      return this.#ended({ code: LOST, reason: `nothing came for ${patience / 1000} s` });
+    const { socket, isReady, end } = this.#line, isOpen = socket?.readyState === 1, now = Date.now();
+    const patience = isOpen ? 2000 * this.#seconds * 2 ** Math.min(this.#past.silences, 6) : socket ? OPEN_MS : ANSWER_MS;
+    const isDead = end && now - this.#heardAt > patience;
+    if (isDead && isOpen) this.#past.silences++;
+    if (isDead) return end({ code: LOST, reason: `nothing came for ${patience / 1000} s` });
+    for (const asked of this.#asked.values()) {
+      if (asked.sentAt && now - asked.sentAt > ANSWER_MS && !asked.answer?.isHeard) this.#again(asked);
     }
-    for (const [label, asked] of this.#asked) {
-      if (now - (asked.sentAt || now) < ANSWER_MS || asked.answer?.isHeard) continue;
-      this.#again(label);
-      if (label === this.#barrier) this.#send(label, asked);
-    }
-    for (const id of this.#touched.keys()) if (!this.#wants(id)) this.#touched.delete(id);
+    if (isReady) this.#mend();
     this.#pump();
-    this.#mend();
   }
 
-  /** The machine, the page or the network was away: a pause is over, and a connection may have died unnoticed. @param {boolean} isSure */
-  #wake(isSure) {
-    if (!isSure && globalThis.document?.hidden) return;
-    if (isSure || this.state === "waiting") this.#begin("connecting anew…");
-    else this.#tick();
-  }
-
-  /** @param {State} state @param {string} why */
   #become(state, why) {
     [this.state, this.why] = [state, why];
     this.#tell("state", state, why);
   }
 
-  /** @param {string} name @param {unknown[]} told */
   #tell(name, ...told) {
-    for (const listener of this.#listeners.get(name) ?? []) {
+    for (const each of this.#listeners) {
       try {
-        listener(...told);
+        if (each.name === name) each.listener(...told);
       } catch (error) {
         setTimeout(() => { throw error; }); // its own failure, not ours
       }
