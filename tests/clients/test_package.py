@@ -13,6 +13,7 @@ from tests.support.program import ROOT, run, serving
 from tests.support.server import world
 
 USES = ROOT / "tests/clients/typescript"
+MOST_LINES = 610  # of the client's JavaScript, comments included
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_declarations_are_those_of_the_structs() -> None:
     assert FILE.read_text() == declarations(), "make types"
+
+
+def test_the_client_stays_small() -> None:
+    lines = [line for file in sorted((CLIENT / "src").glob("*.js")) for line in file.read_text().splitlines()]
+    assert len(lines) <= MOST_LINES
+    assert [line for line in lines if len(line) > 128] == []
 
 
 def test_the_package_has_the_client_and_its_types_and_nothing_else(project: Path) -> None:

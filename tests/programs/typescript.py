@@ -33,7 +33,7 @@ PLAIN: dict[type, str] = {
 SURFACE = """\
 // What the client itself gives and takes
 
-/** `connecting`, `waiting` for the next try, `live`, `draining` before the server's restart, `refused` for its token, `closed`. */
+/** What leads from one to the next is in docs/clients.md. */
 export type State = "connecting" | "waiting" | "live" | "draining" | "refused" | "closed";
 
 export type Token = string | (() => string | Promise<string>);

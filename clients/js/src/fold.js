@@ -41,9 +41,7 @@ export class Fold {
   stale = new Set(); // chats of which pieces are missing, until they come whole
 
   /** `keeps(id)`: whether a chat must not be let go. */
-  constructor(keeps) {
-    this.keeps = keeps;
-  }
+  constructor(keeps) { this.keeps = keeps; }
 
   get = (id) => (Object.hasOwn(this.snapshot.chats, id) ? this.snapshot.chats[id] : undefined);
   isTrue = (id) => this.get(id) !== undefined && !this.stale.has(id); // held as it stands

@@ -43,9 +43,7 @@ export class EventSocket {
     else this.onmessage({ data: JSON.stringify(frame), isAnswer: true });
   }
 
-  close() {
-    this.#ending.abort();
-  }
+  close() { this.#ending.abort(); }
 
   /** Hear the stream of events to its end. */
   async #listen(since) {

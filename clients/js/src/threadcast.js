@@ -14,7 +14,6 @@ const FATAL = [1002, 1007, 1009]; // closes that the same frames would bring abo
 /** A refusal of the server's, or, with CLOSED, REPLACED, QUEUE_FULL or NO_ANSWER, of this client's. `retryAfter` in seconds. */
 export class ThreadcastError extends Error {
   name = "ThreadcastError";
-
   /** @param {string} code @param {string} message @param {number} [retryAfter] */
   constructor(code, message, retryAfter) {
     super(message);
@@ -50,10 +49,8 @@ export class Answer {
   /** Stop the answer. What there is of it stays. */
   async stop() {
     while (!this.chatId && !this.isSettled) await this.#changed();
-    if (this.isSettled) return;
-    await this.#client.request("/chats/stop", { id: this.chatId, message_id: this.messageId }).catch((error) => {
-      if (error.code !== "NOT_FOUND") throw error; // else it has ended
-    });
+    const stopped = this.isSettled || this.#client.request("/chats/stop", { id: this.chatId, message_id: this.messageId });
+    await Promise.resolve(stopped).catch((error) => { if (error.code !== "NOT_FOUND") throw error; }); // else it has ended
   }
 
   #changed() {
@@ -118,9 +115,7 @@ export class Threadcast {
   }
 
   /** Hear of the state. @param {() => void} listener */
-  subscribe(listener) {
-    return this.on("state", listener);
-  }
+  subscribe(listener) { return this.on("state", listener); }
 
   /** Post, now or when there is a connection. @param {Post} post */
   post({ prompt, asset, chatId, messageId, model, approvals }) {
@@ -218,7 +213,7 @@ export class Threadcast {
     this.#heardAt = Date.now();
     this.#tell("frame", frame, text);
     if (frame.route === "/stream") this.#control(frame);
-    else if (isAnswer || this.#isNext(frame)) this.#take(frame, this.#asked.get(frame.request_id), isAnswer);
+    else if (isAnswer || this.#isNext(frame)) this.#take(frame, this.#asked.get(frame.request_id) ?? {}, isAnswer);
     if (this.#fold.snapshot !== before) this.#tell("chats");
   }
 
@@ -231,22 +226,21 @@ export class Threadcast {
     return !(offset <= last);
   }
 
-  #take(frame, own, isAnswer) {
-    const line = this.#line, { event, error } = frame, payload = frame.payload ?? {}, id = payload.chat_id ?? payload.id;
-    const isTold = isAnswer && (this.#fold.isTrue(id) || !["getChat", "postThread", "getChatsList"].includes(event));
+  /** `own` is the request that the frame answers. */
+  #take({ event, error, ...frame }, own, isAnswer) {
+    const line = this.#line, payload = frame.payload ?? {}, id = payload.chat_id ?? payload.id;
+    const isNews = !isAnswer || (!this.#fold.isTrue(id) && ["getChat", "postThread", "getChatsList"].includes(event));
     line.beats = 0;
-    if (error) this.#refuse(frame, own);
-    else if (!isTold) {
-      this.#fold.take({ event, payload }, !isAnswer);
-      for (const asked of this.#asked.values()) if (asked.answer) this.#follow(asked, payload, id, asked === own, isAnswer);
-    }
-    for (const asked of this.#asked.values()) {
+    if (error) this.#refuse(event, error, own);
+    else if (isNews) this.#fold.take({ event, payload }, !isAnswer);
+    for (const asked of error ? [] : this.#asked.values()) {
       const isStopped = event === "complete" && asked.route === "/chats/stop" && asked.payload.id === id;
-      if (isStopped || (asked === own && !asked.answer && !error)) asked.resolve(frame.payload);
+      if (asked.answer && isNews) this.#follow(asked, payload, id, asked === own, isAnswer);
+      else if (!asked.answer && (isStopped || asked === own)) asked.resolve(frame.payload);
     }
     const gone = event === "deleteChats" && !error ? payload.ids : [];
     for (const each of gone) this.#fail(new ThreadcastError("NOT_FOUND", "the chat is gone"), each);
-    if (own && own === line.barrier && error?.code !== "LOST") this.#live();
+    if (own === line.barrier && error?.code !== "LOST") this.#live();
     line.missed++;
   }
 
@@ -262,14 +256,13 @@ export class Threadcast {
     else if (message?.is_completed) resolve(message);
   }
 
-  #refuse({ event, error: { code, message, retry_after: seconds } }, asked) {
-    const { route, answer, payload, reject } = asked ?? {}, isGet = route === "/chats/get";
-    const error = new ThreadcastError(code, message, seconds);
+  #refuse(event, { code, message, retry_after: seconds }, own) {
+    const { route, answer } = own, isGet = route === "/chats/get", error = new ThreadcastError(code, message, seconds);
     const isLater = code === "LOST" || (seconds !== undefined && (isGet || (answer && !answer.isHeard)));
-    if (asked && isLater) return this.#again(asked, this.#line.isDraining ? 0 : Date.now() + 1000 * (seconds ?? 0.5));
-    if (event === "postThread" && (!asked || answer?.isHeard)) this.#fold.doubt(isGrowing); // one of these is stored as failed
-    reject?.(error);
-    if (isGet && code === "NOT_FOUND") this.#fail(error, payload.id);
+    if (isLater) return this.#again(own, this.#line.isDraining ? 0 : Date.now() + 1000 * (seconds ?? 0.5));
+    if (event === "postThread" && (!route || answer?.isHeard)) this.#fold.doubt(isGrowing); // one of these is stored as failed
+    own.reject?.(error);
+    if (isGet && code === "NOT_FOUND") this.#fail(error, own.payload.id);
   }
 
   /** A frame about the connection. */
@@ -284,22 +277,19 @@ export class Threadcast {
       this.#become("draining", `the server restarts within ${Math.ceil(payload.retry_after)} s; what runs may finish`);
     } else if (event === "resumed") {
       line.isBack = this.#user === user.id;
-      if (this.#user && !line.isBack) this.#replaced(user);
+      if (this.#user && !line.isBack) { // another user, who is to find nothing of the one before
+        this.#place = null;
+        this.#open.clear();
+        this.#fail(new ThreadcastError("REPLACED", "another user has come"));
+        this.#fold = new Fold(this.#fold.keeps);
+        this.#tell("replaced", user);
+      }
       line.recovered = payload.recovered && this.#place?.[0] === payload.epoch;
       [this.#user, this.#place] = [user.id, [payload.epoch, payload.offset]];
       if (!line.recovered) this.#fold.doubt();
       line.barrier = this.#ask("/chats/list", { page_size: 25 }, true);
       this.#tell("user", user);
     }
-  }
-
-  /** Another user has come, who is to find nothing of the one before. */
-  #replaced(user) {
-    this.#place = null;
-    this.#open.clear();
-    this.#fail(new ThreadcastError("REPLACED", "another user has come"));
-    this.#fold = new Fold(this.#fold.keeps);
-    this.#tell("replaced", user);
   }
 
   /** All that was missed has come. */
@@ -395,12 +385,12 @@ export class Threadcast {
   #tick() {
     const { socket, isReady, end } = this.#line, isOpen = socket?.readyState === 1, now = Date.now();
     const patience = isOpen ? 2000 * this.#seconds * 2 ** Math.min(this.#past.silences, 6) : socket ? OPEN_MS : ANSWER_MS;
-    const isDead = end && now - this.#heardAt > patience;
-    if (isDead && isOpen) this.#past.silences++;
-    if (isDead) return end({ code: LOST, reason: `nothing came for ${patience / 1000} s` });
-    for (const asked of this.#asked.values()) {
-      if (asked.sentAt && now - asked.sentAt > ANSWER_MS && !asked.answer?.isHeard) this.#again(asked);
+    if (end && now - this.#heardAt > patience) {
+      this.#past.silences += Number(isOpen);
+      return end({ code: LOST, reason: `nothing came for ${patience / 1000} s` });
     }
+    const isLate = ({ sentAt, answer }) => sentAt && now - sentAt > ANSWER_MS && !answer?.isHeard;
+    for (const asked of [...this.#asked.values()].filter(isLate)) this.#again(asked);
     if (isReady) this.#mend();
     this.#pump();
   }
