@@ -55,6 +55,16 @@ async def test_more_posts_than_the_queue_holds_are_refused_at_once(driver: Drive
     assert refused.value.code == "CLOSED"
 
 
+async def test_a_full_queue_does_not_keep_the_client_from_going_live(driver: Driver, hostile: Hostile, user: UUID) -> None:
+    hostile.absent = True
+    await opened(driver, hostile, user)
+    for number in range(MOST_QUEUED):
+        await driver.post(f"answer {number}", prompt=f"words=1 n={number}")
+    hostile.absent = False
+    await driver.live()
+    assert text_of(await driver.done("answer 0")) == said("words=1 n=0")
+
+
 async def test_a_replacement_takes_the_place_of_what_was_said(driver: Driver, hostile: Hostile, user: UUID, port: int) -> None:
     await opened(driver, hostile, user)
     id = await driver.post("first", prompt="words=3 n=1")
