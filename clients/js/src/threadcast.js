@@ -359,6 +359,7 @@ export class Threadcast {
       try {
         if (line === this.#line) this.#hear(JSON.parse(data), data, isAnswer);
       } catch {
+        this.#place = null; // it is not known how much of it was taken
         line.end({ code: LOST, reason: "a frame could not be read" });
       }
     };
