@@ -115,7 +115,7 @@ def test_the_server_alone_serves_with_its_page(tmp_path: Path) -> None:
             seen.add(address := asked.pop())
             with urlopen(address, timeout=TIMEOUT_S) as answer:
                 text = answer.read().decode()
-            found = re.findall(r'(?:src|href)="([^"#:]+)"|from "([^"]+)"', text)
+            found = re.findall(r'(?m)(?:src|href)="([^"#:]+)"|^import .* from "([^"]+)"', text)
             asked += {urljoin(address, one or other) for one, other in found} - seen - set(asked)
         assert {f"{page}{name}" for name in ("console.js", "parts.js", "console.css")} <= seen
         assert running.stop() == 0
