@@ -93,3 +93,14 @@ test("pieces of a chat that came in no order with them are not appended, until i
   fold.take({ event: "complete", payload: chat });
   assert.deepEqual([fold.get("a"), fold.isTrue("a")], [chat, true]);
 });
+
+test("a list that comes in no order with the frames takes nothing back that they have told", () => {
+  const fold = new Fold(() => true), item = { id: "c", created_at: "1", updated_at: "1", title: "Old" };
+  const other = { ...item, id: "d" };
+  fold.take({ event: "updateChat", payload: { ...item, updated_at: "2", title: "New" } });
+  fold.take({ event: "getChatsList", payload: [item, other] }, false);
+  assert.deepEqual(fold.snapshot.list.map(({ id, title }) => [id, title]), [["d", "Old"], ["c", "New"]]);
+  fold.take({ event: "getChatsList", payload: [{ ...item, updated_at: "3", title: "Newest" }] }, false);
+  fold.take({ event: "getChatsList", payload: [{ ...other, title: "In order" }] });
+  assert.deepEqual(fold.snapshot.list.map(({ title }) => title), ["In order", "Newest"]);
+});

@@ -46,18 +46,18 @@ export class Fold {
   get = (id) => (Object.hasOwn(this.snapshot.chats, id) ? this.snapshot.chats[id] : undefined);
   isTrue = (id) => this.get(id) !== undefined && !this.stale.has(id); // held as it stands
 
-  /** Take a frame; not `isOrdered`, if it may have the pieces that follow. */
+  /** Take a frame; not `isOrdered`, if it may have the pieces that follow, or may be older than what is held. */
   take({ event, payload }, isOrdered = true) {
     const id = payload.chat_id ?? payload.id, chat = this.get(id), message = chat?.messages[payload.message_id];
     const { title, title_chunk, is_favorited, updated_at, feedback, reasoning, response_message: response } = payload;
+    const isOlder = ({ id, updated_at: at }) => !isOrdered && this.snapshot.list.some((it) => it.id === id && it.updated_at >= at);
     if (WHOLE.includes(event)) this.#hold(payload, isOrdered);
-    else if (event === "getChatsList") this.#list(payload);
+    else if (event === "getChatsList") this.#list(payload.filter((item) => !isOlder(item)));
     else if (event === "updateChat") {
       if (chat) this.#set(id, { ...chat, title, is_favorited, updated_at });
       this.#list([payload]);
-    } else if (event === "updateMessage") {
-      if (message) this.#set(id, withMessage(chat, { ...message, feedback }));
-    } else if (!this.isTrue(id) || !event.startsWith("generating") || message?.is_completed) return;
+    } else if (event === "updateMessage" && message) this.#set(id, withMessage(chat, { ...message, feedback }));
+    else if (!this.isTrue(id) || !event.startsWith("generating") || message?.is_completed) return;
     else if (!message) this.doubt((each) => each.id === id);
     else if (reasoning) this.#set(id, withMessage(chat, grown(message, "reasoning", reasoning)));
     else if (response) this.#set(id, withMessage(chat, grown(message, "response", response)));
