@@ -21,6 +21,7 @@ from backends.logs import bind_contextvars
 from backends.resume import Resumption
 from handlers.authenticate import refusal, token_of
 from handlers.connection import Connection
+from handlers.http.asked import query_of
 from handlers.let_in import go_on, keep_out, let_in, let_out
 from handlers.line import PlainLine
 from handlers.services import Services
@@ -43,6 +44,10 @@ class Brief(msgspec.Struct, frozen=True):
 
     messages: Literal["new"] | None = None
 
+    @property
+    def is_brief(self) -> bool:
+        return self.messages == "new"
+
 
 class Since(Brief, frozen=True):
     """Where to go on: empty for from now on, or `<epoch>:<offset>`."""
@@ -50,20 +55,15 @@ class Since(Brief, frozen=True):
     since: str = ""
 
 
-def is_brief(request: Request) -> bool:
-    """Whether the client wants of chats only the message at hand."""
-    return request.query_params.get("messages") == "new"
-
-
 async def get_events(request: Request) -> Response:
     """All that the user's sockets are told, as Server-Sent Events. `since`, or `Last-Event-ID`, is where to go on."""
     services: Services = request.state.services
     try:
-        connection = await let_in(services, token_of(request), Connection, numbered=True, brief=is_brief(request))
+        query: Since = query_of(request, Since)
+        connection = await let_in(services, token_of(request), Connection, numbered=True, brief=query.is_brief)
     except Exception as error:
         return refusal(keep_out(services, error))
-    since = request.headers.get("last-event-id") or request.query_params.get("since") or ""
-    return EventStream(services, connection, since)
+    return EventStream(services, connection, request.headers.get("last-event-id") or query.since)
 
 
 class EventStream(Response):

@@ -15,8 +15,8 @@ from starlette.types import Receive
 from handlers.authenticate import authenticate, refusal, token_of
 from handlers.errors import describe
 from handlers.http.answer import Answer, NotAnswered
-from handlers.http.asked import body_of
-from handlers.http.events import EVENTS, is_brief
+from handlers.http.asked import body_of, query_of
+from handlers.http.events import EVENTS, Brief
 from handlers.http.post_stream import PostConnection, PostStream
 from handlers.let_in import keep_out, let_in, let_out
 from handlers.post_thread import post_thread
@@ -45,6 +45,7 @@ async def post_chats(request: Request) -> Response:
         with ExitStack() as inside:
             inside.enter_context(services.requests.entered_by(user.id))
             services.connections.outboxes.check(user.id)  # now, since the answer might find no room
+            query_of(request, Brief)  # of a stream, and wrong here, too, if it is wrong there
             payload = await _payload_of(services, request)
             end = await _end_of(services, Sender(user, connection_id=None), payload, request.receive)
             if not isinstance(end, WsError):
@@ -64,7 +65,8 @@ def wants_events(request: Request) -> bool:
 async def _streamed(request: Request) -> Response:
     services: Services = request.state.services
     try:
-        connection = await let_in(services, token_of(request), PostConnection, numbered=True, brief=is_brief(request))
+        query: Brief = query_of(request, Brief)
+        connection = await let_in(services, token_of(request), PostConnection, numbered=True, brief=query.is_brief)
     except Exception as error:
         return refusal(keep_out(services, error))
     with ExitStack() as unless_streamed:

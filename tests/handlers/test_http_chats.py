@@ -105,6 +105,8 @@ async def test_what_is_not_there_and_what_is_not_ones_own_are_one_404(house: Hou
         ("GET", CHATS, None, "?page_size=5001", "Expected `int` <= 5000 - at `$.page_size`"),
         ("GET", CHATS, None, "?page_size=0", "at `$.page_size`"),
         ("GET", CHATS, None, "?page_token=x", "at `$.page_token`"),
+        ("GET", "/api/v1/events", None, "?messages=1e-9", "Invalid enum value '1e-9' - at `$.messages`"),
+        ("POST", CHATS, {"prompt": "Hi"}, "?messages=all", "Invalid enum value 'all' - at `$.messages`"),
         ("DELETE", CHATS, [], "", "Expected `array` of length >= 1"),
         ("DELETE", CHATS, ["x"], "", "Invalid UUID - at `$[0]`"),
         ("DELETE", CHATS, {"ids": "x"}, "", "at `$.ids`"),

@@ -260,6 +260,12 @@ async def test_a_client_that_does_not_read_is_ended_and_the_run_goes_on(settings
     assert count(house.database, "messages") == 1
 
 
+async def test_another_value_of_messages_is_refused(house: House) -> None:
+    async with posting(house, {"prompt": "Hi"}, query="?messages=all") as events:
+        assert events.status == 400
+    assert count(house.database, "messages") == 0
+
+
 @pytest.mark.parametrize("query", ["?messages=new", ""])
 async def test_of_a_long_chat_only_what_is_new_may_be_told(house: House, query: str) -> None:
     async with house.connect() as socket:

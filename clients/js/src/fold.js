@@ -50,9 +50,9 @@ export class Fold {
   take({ event, payload }, isOrdered = true) {
     const id = payload.chat_id ?? payload.id, chat = this.get(id), message = chat?.messages[payload.message_id];
     const { title, title_chunk, is_favorited, updated_at, feedback, reasoning, response_message: response } = payload;
-    const isOlder = ({ id, updated_at: at }) => !isOrdered && this.snapshot.list.some((it) => it.id === id && it.updated_at >= at);
+    const isHeld = ({ id, updated_at }) => this.snapshot.list.some((item) => item.id === id && item.updated_at >= updated_at);
     if (WHOLE.includes(event)) this.#hold(payload, isOrdered);
-    else if (event === "getChatsList") this.#list(payload.filter((item) => !isOlder(item)));
+    else if (event === "getChatsList") this.#list(isOrdered ? payload : payload.filter((item) => !isHeld(item)));
     else if (event === "updateChat") {
       if (chat) this.#set(id, { ...chat, title, is_favorited, updated_at });
       this.#list([payload]);
