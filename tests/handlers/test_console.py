@@ -10,8 +10,9 @@ from server import create_app
 from settings import load_settings
 from tests.support.house import SECRET
 
-PATHS = {"/": ("index.html", "text/html; charset=utf-8"), "/console.css": ("console.css", "text/css; charset=utf-8")} | {
-    f"/{file.name}": (file.name, "text/javascript; charset=utf-8") for file in FILES.glob("*.js")
+TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+PATHS = {"/": ("index.html", "text/html; charset=utf-8")} | {
+    f"/{file.name}": (file.name, TYPES[file.suffix]) for file in FILES.iterdir() if file.suffix in TYPES
 }
 
 
@@ -39,7 +40,8 @@ def test_a_file_is_served_as_it_is_under_a_strict_policy(client: TestClient, pat
 def test_all_files_are_served_and_none_is_from_elsewhere(client: TestClient) -> None:
     assert {name for name, _ in PATHS.values()} == {file.name for file in FILES.iterdir()}
     html = (FILES / "index.html").read_text()
-    assert set(re.findall(r'(?:src|href)="([^"#d][^"]*)"', html)) == {"console.css", "console.js", "/"}
+    styles = {file.name for file in FILES.glob("*.css")}
+    assert set(re.findall(r'(?:src|href)="([^"#d][^"]*)"', html)) == {"theme.js", "console.js", "/"} | styles
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src)", html)
     everything = "".join((FILES / name).read_text() for name, _ in PATHS.values())
     assert set(re.findall(r"https?://[\w.]+", everything)) == {"http://www.w3.org"}  # a name, not a place

@@ -21,7 +21,7 @@ from tests.support.database import rows
 from tests.support.documents import BLOCKS
 from tests.support.fake_page import CHAT, MESSAGE, NEXT, OTHER_CHAT, Fake, a_chat, a_delta, a_message, faked
 from tests.support.house import SECRET
-from tests.support.page import address, ask, complaints_of, is_live, second_tab, tab
+from tests.support.page import address, ask, choose, complaints_of, inspect, is_live, second_tab, tab
 from tests.support.program import ROOT, run, serving
 from tests.support.proxy import Proxy
 from tests.support.world import ALICE, ASSETS, BOB, PERMISSIONS, USERS, grant, metric, uuid
@@ -92,7 +92,7 @@ def test_a_second_tab_shows_the_same_stream_live_and_an_earlier_chat_can_be_got(
         assert answer(second) == answer(page) == stored(folder)[0]
         ask(page, "More")
         with page.context.expect_page() as opening:
-            page.click("#second")  # in the middle of the stream
+            choose(page, "#second")  # in the middle of the stream
         assert answer(page) == stored(folder)[1]
         third = opening.value
         third.locator("#chats button").first.click()
@@ -199,6 +199,7 @@ def test_hostile_text_stays_text(browser: Browser, tmp_path: Path) -> None:
         page.click("#send")
         expect(page.locator(".card strong")).to_have_text(HOSTILE)
         expect(page.locator("#title")).to_have_text(f"View {HOSTILE}")
+        inspect(page)
         page.locator("#frames summary").last.click()
         expect(page.locator("#frames pre")).to_contain_text("onerror")
         assert [page.locator(each).count() for each in ("img", "body script", "article textarea")] == [0, 0, 0]
@@ -209,6 +210,7 @@ def test_the_inspector_has_every_frame_in_its_order_and_copies_it(browser: Brows
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         page.goto(address(program.url))
         is_live(page)
+        inspect(page)
         ask(page, "What is this?")
         answer(page)
         shown = page.locator("#frames .what").all_text_contents()
@@ -235,6 +237,7 @@ def test_the_picture_shows_when_each_event_came_and_what_it_joined(browser: Brow
     with serving(folder, OFFLINE_WORDS="400", OFFLINE_DELAY_MS="1") as program, tab(browser) as page:
         page.goto(address(program.url))
         is_live(page)
+        inspect(page)
         ask(page, "What is this?")
         answer(page)
         expect(page.locator("#timeline line.mark")).to_have_count(2)
@@ -285,7 +288,10 @@ def test_a_checker_of_accessibility_has_nothing_to_say(browser: Browser, folder:
         is_live(page)
         ask(page, "What is this?")
         answer(page)
+        inspect(page)
         page.locator("#frames summary").last.click()
+        assert complaints_of(page) == []
+        page.click("#inspector-close")
         ask(page, "x" * 300)
         answer(page)
         assert complaints_of(page) == []
@@ -327,6 +333,7 @@ def test_a_cut_before_a_chat_that_was_asked_for_comes_asks_again(browser: Browse
 
 def test_after_a_gap_nothing_is_shown_with_a_hole_even_if_it_is_cut_again_at_once(browser: Browser) -> None:
     with faked(browser) as (page, fake):
+        inspect(page)
         fake.say("initializeChat", a_chat(OTHER_CHAT, a_message(NEXT)))
         fake.say("generatingResponseMessage", a_delta(OTHER_CHAT, NEXT, "one "))
         fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE), at=1))
@@ -376,6 +383,7 @@ def test_an_answer_that_fails_in_the_middle_is_not_waited_for(browser: Browser, 
 
 def test_whoever_begins_a_chat_is_not_taken_back_by_another_ones_end(browser: Browser) -> None:
     with faked(browser) as (page, fake):
+        inspect(page)
         fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
         expect(page.locator("article")).to_have_count(1)  # nobody has done anything here yet
         page.click("#new-chat")
@@ -394,7 +402,7 @@ def test_another_user_finds_nothing_of_the_first_ones_and_sends_nothing_of_their
         ask(page, "first user's")
         fake.wait_for("/chats/post")
         fake.user, fake.recovers = BOB, False
-        page.click("#token-button")
+        choose(page, "#token-button")
         page.fill("#token", "an\nother ")  # as a terminal breaks it
         page.get_by_role("button", name="Connect").click()
         expect(page.locator("#chats button")).to_have_count(0)
@@ -469,7 +477,7 @@ def test_an_address_is_taken_without_a_question_where_the_tabs_own_token_is_of_n
 
 def test_the_token_dialog_says_its_sentence_once(browser: Browser) -> None:
     with faked(browser) as (page, _):
-        page.click("#token-button")
+        choose(page, "#token-button")
         said = page.locator("#token-dialog").inner_text()
         assert said.count("make run prints one") == said.count("You are connected.") == 1
 
@@ -530,6 +538,7 @@ def test_a_post_that_is_refused_out_of_sight_says_so(browser: Browser) -> None:
 
 def test_a_post_to_a_server_that_goes_waits_for_the_next_one_even_if_that_was_said_early(browser: Browser) -> None:
     with faked(browser) as (page, fake):
+        inspect(page)
         fake.cut(lists=False)
         fake.say("goingAway", {"retry_after": 5}, "/stream")
         barrier = fake.wait_for("/chats/list", 2)
@@ -545,13 +554,12 @@ def test_a_post_to_a_server_that_goes_waits_for_the_next_one_even_if_that_was_sa
 
 def test_what_others_can_make_grow_is_bounded(browser: Browser) -> None:
     with faked(browser) as (page, fake):
-        page.click("#inspector-button")
         for number in range(600):
             chat = a_chat(uuid(1000 + number), a_message(uuid(2000 + number), done=True))
             fake.say("initializeChat", chat, label="always the same")
             fake.say("complete", chat, label="always the same")
         expect(page.locator("#chats li")).to_have_count(500)
-        page.click("#inspector-button")
+        inspect(page)
         expect(page.locator("#frames li")).to_have_count(1000)
         expect(page.locator("#timeline line.mark")).to_have_count(2)  # each request has a picture of its own
         fake.say("initializeChat", chat, label="another")
@@ -584,6 +592,7 @@ def test_opening_a_chat_moves_nothing_and_a_chat_that_moves_keeps_the_focus(brow
 
 def test_escape_in_the_filter_stops_nothing_and_a_button_that_goes_leaves_the_focus_near(browser: Browser) -> None:
     with faked(browser) as (page, fake):
+        inspect(page)
         fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
         page.fill("#filter", "x")
         page.press("#filter", "Escape")
@@ -599,7 +608,7 @@ def test_escape_in_the_filter_stops_nothing_and_a_button_that_goes_leaves_the_fo
 def test_a_new_token_is_not_cut_off_by_what_became_of_the_one_before(browser: Browser) -> None:
     with faked(browser) as (page, fake):
         before = fake.socket
-        page.click("#token-button")
+        choose(page, "#token-button")
         page.fill("#token", "two")
         page.get_by_role("button", name="Connect").click()
         fake.until(lambda: fake.socket is not before)
@@ -615,6 +624,7 @@ def test_the_light_says_once_that_the_connection_is_lost_however_often_it_is_tri
     with serving(folder) as program, tab(browser, may_complain=True) as page:
         page.goto(address(program.url))
         is_live(page)
+        inspect(page)
         page.evaluate("""() => {
             window.states = [];
             const light = document.getElementById("light");
@@ -643,7 +653,6 @@ def test_another_chat_is_shown_from_its_end(browser: Browser) -> None:
 
 def test_a_hidden_inspector_holds_no_more_than_one_that_is_shown(browser: Browser) -> None:
     with faked(browser) as (page, fake):
-        page.click("#inspector-button")
         for _ in range(300):
             fake.say("something", "x" * 100_000)
         fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
@@ -663,6 +672,7 @@ def test_a_line_that_swallows_bytes_is_noticed_and_given_up(browser: Browser, fo
         with portal.wrap_async_context_manager(line.serving()) as port, tab(browser, may_complain=True) as page:
             page.goto(address(f"ws://127.0.0.1:{port}/api/v1/ws"))
             is_live(page)
+            inspect(page)
             expect(page.locator("#frames .what", has_text="heartbeat").first).to_be_visible()
             ask(page, "Begin")
             expect(page.locator("#messages p.text").first).to_contain_text(re.compile(r"\w+"))
@@ -677,6 +687,7 @@ def test_a_line_on_which_only_heartbeats_come_stays(browser: Browser, folder: Pa
     with serving(folder, PING_SECONDS="1") as program, tab(browser) as page:
         page.goto(address(program.url))
         is_live(page)
+        inspect(page)
         expect(page.locator("#frames .what", has_text="heartbeat")).to_have_count(5)
         expect(page.locator("#frames .what", has_text="resumed")).to_have_count(1)
         ask(page, "Begin")
@@ -690,6 +701,7 @@ def queries(fake: Fake) -> dict[str, list[str]]:
 
 def test_after_a_silence_the_page_goes_on_from_its_place_and_is_more_patient(browser: Browser) -> None:
     with faked(browser, has_clock=True) as (page, fake):
+        inspect(page)
         fake.say("heartbeat", {"seconds": 15}, "/stream")
         fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
         fake.say("somethingNew", {}, "/stream")

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from tests.support.busy import SCHEMA
 from tests.support.busy_page import another, busy, button, is_done, looks, question
 from tests.support.fake_page import CHAT, MESSAGE, NEXT, a_chat, a_message, faked
-from tests.support.page import ask, is_live
+from tests.support.page import ask, inspect, is_live
 
 
 def test_an_approval_on_one_tab_takes_the_other_ones_buttons_away(browser: Browser, folder: Path) -> None:
@@ -74,6 +74,7 @@ def test_two_questions_are_answered_in_one_post_with_their_values(browser: Brows
         is_done(page)
         expect(page.locator(".said")).to_have_text(['Approved, with {"limit":3}', "Denied"])
         expect(page.locator("article p.text")).to_have_text("delete: True, {'limit': 3}. tell: False, None. ")
+        inspect(page)
         page.fill("#filter", '"approvals"')
         assert len([each for each in page.locator("#frames .what:visible").all_text_contents() if each.startswith("→")]) == 1
 

@@ -36,10 +36,21 @@ def is_live(page: Page) -> None:
     expect(page.locator("#light[data-state=live]")).to_be_visible()
 
 
+def choose(page: Page, selector: str) -> None:
+    """Choose this in the page's menu."""
+    page.click("#menu-button")
+    page.click(selector)
+
+
+def inspect(page: Page) -> None:
+    """Open the inspector, or close it."""
+    choose(page, "#inspector-button")
+
+
 def second_tab(page: Page) -> Page:
     """A live tab beside this one, of the same person, who takes the token along."""
     with page.context.expect_page() as opening:
-        page.click("#second")
+        choose(page, "#second")
     is_live(opening.value)
     return opening.value
 

@@ -7,8 +7,10 @@ import { begin, refused } from "./account.js";
 import { drawTitle, haveDoings } from "./doings.js";
 import { $, setText } from "./dom.js";
 import { drawInspector, watch } from "./inspector.js";
+import { layOut } from "./layout.js";
 import { drawList, listChats } from "./list.js";
 import { drawChat } from "./messages.js";
+import { drawStart } from "./start.js";
 import { Threadcast } from "./threadcast.js";
 
 const MOST_LABELS = 200;
@@ -137,11 +139,13 @@ function draw() {
     drawing = 0;
     drawList(view.chat);
     drawTitle(page);
+    drawStart(page.view);
     drawChat(page);
     drawInspector();
   });
 }
 
 haveDoings(page);
+layOut(draw);
 begin(connect);
 draw();

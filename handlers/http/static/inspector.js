@@ -189,9 +189,3 @@ $("clear").addEventListener("click", () => {
   $("frames").replaceChildren();
   countFrames();
 });
-$("inspector-button").addEventListener("click", (event) => {
-  const hidden = ($("inspector").hidden = !$("inspector").hidden);
-  document.querySelector("main").className = hidden ? "wide" : "";
-  event.target.ariaExpanded = String(!hidden);
-  draw();
-});

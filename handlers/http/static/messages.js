@@ -3,6 +3,8 @@
 import { offer } from "./assets.js";
 import { $, keyed, made, setText } from "./dom.js";
 import { drawParts, drawQuestions, makeQuestions } from "./parts.js";
+import { keepPlace } from "./scroll.js";
+import { drawThoughts, makeThoughts } from "./thoughts.js";
 
 const WAITS = "waits for the connection";
 
@@ -12,15 +14,13 @@ export function drawChat(page) {
   const messages = chat ? chat.message_ids.map((id) => chat.messages[id]) : [];
   const running = messages.find((message) => !message.is_completed && !failures.has(message.id));
   const waiting = [...posts.values()].filter((post) => (view.chat ? post.asked.chatId === view.chat : post.id === view.post));
-  const atEnd = drawChat.chat !== view.chat || box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-  drawChat.chat = view.chat;
   box.ariaBusy = String(Boolean(running));
   const unheard = waiting.filter((post) => !post.asked.approvals && !(post.id in (chat?.messages ?? {})));
   keyed(box, [...messages, ...unheard], (it) => it.id, makeMessage, (article, it) => {
     if ("asked" in it) drawPost(page, article, it);
     else drawMessage(page, article, it, chat, waiting);
   });
-  if (atEnd) box.scrollTop = box.scrollHeight;
+  keepPlace(view.chat ?? view.post, Boolean(running));
   if (!running && document.activeElement === $("stop")) box.focus({ preventScroll: true });
   $("stop").hidden = !running;
   $("stop").onclick = () => stop(page, running);
@@ -38,17 +38,20 @@ function makeMessage() {
   const button = (name, label) => made("button", { type: "button", ariaLabel: label ?? null, hidden: true }, name);
   return made("article", {},
     made("div", { className: "request" }, made("small"), made("span", { className: "text" })),
-    made("div"), made("div"), makeQuestions(),
+    makeThoughts(), made("div"), makeQuestions(),
     made("p", { className: "failed" }),
     made("p", { className: "foot" }, made("span"), button("👍", "A good answer"), button("👎", "A bad answer"), button("Run again")));
 }
 
 function drawFoot(article, who, request, failure, how) {
   setText(article.querySelector(".request small"), who);
+  article.querySelector(".request").classList.toggle("own", who === "you" || who === $("who").textContent);
   setText(article.querySelector(".request .text"), request);
   setText(article.querySelector(":scope > .failed"), failure);
   article.querySelector(":scope > .failed").hidden = !failure;
-  setText(article.lastChild.firstChild, failure ? "" : how);
+  const said = article.lastChild.firstChild;
+  setText(said, failure ? "" : how);
+  said.classList.toggle("hidden-label", /^(Reasoned|answered|answering)/.test(how)); // the thoughts' line, or the text, shows it
 }
 
 function drawPost({ client, posts, post, draw }, article, it) {
@@ -70,7 +73,8 @@ function drawMessage(page, article, it, chat, waiting) {
   const asked = it.request_message, isLast = chat.message_ids.at(-1) === it.id, failure = page.failures.get(it.id) ?? "";
   const isReplaced = waiting.some((post) => post.id === it.id && post.asked.messageId && !post.error);
   request.hidden = !asked;
-  drawParts(reasoning, it, "reasoning", isLast, offer);
+  drawParts(reasoning.lastChild, it, "reasoning", isLast, offer);
+  drawThoughts(reasoning, it);
   drawParts(response, it, "response", isLast, offer);
   drawApprovals(page, questions, it, chat, isLast, waiting.find((post) => post.asked.approvals));
   drawFoot(article, asked?.sender_name ?? "", asked?.request ?? "", isReplaced ? "" : failure, isReplaced ? "asked again…" : ending(it, isLast));

@@ -65,6 +65,8 @@ function drawStep(node, part, message, isLast, offer) {
       setText(fold.lastChild, file.file.text ?? "");
     });
   }
+  node.classList.add("thought"); // which thoughts.js folds
+  node.dataset.status = part.status;
   setText(node.firstChild, [part.title, part.secondary_title, part.status === "completed" ? "" : part.status].filter(Boolean).join(" · "));
   if (part.type === "text") setText(body, part.message ?? "");
   else drawPills(body, part.pill_containers, offer);

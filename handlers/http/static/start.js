@@ -1,0 +1,57 @@
+// The start: what is shown while no chat is. It says what this is, and offers something to begin with.
+
+import { $, keyed, made, setText } from "./dom.js";
+
+const PROMPTS = [
+  ["Find out", "What can you help me with?"],
+  ["Explain", "Explain compound interest with a small table"],
+  ["Write", "Write a friendly reply that moves a meeting to Friday"],
+  ["Plan", "Plan a first week for somebody who joins our team"],
+];
+const MOST_CARDS = 6;
+const WORDS = { metric: "Metric", metric_file: "Metric", dashboard: "Dashboard", dashboard_file: "Dashboard" };
+
+const assets = made("ul");
+const section = made("section", { hidden: true },
+  made("h3", {}, "Or open an asset"),
+  made("p", {}, "An asset is something that you can ask about: a metric is a number that is followed over time, a dashboard is a page of metrics."),
+  assets);
+
+/** Draw it, or hide it while a chat is shown. */
+export function drawStart({ chat, post }) {
+  $("start").hidden = Boolean(chat || post);
+  $("messages").tabIndex = $("start").hidden ? 0 : -1; // there is nothing to be scrolled
+}
+
+/** Send this, and leave what is half typed where it is. */
+function send(field, value) {
+  const draft = $("prompt").value;
+  $(field).value = value;
+  $("composer").requestSubmit();
+  if (field === "prompt") $("prompt").value = draft;
+}
+
+function drawAssets() {
+  const options = [...$("asset").options].filter((option) => option.value.includes(":")).slice(0, MOST_CARDS);
+  section.hidden = !options.length;
+  keyed(assets, options, (option) => option.value, ({ value }) => {
+    const button = made("button", { type: "button", onclick: () => send("asset", value) }, made("span", { className: "text" }), made("small"));
+    return made("li", {}, button);
+  }, ({ firstChild: button }, { value, textContent }) => {
+    const type = value.split(":")[0];
+    setText(button.firstChild, textContent.replace(` (${type})`, ""));
+    setText(button.lastChild, WORDS[type] ?? type);
+  });
+}
+
+$("start").append(
+  made("div", {},
+    made("h2", {}, "What would you like to know?"),
+    made("p", {}, "Threadcast answers your questions while you watch, and keeps each chat so that you can go on with it anywhere.")),
+  made("ul", { ariaLabel: "Examples" }, ...PROMPTS.map(([kind, prompt]) => {
+    const button = made("button", { type: "button", onclick: () => send("prompt", prompt) }, made("small", {}, kind), prompt);
+    return made("li", {}, button);
+  })),
+  section);
+new MutationObserver(drawAssets).observe($("asset"), { childList: true });
+drawAssets();
