@@ -127,7 +127,6 @@ export class Threadcast {
 
   /** Ask for anything but a post. @param {string} route @param {any} payload @returns {Promise<any>} the answer's payload */
   async request(route, payload) {
-    if (this.state === "closed") throw new ThreadcastError("CLOSED", "the client is closed");
     return this.#ask(route, payload).done;
   }
 
@@ -145,6 +144,7 @@ export class Threadcast {
 
   /** Have a request sent as soon as it can be. */
   #ask(route, payload, isOwn = false) {
+    if (this.state === "closed" && !isOwn) throw new ThreadcastError("CLOSED", "the client is closed");
     const waiting = [...this.#asked.values()].filter(({ sentAt }) => !sentAt).length, label = uuid();
     if (waiting >= MOST_WAITING && !isOwn) throw new ThreadcastError("QUEUE_FULL", `${waiting} requests wait already`);
     const asked = /** @type {any} */ ({ label, route, payload, sentAt: 0, after: 0 });

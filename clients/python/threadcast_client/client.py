@@ -76,7 +76,7 @@ class Threadcast:
     ) -> Answer:
         """Ask, now or once connected, until the server has it. A `message_id` with its `chat_id` replaces that message.
 
-        Raises ThreadcastError when 100 posts wait already. Whatever else becomes of it, the answer tells.
+        Raises ThreadcastError if the client is closed, or 100 posts wait already. Else the answer tells what becomes of it.
         """
         asset_type, asset_id = asset or (None, None)
         message = as_id(message_id, "message_id") if message_id else uuid4()
@@ -98,7 +98,7 @@ class Threadcast:
         else:
             payload["once"] = True
         answer = Answer(message, payload, self._keeper.stop, before)
-        self._keeper.posts.add(answer)
+        self._keeper.post(answer)
         return answer
 
     async def request(self, route: str, payload: Mapping[str, Any]) -> Any:

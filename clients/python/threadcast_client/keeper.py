@@ -28,6 +28,7 @@ class Keeper:
         self.chats_told = Listeners()
         self.open_ids: set[UUID] = set()  # the chats that are to be kept true
         self.feed = link.feed
+        self._over = ""  # why nothing is tried any more
         self.fold = Fold(self._is_kept)
         self.requests = Requests(link.feed)
         self.posts = Posts(link.feed, self.fold)
@@ -35,7 +36,17 @@ class Keeper:
         self._to_get: dict[UUID, float] = {}  # over HTTP, and when
         link.owner = link.feed.owner = self
 
+    def post(self, answer: Answer) -> None:
+        """Raises ThreadcastError when the client is closed, or too many wait already."""
+        self._check_open()
+        self.posts.add(answer)
+
+    def _check_open(self) -> None:
+        if self._over:
+            raise ThreadcastError("CLOSED", self._over)
+
     async def ask(self, route: str, payload: dict[str, Any], *, is_urgent: bool = False) -> Frame:
+        self._check_open()
         answered: asyncio.Future[Frame | ThreadcastError] = asyncio.get_running_loop().create_future()
 
         def ended(how: Frame | ThreadcastError) -> None:
@@ -95,6 +106,8 @@ class Keeper:
             self.posts.being_got.discard(id)
 
     def on_state(self, state: State) -> None:
+        if state != "closed":
+            self._over = ""
         self.told["state"].tell(state)
 
     def on_note(self, text: str) -> None:
@@ -175,6 +188,7 @@ class Keeper:
                 self._get(id)
 
     def on_over(self, why: str) -> None:
+        self._over = why
         self._fail(ThreadcastError("CLOSED", why))
 
     def on_replaced(self) -> None:

@@ -44,6 +44,8 @@ class Link:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
             self._task.add_done_callback(self._ran)
+        if self.state == "closed":
+            self._set("connecting")
         self._tries, self._refused = 0, None
         self._awake.set()
 

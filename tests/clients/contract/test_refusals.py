@@ -92,11 +92,25 @@ async def test_no_error_and_no_state_has_the_token(driver: Driver, hostile: Host
     await opened(driver, hostile, user, tokens=["s3cret"], plain=True)
     await driver.says("until", state="refused")
     pending = driver.will("request", route="/chats/list", payload={})
+    await driver.says("state")  # the request is on its way
     await driver.says("close")
     with pytest.raises(Refused) as refused:
         await pending
     assert refused.value.code == "CLOSED"
     assert "s3cret" not in str(refused.value.error)
+
+
+async def test_what_is_asked_of_a_closed_client_fails_at_once_until_it_connects_again(
+    driver: Driver, hostile: Hostile, user: UUID, port: int
+) -> None:
+    await opened(driver, hostile, user)
+    await driver.says("close")
+    for asked in (driver.says("request", route="/chats/list", payload={}), driver.says("post", "refused", prompt="Hi")):
+        with pytest.raises(Refused) as refused:
+            await asked
+        assert refused.value.code == "CLOSED"
+    await driver.says("connect")
+    await answered(driver, user, port)
 
 
 @pytest.mark.parametrize(
