@@ -1,5 +1,6 @@
 """The page before a server with the busy agent."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,8 +39,9 @@ def is_done(page: Page, how: str = "Reasoned") -> None:
 
 
 def looks(page: Page) -> list[str]:
-    """All that the messages say, opened or not."""
-    return [" ".join(text.split()) for text in page.locator("article").all_text_contents()]
+    """All that the messages say, opened or not. How long it was thought is measured by each page for itself."""
+    texts = page.locator("article").all_text_contents()
+    return [re.sub(r"Thought for (a moment|\d+ seconds?)", "Thought", " ".join(text.split())) for text in texts]
 
 
 def button(page: Page | Locator, name: str) -> Locator:

@@ -118,9 +118,9 @@ CHAT, OTHER_CHAT, MESSAGE, NEXT = uuid(500), uuid(501), uuid(600), uuid(601)
 
 
 @contextmanager
-def faked(browser: Browser, *, has_clock: bool = False) -> Iterator[tuple[Page, Fake]]:
-    """A live page whose server is the test, and so is its clock if it `has_clock`."""
-    with tab(browser) as page:
+def faked(browser: Browser, *, has_clock: bool = False, **options: Any) -> Iterator[tuple[Page, Fake]]:
+    """A live page whose server is the test, and so is its clock if it `has_clock`; `options` are those of a tab."""
+    with tab(browser, **options) as page:
         fake = Fake(page)
         if has_clock:
             page.clock.install()

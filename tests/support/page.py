@@ -63,7 +63,7 @@ def ask(page: Page, prompt: str) -> None:
 @contextmanager
 def tab(browser: Browser, *, may_complain: bool = False, **options: object) -> Iterator[Page]:
     """A page of a browser of its own. What the console has to complain about fails the test."""
-    context = browser.new_context(viewport={"width": 1300, "height": 800}, **options)  # type: ignore[arg-type]
+    context = browser.new_context(**{"viewport": {"width": 1300, "height": 800}, **options})  # type: ignore[arg-type]
     complaints: list[str] = []
     try:
         page = context.new_page()

@@ -16,7 +16,7 @@ export function drawTitle({ client, view }) {
   document.title = chat?.title ? `${chat.title} · Threadcast` : "Threadcast";
   $("doings").hidden = !chat;
   $("favourite").ariaPressed = String(Boolean(chat?.is_favorited));
-  $("asset").disabled = Boolean(view.chat);
+  $("asset").disabled = Boolean(view.chat || view.post);
   $("asset").title = view.chat ? "a chat goes on about what it began with" : "";
 }
 

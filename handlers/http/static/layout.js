@@ -69,8 +69,8 @@ $("sidebar").addEventListener("click", ({ target }) => { // a chat was chosen, o
   if (!isDrawer || !target.closest("#chats [aria-current], #new-chat")) return;
   isDrawer = false;
   place();
-  if (document.activeElement === document.body || $("sidebar").contains(document.activeElement)) $("messages").focus({ preventScroll: true });
-});
+  $("messages").focus({ preventScroll: true });
+}, { capture: true }); // before what is clicked takes the focus where it wants it
 for (const each of [isPhone, isNarrow]) {
   each.addEventListener("change", () => {
     isDrawer = false;
@@ -142,3 +142,13 @@ visualViewport?.addEventListener("resize", () => {
   const { height, scale } = visualViewport;
   if (Math.abs(scale - 1) < 0.01) document.documentElement.style.setProperty("--screen", `${height}px`);
 });
+
+// The prompt grows with its text: by itself in most browsers, and in the others by this.
+if (!CSS.supports("field-sizing", "content")) {
+  const prompt = $("prompt"), fit = () => {
+    prompt.style.height = "auto";
+    prompt.style.height = `${prompt.scrollHeight}px`;
+  };
+  prompt.addEventListener("input", fit);
+  $("composer").addEventListener("submit", () => requestAnimationFrame(fit));
+}

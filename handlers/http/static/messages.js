@@ -51,7 +51,7 @@ function drawFoot(article, who, request, failure, how) {
   article.querySelector(":scope > .failed").hidden = !failure;
   const said = article.lastChild.firstChild;
   setText(said, failure ? "" : how);
-  said.classList.toggle("hidden-label", /^(Reasoned|answered|answering)/.test(how)); // the thoughts' line, or the text, shows it
+  said.classList.toggle("hidden-label", /^(Reasoned|answered)/.test(how)); // the thoughts' line, or the text, shows it
 }
 
 function drawPost({ client, posts, post, draw }, article, it) {
@@ -72,6 +72,8 @@ function drawMessage(page, article, it, chat, waiting) {
   const [request, reasoning, response, questions, , foot] = article.children, [, good, bad, again] = foot.children;
   const asked = it.request_message, isLast = chat.message_ids.at(-1) === it.id, failure = page.failures.get(it.id) ?? "";
   const isReplaced = waiting.some((post) => post.id === it.id && post.asked.messageId && !post.error);
+  const hasParts = it.reasoning_message_ids.length + it.response_message_ids.length > 0;
+  article.dataset.state = failure || it.is_completed ? "done" : hasParts ? "growing" : "waiting";
   request.hidden = !asked;
   drawParts(reasoning.lastChild, it, "reasoning", isLast, offer);
   drawThoughts(reasoning, it);
