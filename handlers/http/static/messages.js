@@ -76,7 +76,7 @@ function drawMessage(page, article, it, chat, waiting) {
   article.dataset.state = failure || it.is_completed ? "done" : hasParts ? "growing" : "waiting";
   request.hidden = !asked;
   drawParts(reasoning.lastChild, it, "reasoning", isLast, offer);
-  drawThoughts(reasoning, it);
+  drawThoughts(reasoning, it, Boolean(failure));
   drawParts(response, it, "response", isLast, offer);
   drawApprovals(page, questions, it, chat, isLast, waiting.find((post) => post.asked.approvals));
   drawFoot(article, asked?.sender_name ?? "", asked?.request ?? "", isReplaced ? "" : failure, isReplaced ? "asked again…" : ending(it, isLast));

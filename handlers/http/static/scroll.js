@@ -36,7 +36,8 @@ box.addEventListener("scroll", () => {
   top = box.scrollTop;
   offerEnd(button.dataset.new === "true");
 }, { passive: true });
-box.addEventListener("toggle", () => { follows = left() < NEAR; }, { capture: true }); // somebody has opened something to read it
+// Somebody has opened something to read it.
+box.addEventListener("toggle", () => { follows &&= left() < NEAR; }, { capture: true });
 box.addEventListener("click", () => requestAnimationFrame(() => { follows &&= left() < NEAR; }));
 new ResizeObserver(() => (follows ? followEnd() : offerEnd(button.dataset.new === "true"))).observe(box);
 button.addEventListener("click", () => {

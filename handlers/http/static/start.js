@@ -14,10 +14,11 @@ const WORDS = { metric: "Metric", metric_file: "Metric", dashboard: "Dashboard",
 const assets = made("ul");
 const section = made("section", { hidden: true },
   made("h3", {}, "Or open an asset"),
-  made("p", {}, "An asset is something that you can ask about: a metric is a number that is followed over time, a dashboard is a page of metrics."),
+  made("p", {}, "An asset is something that you can ask about: a metric is a number that is followed over time, " +
+    "a dashboard is a page of metrics."),
   assets);
 
-/** Draw it, or hide it while a chat is shown. */
+/** Draw it, or hide it while a chat is shown. @param {{ chat: string | null, post: string | null }} view */
 export function drawStart({ chat, post }) {
   $("start").hidden = Boolean(chat || post);
   $("messages").tabIndex = $("start").hidden ? 0 : -1; // there is nothing to be scrolled
@@ -35,8 +36,8 @@ function drawAssets() {
   const options = [...$("asset").options].filter((option) => option.value.includes(":")).slice(0, MOST_CARDS);
   section.hidden = !options.length;
   keyed(assets, options, (option) => option.value, ({ value }) => {
-    const button = made("button", { type: "button", onclick: () => send("asset", value) }, made("span", { className: "text" }), made("small"));
-    return made("li", {}, button);
+    const onclick = () => send("asset", value);
+    return made("li", {}, made("button", { type: "button", onclick }, made("span", { className: "text" }), made("small")));
   }, ({ firstChild: button }, { value, textContent }) => {
     const type = value.split(":")[0];
     setText(button.firstChild, textContent.replace(` (${type})`, ""));
@@ -47,7 +48,8 @@ function drawAssets() {
 $("start").append(
   made("div", {},
     made("h2", {}, "What would you like to know?"),
-    made("p", {}, "Threadcast answers your questions while you watch, and keeps each chat so that you can go on with it anywhere.")),
+    made("p", {}, "Threadcast answers your questions while you watch, and keeps each chat so that you can go on with it " +
+      "anywhere.")),
   made("ul", { ariaLabel: "Examples" }, ...PROMPTS.map(([kind, prompt]) => {
     const button = made("button", { type: "button", onclick: () => send("prompt", prompt) }, made("small", {}, kind), prompt);
     return made("li", {}, button);

@@ -9,7 +9,8 @@
     else delete root.dataset.theme;
   };
   const check = () => {
-    for (const radio of document.querySelectorAll("#theme input")) radio.checked = radio.value === (root.dataset.theme ?? "system");
+    const chosen = root.dataset.theme ?? "system";
+    for (const radio of document.querySelectorAll("#theme input")) radio.checked = radio.value === chosen;
   };
 
   try {

@@ -1,4 +1,4 @@
-// What an answer was thought out with: one line, which opens to all of its steps. Tools, files and what has failed are seen anyway.
+// What an answer was thought out with: one line, which opens to all of its steps. Tools, files and failures are seen anyway.
 
 import { made, setText } from "./dom.js";
 
@@ -6,22 +6,28 @@ const MOST_OF_LINE = 200; // characters, which is more than a line has
 
 /** The line and the steps that it opens. */
 export function makeThoughts() {
-  const button = made("button", { type: "button", className: "thoughts", ariaExpanded: "false", hidden: true }, made("span"));
+  const properties = { type: "button", className: "thoughts", ariaExpanded: "false", hidden: true };
+  const button = made("button", properties, made("span"));
   button.onclick = () => { button.ariaExpanded = String(button.ariaExpanded === "false"); };
   return made("div", {}, button, made("div", { className: "steps" }));
 }
 
-/** Draw the line, once the steps are drawn. */
-export function drawThoughts(box, message) {
+/**
+ * Draw the line, once the steps are drawn.
+ * @param {HTMLElement & { began?: number, took?: number }} box @param {import("../../../clients/js/src/frames.js").ChatMessage} message
+ * @param {boolean} hasFailed nothing comes of it any more
+ */
+export function drawThoughts(box, message, hasFailed) {
   const [button] = box.children, steps = message.reasoning_message_ids.map((id) => message.reasoning_messages[id]);
   const thoughts = steps.filter((step) => !step.tool && step.type !== "files");
   const isAnswering = Object.values(message.response_messages).some((part) => part.type === "text" && part.message);
-  const isOver = message.is_completed || isAnswering;
+  const isOver = message.is_completed || isAnswering || hasFailed;
   if (steps.length && !isOver) box.began ??= performance.now();
   if (isOver && box.began !== undefined) box.took ??= performance.now() - box.began;
   button.hidden = !thoughts.length;
   button.classList.toggle("running", !isOver);
-  if (thoughts.length) setText(button.firstChild, isOver ? ended(box.took, message.final_reasoning_message) : `${newest(steps)}…`);
+  if (!thoughts.length) return;
+  setText(button.firstChild, isOver ? ended(box.took, message.final_reasoning_message) : `${newest(steps)}…`);
 }
 
 /** What the newest step is about, or the last line that it says. */
