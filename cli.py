@@ -74,6 +74,7 @@ def create_server(
         pong_seconds=settings.pong_seconds,
         log_level=settings.log_level,
         paths=[route.path for route in app.routes if isinstance(route, Route)],
+        root_path=settings.root_path,
         ready=ready,
     )
 
@@ -128,7 +129,7 @@ def serve(settings: Settings, dev: bool, host: str | None, port: int | None, wor
         said = ""
         if dev:
             stack.enter_context(url_kept(address))
-            said = welcome(secret, address)
+            said = welcome(secret, address + settings.root_path)
         if workers == 1:
             start(listening[0], partial(_running, address, said))
         else:

@@ -25,6 +25,7 @@ from handlers.dev import demo_token, short_token
 from handlers.http.asyncapi import WS_PATH
 from handlers.http.cors import ApiCors
 from handlers.http.paths import http_routes
+from handlers.http.sub_path import SubPath
 from handlers.index import keep_indexing
 from handlers.let_in import go_on, keep_out, let_in, let_out
 from handlers.line import PlainLine
@@ -131,11 +132,12 @@ def create_app(
     routes = [
         WebSocketRoute(WS_PATH, Socket),
         WebSocketRoute(f"{WS_PATH}/", Socket),
-        *http_routes(dev),
+        *http_routes(dev, settings.frame_ancestors, settings.login_url),
         WebSocketRoute("/{path:path}", no_such_path),
     ]
+    below = [Middleware(SubPath, settings.root_path)] if settings.root_path else []
     cors = [Middleware(ApiCors, settings.cors_origins)] if settings.cors_origins else []
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=cors, exception_handlers={404: no_such_page})
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=below + cors, exception_handlers={404: no_such_page})
     app.router.redirect_slashes = False  # a redirect would repeat the query, which may have a token
     return app
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from difflib import get_close_matches
@@ -22,6 +23,8 @@ VERSION = "0.1.0"
 PREFIX = "THREADCAST_"
 MIN_SECRET_CHARACTERS = 32  # HS256 needs a key of 256 bits, RFC 7518 section 3.2
 MIB = 2**20
+ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d+)?")  # as browsers write it
+ROOT_PATH = re.compile(r"(?!/api(/|$))(/[\w~-][\w.~-]*)*", re.ASCII)
 
 
 class SettingsError(Exception):
@@ -160,11 +163,29 @@ def _file(raw: str) -> str:
 def _origins(raw: str) -> tuple[str, ...]:
     origins = _names(raw)
     for origin in origins:
-        if origin != "*" and (_url(origin) != "{0.scheme}://{0.netloc}".format(urlsplit(origin)) or "*" in origin):
+        if origin != "*" and not ORIGIN.fullmatch(_url(origin)):
             raise ValueError(origin)
     if "*" in origins and len(origins) > 1:
         raise ValueError(raw)
     return origins
+
+
+def _named_origins(raw: str) -> tuple[str, ...]:
+    if "*" in (origins := _origins(raw)):
+        raise ValueError("all of them")
+    return origins
+
+
+def _root_path(raw: str) -> str:
+    if not ROOT_PATH.fullmatch(raw):
+        raise ValueError(raw)
+    return raw
+
+
+def _login_url(raw: str) -> str:
+    if not (raw.isascii() and raw.isprintable()) or " " in raw or "@" in urlsplit(_url(raw)).netloc:
+        raise ValueError("no page for everybody")
+    return raw
 
 
 def _url(raw: str) -> str:
@@ -228,6 +249,15 @@ class Settings:
     )
     host: str = _setting("127.0.0.1", HOST, "where to listen")
     port: int = _setting(8000, _whole(0, 65535), "0 takes a free port")
+    root_path: str = _setting(
+        "",
+        Parser(
+            _root_path,
+            "a path such as /chat: it begins with /, does not end with one, has only letters, digits and - . _ ~, and is not "
+            "below /api, where the server's own paths are",
+        ),
+        "the path below which a proxy shows all of the server, such as `/chat`; the proxy may strip it or pass it on",
+    )
     agent: str = _setting(
         "offline",
         AGENT,
@@ -351,6 +381,17 @@ class Settings:
         Parser(_origins, "origins such as https://app.example with commas between them, or *"),
         "the origins, with commas between them, whose pages may call `/api/v1` over HTTP, or `*` for all",
         "none",
+    )
+    frame_ancestors: tuple[str, ...] = _setting(
+        "",
+        Parser(_named_origins, "origins such as https://app.example with commas between them"),
+        "the origins, with commas between them, whose pages may have the page in a frame",
+    )
+    login_url: str | None = _setting(
+        "",
+        _optional(Parser(_login_url, "an address such as https://app.example/login, without a user and without #")),
+        "where people sign in: the page sends them there with `return_to`; see [page.md](page.md)",
+        "none: the page asks for a token",
     )
     log_level: str = _setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"), "the log has no lines below this level")
 

@@ -31,7 +31,8 @@ class Server(uvicorn.Server):
     """Calls `ready` once it can be talked to, drains at Ctrl-C or SIGTERM, and then exits with 0.
 
     `max_unheard` bounds the sockets without a request, `max_frame_bytes` what a client may send at once; a client is pinged
-    every `ping_seconds` and closed when it has not answered for `pong_seconds`. The log tells only these `paths`.
+    every `ping_seconds` and closed when it has not answered for `pong_seconds`. The log tells only these `paths`, which may be
+    asked for below `root_path`.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Server(uvicorn.Server):
         pong_seconds: float,
         log_level: str,
         paths: Collection[str] = (),
+        root_path: str = "",
         ready: Callable[[], None] | None = None,
     ) -> None:
         unheard = UnansweredSockets(max_unheard)
@@ -61,7 +63,7 @@ class Server(uvicorn.Server):
             ws_ping_timeout=pong_seconds,
             ws_per_message_deflate=False,  # costs speed and about 50 KiB a connection
             lifespan="on",
-            log_config=log_config(log_level, paths),
+            log_config=log_config(log_level, paths, root_path),
             server_header=False,
             timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
         )

@@ -35,26 +35,30 @@ PLAIN_MODULES = ("sqlite3", "backends.", "handlers.", "schemas.", "settings")
 
 
 class KnownPaths(logging.Filter):
-    """Keeps the path that uvicorn logs of a request only where it is one of the application's: any other may hold a token."""
+    """Keeps the path that uvicorn logs of a request only where it is one of the application's: any other may hold a token.
 
-    def __init__(self, paths: Collection[str]) -> None:
+    The `root_path` that the application is below, if the request has it, is left out.
+    """
+
+    def __init__(self, paths: Collection[str], root_path: str = "") -> None:
         super().__init__()
         self._paths = paths
+        self._root_path = root_path
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name != "uvicorn.access" or not isinstance(record.args, tuple):
             return True
         client, method, full_path, version, status = record.args
-        path = ID.sub("{id:uuid}", str(full_path).partition("?")[0])
+        path = ID.sub("{id:uuid}", str(full_path).partition("?")[0].removeprefix(self._root_path) or "/")
         record.args = client, method, path if path in self._paths else UNKNOWN, version, status
         return not (path in PROBED and status == 200)
 
 
-def log_config(level: str, paths: Collection[str] = ()) -> dict[str, Any]:
+def log_config(level: str, paths: Collection[str] = (), root_path: str = "") -> dict[str, Any]:
     """The dict for `logging.config`, for stderr: our lines from `level` up, uvicorn's from INFO or higher, others' warnings.
 
     uvicorn's DEBUG lines are never logged, and of a connection only errors: other lines have handshakes with tokens, and
-    frames. Lines are JSON unless stderr is a terminal. `paths`: only these paths of requests are shown.
+    frames. Lines are JSON unless stderr is a terminal. `paths`: only these paths of requests, below `root_path`, are shown.
     """
     quiet = logging.getLevelName(max(logging.INFO, logging.getLevelNamesMapping()[level]))
     processors = _rendering(sys.stderr.isatty(), level == "DEBUG")
@@ -62,7 +66,7 @@ def log_config(level: str, paths: Collection[str] = ()) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"known_paths": {"()": KnownPaths, "paths": frozenset(paths)}},
+        "filters": {"known_paths": {"()": KnownPaths, "paths": frozenset(paths), "root_path": root_path}},
         "formatters": {"line": formatter},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["known_paths"]}},
         # Not the root logger, which belongs to the embedding program. Python's last resort prints warnings of others to stderr.

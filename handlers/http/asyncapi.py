@@ -98,8 +98,8 @@ def _narrowed(envelope: Any, name: str, without: tuple[str, ...] = (), **types: 
     return msgspec.defstruct(name[0].upper() + name[1:], [each[:2] if each[2] is msgspec.NODEFAULT else each for each in made])
 
 
-def asyncapi_document(version: str, max_frame_bytes: int) -> Json:
-    """The document, for a server of this version that reads frames of at most so many bytes."""
+def asyncapi_document(version: str, max_frame_bytes: int, root_path: str = "") -> Json:
+    """The document, for a server of this version, below this path, that reads frames of at most so many bytes."""
     sent, received = answers(), requests()
     messages = received | sent
     payloads, schemas = components([message.frame for message in messages.values()])
@@ -111,7 +111,7 @@ def asyncapi_document(version: str, max_frame_bytes: int) -> Json:
             "description": "One message in, the answer streamed to every device of its user.",
         },
         "defaultContentType": "application/json",
-        "servers": {"threadcast": _server()},
+        "servers": {"threadcast": _server(root_path)},
         "channels": {"socket": _channel(messages, max_frame_bytes)},
         "operations": {f"receive{_title(name)}": _receive(name) for name in received}
         | {f"send{_title(name)}": _operation("send", message.meaning, [name]) for name, message in sent.items()},
@@ -123,9 +123,10 @@ def asyncapi_document(version: str, max_frame_bytes: int) -> Json:
     }
 
 
-def _server() -> Json:
+def _server(root_path: str) -> Json:
     return {
         "host": "{host}",
+        **({"pathname": root_path} if root_path else {}),
         "protocol": "ws",
         "description": "`wss` behind a proxy that has a certificate.",
         "variables": {"host": {"default": "127.0.0.1:8000", "description": "Where this document came from."}},

@@ -24,5 +24,5 @@ class ApiCors:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_open = scope["type"] == "http" and scope["path"].startswith(API)
+        is_open = scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")).startswith(API)
         await (self._open if is_open else self._app)(scope, receive, send)

@@ -46,8 +46,8 @@ class Path(NamedTuple):
         return HTTPStatus.UNAUTHORIZED in self.answers
 
 
-def openapi_document(paths: Mapping[str, tuple[Path, ...]], version: str, max_body_bytes: int) -> Json:
-    """The document, for a server of this version that reads bodies of at most so many bytes."""
+def openapi_document(paths: Mapping[str, tuple[Path, ...]], version: str, max_body_bytes: int, root_path: str = "") -> Json:
+    """The document, for a server of this version, below this path, that reads bodies of at most so many bytes."""
     each = [path for methods in paths.values() for path in methods]
     types = list({type: None for path in each for type in (*path.answers.values(), path.body) if type})
     made, schemas = components(types)
@@ -61,7 +61,7 @@ def openapi_document(paths: Mapping[str, tuple[Path, ...]], version: str, max_bo
             "description": "Beside the WebSocket, which `/asyncapi.json` is about: posts and chats for who has none, and "
             "the server's state.",
         },
-        "servers": [{"url": "/"}],
+        "servers": [{"url": root_path or "/"}],
         "paths": {
             path: {each.method.lower(): _operation(path, each, by_type, bound) for each in methods}
             for path, methods in paths.items()

@@ -1,8 +1,7 @@
 """The one table of what there is over HTTP, and the two descriptions of it all. They need no token and name nobody."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection
 from functools import cache
-from pathlib import Path as FilePath
 from typing import Any
 
 from starlette.requests import Request
@@ -24,7 +23,7 @@ from handlers.http.chats import (
     put_message,
     stop_one_chat,
 )
-from handlers.http.console import CLIENT_HEADERS, FILES, PAGE_HEADERS, page
+from handlers.http.console import pages
 from handlers.http.events import Brief, Since, get_events
 from handlers.http.health import healthz, metrics, readyz
 from handlers.http.openapi import REFUSALS, Path, openapi_document
@@ -39,13 +38,15 @@ from schemas.requests import ChatCreateNewChat, DeleteChats, DuplicateChat, Ids
 async def asyncapi(request: Request) -> Response:
     """The WebSocket protocol as AsyncAPI 3."""
     services: Services = request.state.services
-    return Response(_asyncapi(services.version, services.max_frame_bytes), media_type="application/json")
+    document = _asyncapi(services.version, services.max_frame_bytes, request.scope.get("root_path", ""))
+    return Response(document, media_type="application/json")
 
 
 async def openapi(request: Request) -> Response:
     """The HTTP interface as OpenAPI 3.1."""
     services: Services = request.state.services
-    return Response(_openapi(services.version, services.max_frame_bytes), media_type="application/json")
+    document = _openapi(services.version, services.max_frame_bytes, request.scope.get("root_path", ""))
+    return Response(document, media_type="application/json")
 
 
 PATHS: dict[str, tuple[Path, ...]] = {
@@ -69,24 +70,16 @@ PATHS: dict[str, tuple[Path, ...]] = {
     "/openapi.json": (Path("GET", openapi, {200: dict[str, Any]}),),
 }
 
-MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
-CLIENT = ("threadcast.js", "fold.js", "line.js")  # of clients/js
 
-
-def http_routes(dev: bool) -> list[Route]:
+def http_routes(dev: bool, frame_ancestors: Collection[str], login_url: str | None) -> list[Route]:
     """The routes over HTTP: the table, the page, and in development the page's demo assets."""
-    unlisted = {f"/{file.name}": _page(file) for file in FILES.iterdir()}
-    unlisted["/"] = unlisted.pop("/index.html")
+    unlisted = pages(frame_ancestors, login_url)
     if dev:
         unlisted["/demo.json"] = demo_assets
     return [
         *(_route(path, methods) for path, methods in PATHS.items()),
         *(Route(path, endpoint, include_in_schema=False) for path, endpoint in unlisted.items()),
     ]
-
-
-def _page(file: FilePath) -> Callable[[Request], Awaitable[Response]]:
-    return page(file.name, MEDIA[file.suffix], CLIENT_HEADERS if file.name in CLIENT else PAGE_HEADERS)
 
 
 def _route(path: str, methods: tuple[Path, ...]) -> Route:
@@ -100,10 +93,10 @@ def _route(path: str, methods: tuple[Path, ...]) -> Route:
 
 
 @cache
-def _asyncapi(version: str, max_frame_bytes: int) -> bytes:
-    return encode(asyncapi_document(version, max_frame_bytes))
+def _asyncapi(version: str, max_frame_bytes: int, root_path: str) -> bytes:
+    return encode(asyncapi_document(version, max_frame_bytes, root_path))
 
 
 @cache
-def _openapi(version: str, max_body_bytes: int) -> bytes:
-    return encode(openapi_document(PATHS, version, max_body_bytes))
+def _openapi(version: str, max_body_bytes: int, root_path: str) -> bytes:
+    return encode(openapi_document(PATHS, version, max_body_bytes, root_path))

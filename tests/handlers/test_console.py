@@ -1,4 +1,4 @@
-"""The console's files: served as they are, under a policy that lets them do nothing but talk to this server."""
+"""The page's files: served as they are, under a policy that lets them do nothing but talk to this server."""
 
 import re
 
@@ -41,7 +41,7 @@ def test_all_files_are_served_and_none_is_from_elsewhere(client: TestClient) -> 
     assert {name for name, _ in PATHS.values()} == {file.name for file in FILES.iterdir()}
     html = (FILES / "index.html").read_text()
     styles = {file.name for file in FILES.glob("*.css")}
-    assert set(re.findall(r'(?:src|href)="([^"#d][^"]*)"', html)) == {"theme.js", "console.js", "/"} | styles
+    assert set(re.findall(r'(?:src|href)="([^"#d][^"]*)"', html)) == {"theme.js", "console.js", "./"} | styles
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src)", html)
     everything = "".join((FILES / name).read_text() for name, _ in PATHS.values())
     assert set(re.findall(r"https?://[\w.]+", everything)) == {"http://www.w3.org"}  # a name, not a place
@@ -65,3 +65,20 @@ def test_pages_of_other_origins_may_import_the_client_and_nothing_else(client: T
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_nothing_is_taken(client: TestClient, method: str) -> None:
     assert client.request(method, "/").status_code == 405
+
+
+def test_pages_of_named_origins_may_have_the_page_in_a_frame() -> None:
+    named = load_settings({"THREADCAST_FRAME_ANCESTORS": "https://app.example,http://localhost:1"})
+    for path in PATHS:
+        headers = TestClient(create_app(named, SECRET)).get(path).headers
+        assert "frame-ancestors https://app.example http://localhost:1;" in headers["content-security-policy"]
+        assert "x-frame-options" not in headers
+
+
+def test_the_page_has_the_address_where_people_sign_in_and_nothing_but_that_is_changed(client: TestClient) -> None:
+    url = "https://app.example/login?a=1&b='\"<>"
+    given = TestClient(create_app(load_settings({"THREADCAST_LOGIN_URL": url}), SECRET))
+    inside = "https://app.example/login?a=1&amp;b=&#x27;&quot;&lt;&gt;"
+    expected = client.get("/").text.replace('name="login-url" content=""', f'name="login-url" content="{inside}"')
+    assert given.get("/").text == expected != client.get("/").text
+    assert given.get("/").headers == client.get("/").headers | {"content-length": str(len(expected.encode()))}
