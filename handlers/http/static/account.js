@@ -1,63 +1,126 @@
 // Whose page this is: the token, where it comes from, and the question whether another one is to be taken.
 
-import { offerAll, offerDemo } from "./assets.js";
-import { $ } from "./dom.js";
+import { choose, chosen, offerAll, offerDemo } from "./assets.js";
+import { $, setText } from "./dom.js";
+import { tab } from "./kept.js";
 
-let connect = null; // with a token
+const loginUrl = document.querySelector("meta[name=login-url]").content; // where people sign in; without it they need a token
+const WORDS = loginUrl
+  ? {
+      none: "Sign in to ask something, and to see your chats.",
+      expired: "Your sign-in has expired. Sign in again to go on where you are: what you have typed comes back.",
+      revoked: "Your access to this server was ended. If you still need it, ask whoever runs the server.",
+      unknown: "The server does not know this sign-in. Sign in again; if that does not help, ask whoever runs the server.",
+      again: "You can sign in again, or as somebody else.",
+    }
+  : {
+      none: "",
+      expired: "Your token has expired. Enter a new one to go on where you are: what you have typed stays.",
+      revoked: "The server does not take this token any more. Enter a new one, or ask whoever runs the server.",
+      unknown: "The server does not know this token. Copy all of it once more, or enter another one.",
+      again: "With another token this page is somebody else’s.",
+    };
+
+let connect = null, shownChat = null, showChat = null; // with a token; and what the page shows
+let why = WORDS.none; // why nobody is signed in
 let hasConnected = false;
 let offered = null; // what an address has brought, while it is asked whether to take it
 
-/** Find out who this is. `connectWith(token)` is called now or later, and again with each other token. */
-export function begin(connectWith) {
-  connect = connectWith;
+/**
+ * Find out who this is. `connectWith(token)` is called now or later, and again with each other token; `chatShown()` gives the id
+ * of the chat that the page shows, which `show(id)` has it show again when somebody has signed in elsewhere and comes back.
+ * @param {(token: string) => void} connectWith @param {() => string | null} chatShown @param {(id: string) => void} show
+ */
+export function begin(connectWith, chatShown, show) {
+  [connect, shownChat, showChat] = [connectWith, chatShown, show];
+  if (loginUrl) {
+    $("by-token").remove();
+    $("sign-in").autofocus = true;
+  }
   addEventListener("hashchange", () => location.hash && arrive()); // the same page is given another address
   arrive();
 }
 
-/** The server does not take the token. */
-export function refused(why) {
-  if (offered) switchTo(offered); // nobody's page any more
-  else askForToken(why);
+/** The server does not take the token. @param {string} reason the server's */
+export function refused(reason) {
+  if (offered) return switchTo(offered); // nobody's page any more
+  const { exp } = claims(tab.getItem("token"));
+  const isExpired = /expired/.test(reason) || exp * 1000 <= Date.now(); // of a token that it does not take, it says no more
+  why = isExpired ? WORDS.expired : /revoked/.test(reason) ? WORDS.revoked : WORDS.unknown;
+  setText($("token-button"), "Sign in");
+  ask(why);
 }
 
-function askForToken(why) {
-  $("token-why").textContent = why;
+/** @param {string} text what is said first */
+function ask(text) {
+  setText($("token-why"), text);
+  $("token-why").hidden = !text;
   if (!$("token-dialog").open) $("token-dialog").showModal();
 }
 
 /** Be who the token says, in this tab and in those that it opens. A terminal may have broken it into lines. */
 function enter(pasted) {
   const token = pasted.replace(/[^\x21-\x7e]/g, "");
-  sessionStorage.setItem("token", token);
+  tab.setItem("token", token);
+  why = WORDS.none;
+  setText($("token-button"), "Account");
+  $("token-dialog").close();
   hasConnected = true;
   connect(token);
 }
 
 $("token-button").addEventListener("click", () => {
-  askForToken($("light").dataset.state === "live" ? "You are connected." : "You are not connected.");
+  const state = $("light").dataset.state, name = $("who").textContent;
+  if (state === "closed") ask(why);
+  else if (state === "connecting") ask("There is no connection to the server now. The page tries again by itself.");
+  else ask(`You are signed in${name && ` as ${name}`}. ${WORDS.again}`);
 });
 $("token-cancel").addEventListener("click", () => $("token-dialog").close());
 $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  $("token-dialog").close();
+  if (loginUrl) return signIn();
   enter($("token").value);
-  $("token").value = "";
 });
+$("token-dialog").addEventListener("close", () => { if (!loginUrl) $("token").value = ""; });
 
-/** Whose token it is: only the server can say whether that is true. */
-function subject(token) {
+/** Go where people sign in. What is being done here is kept for when the same person comes back. */
+function signIn() {
+  const before = { of: subject(tab.getItem("token")), chat: shownChat(), prompt: $("prompt").value, asset: chosen() };
+  tab.setItem("left", JSON.stringify(before));
+  const url = new URL(loginUrl), back = new URL(".", location.href).href;
+  url.search += `${url.search ? "&" : "?"}return_to=${encodeURIComponent(back)}`;
+  location.assign(url);
+}
+
+/** Somebody has come: go on with what was being done here, if it was them, or nobody yet. @param {string | null} token */
+function goOn(token) {
+  const before = JSON.parse(tab.getItem("left") ?? "null");
+  if (!before || (before.of && before.of !== subject(token))) return;
+  tab.removeItem("left");
+  if (before.chat && token) showChat(before.chat);
+  choose(before.asset);
+  if (!before.prompt) return;
+  $("prompt").value = before.prompt;
+  $("prompt").dispatchEvent(new Event("input", { bubbles: true })); // whoever looks at the box sees it
+}
+
+/** What a token says of itself: only the server can say whether that is true. @param {string | null} token */
+function claims(token) {
   try {
-    return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))).sub;
+    return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))) ?? {};
   } catch {
-    return token; // a short one of a dev server
+    return {}; // a short one of a dev server
   }
 }
+
+/** Whose token it is. @param {string | null} token */
+const subject = (token) => claims(token).sub ?? token;
 
 /** The address may bring a token and assets after its #, which no server is sent. They do not stay there. */
 function arrive() {
   const brought = new URLSearchParams(location.hash.slice(1));
   history.replaceState(null, "", location.pathname);
-  const before = sessionStorage.getItem("token"), token = brought.get("token");
+  const before = tab.getItem("token"), token = brought.get("token");
   if (!before || !token || subject(before) === subject(token)) return take(brought);
   if (!hasConnected) take(new URLSearchParams()); // as who this tab was before it was loaded
   askToSwitch(brought);
@@ -65,11 +128,12 @@ function arrive() {
 
 function take(brought) {
   if (brought.has("demo")) offerDemo();
-  const assets = brought.getAll("asset").length ? brought.getAll("asset") : JSON.parse(sessionStorage.getItem("assets") ?? "[]");
+  const assets = brought.getAll("asset").length ? brought.getAll("asset") : JSON.parse(tab.getItem("assets") ?? "[]");
   offerAll(assets);
-  const token = brought.get("token") ?? sessionStorage.getItem("token");
+  const token = brought.get("token") ?? tab.getItem("token");
   if (token) enter(token);
-  else askForToken("");
+  else ask(why);
+  goOn(token);
 }
 
 function askToSwitch(brought) {
@@ -85,11 +149,11 @@ function askToSwitch(brought) {
 
 /** Begin anew as another user, who is to find nothing of the first one's. */
 async function switchTo(brought) {
-  sessionStorage.clear();
+  tab.clear();
   const assets = brought.getAll("asset");
-  if (assets.length) sessionStorage.setItem("assets", JSON.stringify(assets));
+  if (assets.length) tab.setItem("assets", JSON.stringify(assets));
   if (brought.has("demo")) await offerDemo();
-  sessionStorage.setItem("token", brought.get("token"));
+  tab.setItem("token", brought.get("token"));
   location.reload();
 }
 

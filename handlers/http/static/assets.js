@@ -1,6 +1,7 @@
 // The assets that can be picked: those that an address or the server has named, and those that were seen in answers.
 
 import { $, made } from "./dom.js";
+import { tab } from "./kept.js";
 
 const MOST_ASSETS = 100;
 
@@ -13,11 +14,27 @@ export function offer(value, name) {
 
 /** Let these be picked, each a type, an id and a name, and remember them in this tab. */
 export function offerAll(assets) {
-  sessionStorage.setItem("assets", JSON.stringify(assets));
+  tab.setItem("assets", JSON.stringify(assets));
   for (const asset of assets) {
     const [type, id, ...name] = asset.split(":");
     offer(`${type}:${id}`, name.join(":"));
   }
+}
+
+/** What is chosen, for `choose`. */
+export function chosen() {
+  const { value, selectedOptions } = $("asset");
+  return { value, label: selectedOptions[0]?.textContent ?? "", other: $("other-asset").value };
+}
+
+/** Choose again what was chosen before the page was left. @param {ReturnType<typeof chosen>} before */
+export function choose({ value, label, other }) {
+  const select = $("asset");
+  if (value && ![...select.options].some((option) => option.value === value)) {
+    select.insertBefore(made("option", { value }, label), select.lastElementChild);
+  }
+  [select.value, $("other-asset").value] = [value, other];
+  select.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 /** A dev server tells its demo assets. */

@@ -7,6 +7,7 @@ import { begin, refused } from "./account.js";
 import { drawTitle, haveDoings } from "./doings.js";
 import { $, setText } from "./dom.js";
 import { drawInspector, watch } from "./inspector.js";
+import { tab } from "./kept.js";
 import { layOut } from "./layout.js";
 import { drawList, listChats } from "./list.js";
 import { drawChat } from "./messages.js";
@@ -34,7 +35,7 @@ function connect(token) {
   client.on("state", state);
   client.on("user", ({ name }) => setText($("who"), name));
   client.on("replaced", () => { // by another user, who is to find nothing of the first one's
-    sessionStorage.removeItem("assets");
+    tab.removeItem("assets");
     location.reload();
   });
   client.on("sent", (text, route, label) => route === "/chats/post" && sent(JSON.parse(text).payload.message_id, label));
@@ -147,5 +148,5 @@ function draw() {
 
 haveDoings(page);
 layOut(draw);
-begin(connect);
+begin(connect, () => view.chat, show);
 draw();

@@ -1,0 +1,40 @@
+// What a browser keeps for this page. In a frame of another site, and in some private windows, it may keep nothing: then what is
+// kept lasts as long as the page. Nobody else in the page touches the browser's own storage, which throws there.
+
+const PREFIX = `threadcast ${new URL(".", location.href).pathname} `; // other pages of this host have the same storage
+
+/** @param {() => Storage} open @returns {Pick<Storage, "getItem" | "setItem" | "removeItem" | "clear">} */
+function kept(open) {
+  const memory = new Map(); // what the browser would not keep
+
+  /** @param {(storage: Storage) => any} use */
+  const tried = (use) => {
+    try {
+      return use(open());
+    } catch {
+      return null;
+    }
+  };
+  return {
+    getItem: (name) => memory.get(name) ?? tried((storage) => storage.getItem(PREFIX + name)),
+    setItem(name, text) {
+      memory.set(name, text);
+      tried((storage) => {
+        storage.removeItem(PREFIX + name); // if there is no room, nothing older stays either
+        storage.setItem(PREFIX + name, text);
+        memory.delete(name);
+      });
+    },
+    removeItem(name) {
+      memory.delete(name);
+      tried((storage) => storage.removeItem(PREFIX + name));
+    },
+    clear() {
+      memory.clear();
+      tried((storage) => storage.clear());
+    },
+  };
+}
+
+/** Kept for this tab, over reloads and while a person signs in elsewhere. A tab that is opened from it begins with a copy. */
+export const tab = kept(() => sessionStorage);
