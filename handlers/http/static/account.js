@@ -27,8 +27,8 @@ let hasConnected = false;
 let offered = null; // what an address has brought, while it is asked whether to take it
 
 /**
- * Find out who this is. `connectWith(token)` is called now or later, and again with each other token; `chatShown()` gives the id
- * of the chat that the page shows, which `show(id)` has it show again when somebody has signed in elsewhere and comes back.
+ * Find out who this is. `connectWith(token)` is called now or later, and again with each other token. `chatShown()` gives the
+ * id of the chat that the page shows; `show(id)` has it shown again when somebody has signed in elsewhere and comes back.
  * @param {(token: string) => void} connectWith @param {() => string | null} chatShown @param {(id: string) => void} show
  */
 export function begin(connectWith, chatShown, show) {
@@ -83,21 +83,20 @@ $("token-form").addEventListener("submit", (event) => {
 });
 $("token-dialog").addEventListener("close", () => { if (!loginUrl) $("token").value = ""; });
 
-/** Go where people sign in. What is being done here is kept for when the same person comes back. */
+/** Go where people sign in. What is being done here is kept for when they come back; `switchTo` lets nobody else find it. */
 function signIn() {
-  const before = { of: subject(tab.getItem("token")), chat: shownChat(), prompt: $("prompt").value, asset: chosen() };
-  tab.setItem("left", JSON.stringify(before));
+  tab.setItem("left", JSON.stringify({ chat: shownChat(), prompt: $("prompt").value, asset: chosen() }));
   const url = new URL(loginUrl), back = new URL(".", location.href).href;
   url.search += `${url.search ? "&" : "?"}return_to=${encodeURIComponent(back)}`;
   location.assign(url);
 }
 
-/** Somebody has come: go on with what was being done here, if it was them, or nobody yet. @param {string | null} token */
-function goOn(token) {
+/** Go on with what was being done here before somebody went to sign in. */
+function goOn() {
   const before = JSON.parse(tab.getItem("left") ?? "null");
-  if (!before || (before.of && before.of !== subject(token))) return;
+  if (!before) return;
   tab.removeItem("left");
-  if (before.chat && token) showChat(before.chat);
+  if (before.chat) showChat(before.chat); // then there is a token, if an old one
   choose(before.asset);
   if (!before.prompt) return;
   $("prompt").value = before.prompt;
@@ -133,7 +132,7 @@ function take(brought) {
   const token = brought.get("token") ?? tab.getItem("token");
   if (token) enter(token);
   else ask(why);
-  goOn(token);
+  goOn();
 }
 
 function askToSwitch(brought) {

@@ -1,5 +1,5 @@
-// What a browser keeps for this page. In a frame of another site, and in some private windows, it may keep nothing: then what is
-// kept lasts as long as the page. Nobody else in the page touches the browser's own storage, which throws there.
+// What a browser keeps for this page. In a frame of another site, and in some private windows, it may keep nothing: then all is
+// kept as long as the page lasts. Nothing else in the page touches the browser's own storage, which throws there.
 
 const PREFIX = `threadcast ${new URL(".", location.href).pathname} `; // other pages of this host have the same storage
 
