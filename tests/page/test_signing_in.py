@@ -95,11 +95,12 @@ def test_an_expired_sign_in_is_renewed_with_the_chat_and_what_was_typed(browser:
         expect(page.locator("article")).to_have_count(2)
 
 
-@pytest.mark.parametrize("asset", ["Revenue (metric)", "another asset…"])
+@pytest.mark.parametrize("asset", ["Revenue (metric)", "Seen (metric)", "another asset…"])
 def test_the_asset_that_was_picked_is_picked_again(browser: Browser, folder: Path, asset: str) -> None:
     with signing_in(browser, folder) as (page, program, _):
         page.goto(address(program.url))
         is_live(page)
+        page.evaluate(f"document.getElementById('asset').lastElementChild.before(new Option('Seen (metric)', '{OTHER}'))")
         page.select_option("#asset", label=asset)
         if asset.startswith("another"):
             page.fill("#other-asset", OTHER)
