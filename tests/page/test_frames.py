@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from tests.support.login import Site
-from tests.support.page import address, tab
+from tests.support.page import address, choose, tab
 from tests.support.program import serving
 
 NOTHING_KEPT = """
@@ -43,6 +43,7 @@ def test_a_site_that_is_named_has_the_page_in_a_frame(browser: Browser, folder: 
         frame.locator("#prompt").fill("What is this?")
         frame.locator("#prompt").press("Enter")
         expect(frame.locator(".foot").last).to_contain_text("Reasoned")
+        frame.locator("#menu-button").click()
         frame.locator("#token-button").click()
         expect(frame.locator("#token-dialog")).to_be_visible()
         assert page.frames[1].evaluate("location.hash") == ""
@@ -64,7 +65,7 @@ def test_the_page_works_where_the_browser_keeps_nothing(browser: Browser, folder
         token = page.evaluate("location.hash")
         assert token == ""
         expect(page.locator("#asset option")).to_have_count(3)
-        page.click("#token-button")
+        choose(page, "#token-button")
         page.keyboard.press("Escape")
         page.reload()
         expect(page.locator("#token-dialog")).to_be_visible()  # nobody is known any more

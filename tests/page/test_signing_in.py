@@ -13,7 +13,7 @@ from backends.auth import PERSON, issue_token
 from tests.support.fake_page import faked
 from tests.support.house import SECRET
 from tests.support.login import Login, login
-from tests.support.page import address, ask, complaints_of, is_live, tab
+from tests.support.page import address, ask, choose, complaints_of, is_live, tab
 from tests.support.program import Program, serving
 from tests.support.world import ALICE, BOB, uuid
 
@@ -52,7 +52,7 @@ def test_the_dialog_asks_first_and_then_goes_and_comes_back_with_a_token(browser
         page.keyboard.press("Escape")
         expect(page.locator("#token-dialog")).to_be_hidden()
         page.fill("#prompt", "typed before")
-        page.click("#token-button")
+        choose(page, "#token-button")
         assert site.asked == []  # nothing was done without a click
         sign_in(page)
         assert page.url == here(program)
@@ -134,7 +134,7 @@ def test_whoever_is_signed_in_is_asked_before_somebody_elses_token_is_taken(brow
     with signing_in(browser, folder) as (page, _, site):
         sign_in(page)
         page.fill("#prompt", "Alice's secret")
-        page.click("#token-button")
+        choose(page, "#token-button")
         expect(page.locator(REASON)).to_have_text("You are signed in as Alice. You can sign in again, or as somebody else.")
         site.user = BOB
         page.click("#sign-in")
@@ -164,7 +164,7 @@ def test_whoever_comes_back_without_a_token_is_asked_and_not_sent_again(browser:
 def test_the_dialog_for_a_token_says_what_that_is_once_and_lets_go_of_what_was_not_used(browser: Browser) -> None:
     with faked(browser) as (page, fake):
         before = fake.socket
-        page.click("#token-button")
+        choose(page, "#token-button")
         said = page.locator("#token-dialog").inner_text()
         assert said.count("A token is") == said.count("You are signed in as Alice.") == said.count("make run") == 1
         expect(page.get_by_label("Token")).to_be_focused()
@@ -173,7 +173,7 @@ def test_the_dialog_for_a_token_says_what_that_is_once_and_lets_go_of_what_was_n
             page.press("#token", key) if key == "Escape" else page.click(key)
             expect(page.locator("#token-dialog")).to_be_hidden()
             expect(page.locator("#token")).to_have_value("")
-            page.click("#token-button")
+            choose(page, "#token-button")
         assert fake.socket is before
 
 
@@ -194,7 +194,7 @@ def test_the_dialog_says_what_is_wrong_with_a_token_and_what_to_do(
     browser: Browser, token: str, code: int, reason: str, said: str
 ) -> None:
     with faked(browser) as (page, fake):
-        page.click("#token-button")
+        choose(page, "#token-button")
         page.fill("#token", token)
         page.click("#sign-in")
         fake.until(lambda: token in fake.socket.url)
@@ -204,7 +204,7 @@ def test_the_dialog_says_what_is_wrong_with_a_token_and_what_to_do(
         expect(page.locator("#light[data-state=closed]")).to_be_visible()
         expect(page.locator("#token-button")).to_have_text("Sign in")
         page.keyboard.press("Escape")
-        page.click("#token-button")
+        choose(page, "#token-button")
         expect(page.locator(REASON)).to_contain_text(said)  # as long as nothing else is known
 
 
@@ -217,7 +217,7 @@ def test_a_server_that_is_away_is_told_from_one_that_refuses(browser: Browser, f
             program.stop()
         expect(page.locator("#light[data-state=connecting]")).to_be_visible()
         expect(page.locator("#token-dialog")).to_be_hidden()
-        page.click("#token-button")
+        choose(page, "#token-button")
         expect(page.locator(REASON)).to_have_text("There is no connection to the server now. The page tries again by itself.")
         page.click("#token-cancel")
         with serving(folder, "--port", port, JWT_SECRET="another secret, which has at least 32 characters"):

@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, expect
 
 from backends.logs import UNKNOWN
 from tests.support.nginx import DEFAULTS, nginx, ours
-from tests.support.page import address, ask, is_live, tab
+from tests.support.page import address, ask, choose, is_live, tab
 from tests.support.program import serving
 
 OWN = """
@@ -41,7 +41,7 @@ def test_a_prompt_is_answered_on_the_page_below_a_path(browser: Browser, folder:
             ask(page, "What is this?")
             expect(page.locator(".foot").last).to_contain_text("Reasoned")
             with page.context.expect_page() as opening:
-                page.click("#second")
+                choose(page, "#second")
             is_live(opening.value)
             assert opening.value.url == page.url
             assert {each.split("/")[3].partition("#")[0] for each in asked} == {"chat"}
