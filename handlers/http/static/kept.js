@@ -1,5 +1,5 @@
 // What a browser keeps for this page. In a frame of another site, and in some private windows, it may keep nothing: then all is
-// kept as long as the page lasts. Nothing else in the page touches the browser's own storage, which throws there.
+// kept as long as the page lasts. Only theme.js, which comes before all modules, touches the browser's own storage, too.
 
 const PREFIX = `threadcast ${new URL(".", location.href).pathname} `; // other pages of this host have the same storage
 
@@ -38,3 +38,6 @@ function kept(open) {
 
 /** Kept for this tab, over reloads and while a person signs in elsewhere. A tab that is opened from it begins with a copy. */
 export const tab = kept(() => sessionStorage);
+
+/** Kept in this browser: how the page is laid out. */
+export const browser = kept(() => localStorage);

@@ -1,7 +1,7 @@
 // The frame of the page: the list of chats and the inspector beside the chat, each a drawer over it where there is no room.
 
 import { $ } from "./dom.js";
-import { remember, remembered } from "./remember.js";
+import { browser } from "./kept.js";
 
 const isPhone = matchMedia("(width < 48rem)"); // the same widths stand in console.css and inspector.css
 const isNarrow = matchMedia("(width < 64rem)");
@@ -9,7 +9,7 @@ const LEAST_WIDTH = 280, STEP = 24;
 
 let isDrawer = false; // the list of chats is open over the chat
 let hasInspector = false;
-let hasList = remembered("chats") !== "closed"; // beside the chat
+let hasList = browser.getItem("chats") !== "closed"; // beside the chat
 let redraw = () => {};
 /** @type {HTMLElement | null} */
 let opener = null; // what had the focus before a drawer opened
@@ -17,8 +17,8 @@ let opener = null; // what had the focus before a drawer opened
 /** Have the frame's buttons and keys do what they say. @param {() => void} draw */
 export function layOut(draw) {
   redraw = draw;
-  hasInspector = remembered("inspector") === "open" && !isNarrow.matches;
-  setWidth(Number(remembered("inspector width")) || 416);
+  hasInspector = browser.getItem("inspector") === "open" && !isNarrow.matches;
+  setWidth(Number(browser.getItem("inspector width")) || 416);
   place();
 }
 
@@ -41,7 +41,7 @@ function place() {
 /** @param {boolean} isOpen */
 function showList(isOpen) {
   if (isPhone.matches) isDrawer = isOpen;
-  else remember("chats", (hasList = isOpen) ? "open" : "closed");
+  else browser.setItem("chats", (hasList = isOpen) ? "open" : "closed");
   place();
   (isOpen ? $("sidebar-close") : isPhone.matches || !isOpen ? $("sidebar-open") : $("prompt")).focus();
 }
@@ -49,7 +49,7 @@ function showList(isOpen) {
 /** @param {boolean} isOpen */
 function showInspector(isOpen) {
   hasInspector = isOpen;
-  remember("inspector", isOpen ? "open" : "closed");
+  browser.setItem("inspector", isOpen ? "open" : "closed");
   if (isOpen) opener = $("menu-button");
   place();
   if (isOpen) $("inspector-close").focus();
@@ -117,7 +117,7 @@ function setWidth(wanted) {
 }
 
 const width = () => Number($("divider").ariaValueNow);
-const keep = () => remember("inspector width", String(width()));
+const keep = () => browser.setItem("inspector width", String(width()));
 
 $("divider").addEventListener("keydown", (event) => {
   const steps = { ArrowLeft: width() + STEP, ArrowRight: width() - STEP, Home: LEAST_WIDTH, End: mostWidth() };
@@ -135,7 +135,7 @@ $("divider").addEventListener("pointermove", (event) => {
   if ($("divider").hasPointerCapture(event.pointerId)) setWidth(innerWidth - event.clientX);
 });
 $("divider").addEventListener("pointerup", keep);
-addEventListener("resize", () => setWidth(Number(remembered("inspector width")) || width()));
+addEventListener("resize", () => setWidth(Number(browser.getItem("inspector width")) || width()));
 
 // A keyboard on the screen takes its part of the height. Zooming in does not.
 visualViewport?.addEventListener("resize", () => {
