@@ -55,7 +55,7 @@ def test_files_grow_each_by_itself_in_the_order_of_their_step(browser: Browser, 
         before = looks(page)
         page.reload()
         is_live(page)
-        page.locator("#chats button").first.click()
+        page.locator("#chats a").first.click()
         is_done(page)
         assert looks(page) == before
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, expect
 
 from tests.support.busy_page import button
-from tests.support.page import address, ask, complaints_of, is_live, second_tab, tab
+from tests.support.page import address, ask, complaints_of, is_live, pick, second_tab, tab
 from tests.support.program import serving
 
 QUICK = {"OFFLINE_DELAY_MS": "1"}
@@ -26,20 +26,20 @@ def test_a_chat_is_named_and_favoured_on_every_tab(browser: Browser, folder: Pat
         is_live(page)
         answered(page, "What is this?")
         second = second_tab(page)
-        second.locator("#chats button").click()
-        page.click("#rename")
+        second.locator("#chats a").click()
+        pick(page, "Rename")
         expect(page.locator("#new-title")).to_have_value("What is this?")
         page.fill("#new-title", "Of <b>revenue</b>")
         page.press("#new-title", "Enter")
-        page.click("#favourite")
+        pick(page, "Add to favourites")
         for each in (page, second):
             expect(each.locator("#title")).to_have_text("Of <b>revenue</b>")
             expect(each.locator("#chats li")).to_contain_text(["Of <b>revenue</b>"])
             expect(each.locator("#chats small")).to_contain_text("★")
-            expect(each.locator("#favourite")).to_have_attribute("aria-pressed", "true")
-        second.click("#favourite")
-        expect(page.locator("#favourite")).to_have_attribute("aria-pressed", "false")
+            expect(each.locator("#chats h2")).to_have_text("Favourites")
+        pick(second, "Remove from favourites", "Of <b>revenue</b>")
         expect(page.locator("#chats small")).not_to_contain_text("★")
+        expect(page.locator("#chats h2")).to_have_text("Today")
 
 
 def test_a_title_is_kept_when_the_person_thinks_better_of_it(browser: Browser, folder: Path) -> None:
@@ -47,36 +47,41 @@ def test_a_title_is_kept_when_the_person_thinks_better_of_it(browser: Browser, f
         page.goto(address(program.url))
         is_live(page)
         answered(page, "What is this?")
-        page.click("#rename")
+        pick(page, "Rename")
         page.fill("#new-title", "Another")
         button(page.locator("#rename-dialog"), "Cancel").click()
-        page.click("#delete")
+        button(page, "More about this chat").click()
+        page.get_by_role("menuitem", name="Delete").focus()
         page.keyboard.press("Escape")
-        page.click("#favourite")
-        expect(page.locator("#favourite")).to_have_attribute("aria-pressed", "true")  # whatever was asked before is done by now
+        pick(page, "Add to favourites")
+        expect(page.locator("#chats small")).to_contain_text("★")  # whatever was asked before is done by now
         expect(page.locator("#title")).to_have_text("What is this?")
 
 
 def test_a_copy_is_a_chat_of_its_own_and_a_deleted_chat_is_gone_on_every_tab(browser: Browser, folder: Path) -> None:
     with serving(folder, **QUICK) as program, tab(browser) as page:
+        page.clock.install()
         page.goto(address(program.url))
         is_live(page)
         answered(page, "What is this?")
         second = second_tab(page)
-        page.click("#copy")
+        pick(page, "Make a copy")
         for each in (page, second):
             expect(each.locator("#chats li")).to_have_count(2)
         expect(page.locator("article")).to_have_count(1)
-        page.click("#rename")
+        pick(page, "Rename")
         page.fill("#new-title", "The copy")
         page.press("#new-title", "Enter")
-        expect(page.locator("#chats button[aria-current=true]")).to_contain_text("The copy")
-        page.click("#delete")
-        expect(page.locator("#delete-why")).to_contain_text("“The copy”")
-        button(page.locator("#delete-dialog"), "Delete").click()
+        expect(page.locator("#chats a[aria-current=true]")).to_contain_text("The copy")
+        pick(page, "Delete")
+        expect(page.locator("#undo")).to_contain_text("Deleted “The copy”.")
+        expect(page.locator("#chats li")).to_have_count(1)
+        expect(second.locator("#chats li")).to_have_count(2)
+        page.clock.run_for(7000)
         for each in (page, second):
             expect(each.locator("#chats li")).to_have_count(1)
             expect(each.locator("#chats")).to_contain_text("What is this?")
+        expect(page.locator("#undo")).to_have_text("")
         expect(page.locator("#title")).to_have_text("New chat")
         expect(page.locator("article")).to_have_count(0)
 
@@ -93,7 +98,7 @@ def test_an_answer_is_rated_and_the_rating_taken_back(browser: Browser, folder: 
         expect(bad).to_have_attribute("aria-pressed", "false")
         page.reload()
         is_live(page)
-        page.locator("#chats button").click()
+        page.locator("#chats a").click()
         expect(good).to_have_attribute("aria-pressed", "true")
         good.click()
         expect(good).to_have_attribute("aria-pressed", "false")
@@ -108,7 +113,8 @@ def test_chats_are_found_by_their_words_and_opened(browser: Browser, folder: Pat
         items = page.locator("#chats .text")
         page.fill("#search", "norway REV")
         expect(items).to_have_text(["Of revenue in Norway"])
-        page.locator("#chats button").click()
+        expect(items.locator("mark")).to_have_text(["rev", "Norway"])
+        page.locator("#chats a").click()
         expect(page.locator("#title")).to_have_text("Of revenue in Norway")
         page.fill("#search", "norway")
         expect(items).to_have_text(["Of costs in Norway", "Of revenue in Norway"])
@@ -117,4 +123,5 @@ def test_chats_are_found_by_their_words_and_opened(browser: Browser, folder: Pat
         expect(items).to_have_count(0)
         assert complaints_of(page) == []
         page.fill("#search", "")
+        expect(items.locator("mark")).to_have_count(0)
         expect(items).to_have_text([re.compile("Chile"), re.compile("costs"), re.compile("revenue in Norway")])

@@ -38,7 +38,7 @@ def test_an_approval_on_one_tab_takes_the_other_ones_buttons_away(browser: Brows
         assert looks(other) == before
         page.reload()
         is_live(page)
-        page.locator("#chats button").first.click()
+        page.locator("#chats a").first.click()
         is_done(page)
         assert looks(page) == before
 
@@ -148,13 +148,13 @@ def test_an_answer_that_is_refused_can_be_given_again(browser: Browser) -> None:
         button(page, "Approve").click()
         first = fake.wait_for("/chats/post")
         fake.refuse(first["id"], "TOO_MANY_REQUESTS", retry_after=25)
-        expect(page.locator(".questions > .state")).to_have_text("no")
+        expect(page.locator(".questions > .state")).to_have_text("That was a lot at once. It goes on in 25 seconds.")
         expect(button(page, "Approve")).to_be_disabled()
         page.clock.run_for(26_000)
         second = fake.wait_for("/chats/post", 2)
         assert second["payload"] == first["payload"]
         fake.refuse(second["id"], "INTERNAL_SERVER_ERROR")
-        expect(page.locator("#notice")).to_have_text("“Approved: One?” INTERNAL_SERVER_ERROR: no")
+        expect(page.locator("#notice")).to_have_text("“Approved: One?” The server had a problem. Try again.")
         button(page, "Deny").click()
         third = fake.wait_for("/chats/post", 3)["payload"]
         assert third["approvals"] == [{"id": "One?", "approved": False}]

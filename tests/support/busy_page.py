@@ -25,7 +25,7 @@ def busy(browser: Browser, folder: Path, **options: Any) -> Iterator[Page]:
 def another(page: Page) -> Page:
     """A second tab, in which the newest chat is opened."""
     second = second_tab(page)
-    second.locator("#chats button").first.click()
+    second.locator("#chats a").first.click()
     return second
 
 

@@ -1,5 +1,6 @@
 """The page in a browser."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,19 @@ def inspect(page: Page) -> None:
     choose(page, "#inspector-button")
 
 
+def why(page: Page, said: str | re.Pattern[str]) -> None:
+    """The page has this to say to experts about the state of its connection."""
+    pattern = said if isinstance(said, re.Pattern) else re.compile(re.escape(said))
+    expect(page.locator("#light")).to_have_attribute("title", pattern)
+
+
+def pick(page: Page, what: str, title: str | None = None) -> None:
+    """Choose this from the menu of the chat with the title in the list, or of the one that is shown."""
+    opener = page.get_by_role("button", name=f"More about “{title}”" if title else "More about this chat", exact=True)
+    opener.click()
+    page.get_by_role("menuitem", name=what, exact=True).click()
+
+
 def second_tab(page: Page) -> Page:
     """A live tab beside this one, of the same person, who takes the token along."""
     with page.context.expect_page() as opening:
@@ -71,7 +85,7 @@ def tab(browser: Browser, *, may_complain: bool = False, **options: object) -> I
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         context.on("dialog", lambda dialog: complaints.append(dialog.message))
         yield page
-        assert complaints == [] or may_complain
+        assert complaints == [] or may_complain, complaints
     finally:
         context.close()
 

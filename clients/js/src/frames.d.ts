@@ -666,7 +666,7 @@ export interface Options {
   heartbeat?: number;
 }
 
-/** `messageId` with `chatId` replaces the message; `asset` is what a new chat is about. */
+/** `messageId` with `chatId` replaces the message, unless it is to be posted `once`; `asset` is what a new chat is about. */
 export interface Post {
   prompt?: string;
   asset?: { type: string; id: string };
@@ -674,6 +674,7 @@ export interface Post {
   messageId?: string;
   model?: string;
   approvals?: { id: string; approved: boolean; value?: unknown }[];
+  once?: true;
 }
 
 /** Immutable: the same object until something changes. */

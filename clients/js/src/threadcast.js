@@ -118,8 +118,8 @@ export class Threadcast {
   subscribe(listener) { return this.on("state", listener); }
 
   /** Post, now or when there is a connection. @param {Post} post */
-  post({ prompt, asset, chatId, messageId, model, approvals }) {
-    const message_id = messageId ?? uuid(), once = messageId && chatId ? undefined : true; // without it a message is replaced
+  post({ prompt, asset, chatId, messageId, model, approvals, once = !(messageId && chatId) || undefined }) {
+    const message_id = messageId ?? uuid(); // which, without `once`, may be that of a message to replace
     const about = { chat_id: chatId, asset_type: asset?.type, asset_id: asset?.id };
     const asked = this.#ask("/chats/post", { prompt, ...about, message_id, model, approvals, once });
     return (asked.answer = new Answer(this, asked));

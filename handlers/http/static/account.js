@@ -1,5 +1,6 @@
 // Whose page this is: the token, where it comes from, and the question whether another one is to be taken.
 
+import { bringsMore, clean } from "./addresses.js";
 import { choose, chosen, offerAll, offerDemo } from "./assets.js";
 import { $, setText } from "./dom.js";
 import { tab } from "./kept.js";
@@ -37,7 +38,7 @@ export function begin(connectWith, chatShown, show) {
     $("by-token").remove();
     $("sign-in").autofocus = true;
   }
-  addEventListener("hashchange", () => location.hash && arrive()); // the same page is given another address
+  addEventListener("hashchange", () => bringsMore() && arrive()); // the same page is given another address
   arrive();
 }
 
@@ -115,12 +116,14 @@ function claims(token) {
 /** Whose token it is. @param {string | null} token */
 const subject = (token) => claims(token).sub ?? token;
 
-/** The address may bring a token and assets after its #, which no server is sent. They do not stay there. */
+/** The address may bring a token, assets and a chat after its #, which no server is sent. Only the chat stays there. */
 function arrive() {
   const brought = new URLSearchParams(location.hash.slice(1));
-  history.replaceState(null, "", location.pathname);
   const before = tab.getItem("token"), token = brought.get("token");
-  if (!before || !token || subject(before) === subject(token)) return take(brought);
+  const isOther = before && token && subject(before) !== subject(token);
+  if (isOther) clean();
+  else clean(brought.get("chat"));
+  if (!isOther) return take(brought);
   if (!hasConnected) take(new URLSearchParams()); // as who this tab was before it was loaded
   askToSwitch(brought);
 }
@@ -153,6 +156,7 @@ async function switchTo(brought) {
   if (assets.length) tab.setItem("assets", JSON.stringify(assets));
   if (brought.has("demo")) await offerDemo();
   tab.setItem("token", brought.get("token"));
+  clean(brought.get("chat"));
   location.reload();
 }
 

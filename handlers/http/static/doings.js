@@ -1,45 +1,71 @@
-// What a person does: writes, begins a chat, and names, favours, copies and deletes the one that is shown.
+// What a person does to chats: begins one, and names, favours, copies, saves and deletes it.
 
 import { $, setText } from "./dom.js";
+import { save } from "./export.js";
+import { menuButton } from "./menu.js";
+import { titleOf } from "./running.js";
+import { deleteSoon } from "./undo.js";
 
-let page = null;
+let page = null, renamed = null; // the id of the chat that is being named
 
 /** Have the page's buttons and keys do what they say. */
 export function haveDoings(of) {
   page = of;
+  $("doings").append(menuButton("More about this chat", () => chatMenu(page.view.chat)));
 }
 
-/** Draw the title of the chat that is shown, and what can be done to it. */
+/** Draw the title of the chat that is shown. */
 export function drawTitle({ client, view }) {
-  const chat = client?.chats.get(view.chat);
-  setText($("title"), chat?.title || (view.chat ? "untitled" : "New chat"));
-  document.title = chat?.title ? `${chat.title} · Threadcast` : "Threadcast";
+  const chat = client?.chats.get(view.chat), title = chat ? titleOf(chat) : view.chat ? "…" : "New chat";
+  setText($("title"), title);
+  document.title = chat ? `${title} · Threadcast` : "Threadcast";
   $("doings").hidden = !chat;
-  $("favourite").ariaPressed = String(Boolean(chat?.is_favorited));
   $("asset").disabled = Boolean(view.chat || view.post);
   $("asset").title = view.chat ? "a chat goes on about what it began with" : "";
 }
 
-const shown = () => page.client.chats.get(page.view.chat);
+/** The chat, or what the list has of it. */
+function find(id) {
+  const { chats } = page.client;
+  return chats.get(id) ?? chats.getSnapshot().list.find((item) => item.id === id) ?? { id, title: "" };
+}
 
-$("composer").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const prompt = $("prompt").value.trim(), { chat } = page.view, chosen = chat ? "" : $("asset").value;
-  const [type, id] = (chosen === "other" ? $("other-asset").value.trim() : chosen).split(":");
-  setText($("notice"), "");
-  if (!prompt && !type) return setText($("notice"), "Type a prompt, or pick an asset.");
-  if (chosen && !id) return setText($("notice"), "An asset is a type and an id, such as metric:33333333-…");
-  const about = type ? { asset: { type, id } } : chat ? { chatId: chat } : {};
-  page.post({ ...about, ...(prompt && { prompt }) }, prompt || `Open ${$("asset").selectedOptions[0].textContent}`);
-  $("prompt").value = $("asset").value = "";
-  $("other-asset").hidden = true;
+/** What can be done to a chat: names, and what they do. */
+export function chatMenu(id) {
+  const chat = find(id), { chats } = page.client, isFavorited = Boolean(chat.is_favorited);
+  return [
+    ["Rename", () => rename(chat)],
+    [isFavorited ? "Remove from favourites" : "Add to favourites", () => update(id, { isFavorited: !isFavorited })],
+    ["Make a copy", () => chats.duplicate(id).then((copy) => page.show(copy.id)).catch(page.notify)],
+    ["Save as Markdown", () => saveChat(id)],
+    ["Delete", () => deleteSoon(id, titleOf(chat))],
+  ];
+}
+
+const update = (id, change) => page.client.chats.update(id, change).catch(page.notify);
+
+async function saveChat(id) {
+  try {
+    const chat = page.client.chats.get(id) ?? (await page.client.request("/chats/get", { id }));
+    save(chat, titleOf(chat));
+  } catch (error) {
+    page.notify(error);
+  }
+}
+
+function rename({ id, title }) {
+  renamed = id;
+  $("new-title").value = title;
+  $("rename-dialog").returnValue = "";
+  $("rename-dialog").showModal();
+  $("new-title").select();
+}
+
+$("rename-cancel").addEventListener("click", () => $("rename-dialog").close());
+$("rename-dialog").addEventListener("close", ({ target: { returnValue } }) => {
+  const title = $("new-title").value.trim();
+  if (returnValue === "rename" && title) update(renamed, { title });
 });
-$("prompt").addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  $("composer").requestSubmit();
-});
-$("asset").addEventListener("change", () => { $("other-asset").hidden = $("asset").value !== "other"; });
 
 addEventListener("keydown", (event) => {
   const isElsewhere = event.isComposing || $("inspector").contains(event.target) || document.querySelector("dialog[open]");
@@ -52,42 +78,4 @@ addEventListener("keydown", (event) => {
 $("new-chat").addEventListener("click", () => {
   page.show(null);
   $("prompt").focus();
-});
-
-$("favourite").addEventListener("click", () => {
-  const { id, is_favorited } = shown();
-  page.client.chats.update(id, { isFavorited: !is_favorited }).catch(page.notify);
-});
-$("copy").addEventListener("click", async () => {
-  try {
-    page.show((await page.client.chats.duplicate(page.view.chat)).id);
-  } catch (error) {
-    page.notify(error);
-  }
-});
-$("rename").addEventListener("click", () => {
-  $("new-title").value = shown().title ?? "";
-  $("rename-dialog").returnValue = "";
-  $("rename-dialog").showModal();
-  $("new-title").select();
-});
-$("rename-cancel").addEventListener("click", () => $("rename-dialog").close());
-$("rename-dialog").addEventListener("close", ({ target: { returnValue } }) => {
-  const title = $("new-title").value.trim();
-  if (returnValue === "rename" && title && page.view.chat) page.client.chats.update(page.view.chat, { title }).catch(page.notify);
-});
-$("delete").addEventListener("click", () => {
-  setText($("delete-why"), `“${shown().title || "untitled"}” will be gone for everybody who can see it.`);
-  $("delete-dialog").returnValue = "";
-  $("delete-dialog").showModal();
-});
-$("delete-dialog").addEventListener("close", async ({ target: { returnValue } }) => {
-  const id = page.view.chat;
-  if (returnValue !== "delete" || !id) return;
-  try {
-    await page.client.chats.delete([id]);
-    if (page.view.chat === id) page.show(null);
-  } catch (error) {
-    page.notify(error);
-  }
 });

@@ -9,6 +9,15 @@ export function made(tag, properties = {}, ...children) {
   return element;
 }
 
+/** A picture of one line, as an SVG path has it, 20 wide and high. @param {string} d @param {string} [className] */
+export function icon(d, className = "") {
+  const [svg, path] = ["svg", "path"].map((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag));
+  for (const [name, value] of Object.entries({ viewBox: "0 0 20 20", "aria-hidden": "true", class: className })) svg.setAttribute(name, value);
+  path.setAttribute("d", d);
+  svg.append(path);
+  return svg;
+}
+
 /** Have these children, in this order; each is made once for its key, and then only changed. */
 export function keyed(parent, items, key, make, change) {
   const known = (parent.known ??= new Map()), kept = new Map(), focused = document.activeElement;

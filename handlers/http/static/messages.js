@@ -1,19 +1,27 @@
 // The chat that is shown: its messages, and what was posted here and is not heard of yet.
 
 import { offer } from "./assets.js";
-import { $, keyed, made, setText } from "./dom.js";
+import { $, copy, icon, keyed, made, setText } from "./dom.js";
+import { drawEditor, makeEditor } from "./edit.js";
+import { answerOf } from "./export.js";
 import { drawParts, drawQuestions, makeQuestions } from "./parts.js";
 import { keepPlace } from "./scroll.js";
 import { drawThoughts, makeThoughts } from "./thoughts.js";
+import { WAITS } from "./words.js";
 
-const WAITS = "waits for the connection";
+const COPIED_MS = 2000; // how long a button says so
+const THUMB = "M7 9l3-6c2 0 2 2 1.5 4H16l-1.5 8H7zM4 9h3v6H4z";
 
-/** Draw it. `page` has the client, `view`, `posts`, `failures` (by message id), `post(asked, text)`, `notify(error)` and `draw()`. */
+/**
+ * Draw it. `page` has the client, `view`, `posts`, `failures` (by message id), `post(asked, text)`, `rerun(chat, id, prompt)`,
+ * `notify(error)` and `draw()`.
+ */
 export function drawChat(page) {
   const { client, view, posts, failures } = page, chat = client?.chats.get(view.chat), box = $("messages");
   const messages = chat ? chat.message_ids.map((id) => chat.messages[id]) : [];
   const running = messages.find((message) => !message.is_completed && !failures.has(message.id));
-  const waiting = [...posts.values()].filter((post) => (view.chat ? post.asked.chatId === view.chat : post.id === view.post));
+  const isHere = (post) => (view.chat ? post.asked.chatId === view.chat : post.id === view.post);
+  const waiting = [...posts.values()].filter(isHere);
   box.ariaBusy = String(Boolean(running));
   const unheard = waiting.filter((post) => !post.asked.approvals && !(post.id in (chat?.messages ?? {})));
   keyed(box, [...messages, ...unheard], (it) => it.id, makeMessage, (article, it) => {
@@ -37,10 +45,15 @@ function stop({ client, view, notify }, message) {
 function makeMessage() {
   const button = (name, label) => made("button", { type: "button", ariaLabel: label ?? null, hidden: true }, name);
   return made("article", {},
-    made("div", { className: "request" }, made("small"), made("span", { className: "text" })),
+    made("div", { className: "request" }, made("small"), made("span", { className: "text" }), ...makeEditor()),
     makeThoughts(), made("div"), makeQuestions(),
     made("p", { className: "failed" }),
-    made("p", { className: "foot" }, made("span"), button("👍", "A good answer"), button("👎", "A bad answer"), button("Run again")));
+    made("p", { className: "foot" },
+      made("span"),
+      button("Copy", "Copy the answer"),
+      button(icon(THUMB), "A good answer"),
+      button(icon(THUMB, "down"), "A bad answer"),
+      button("Run again")));
 }
 
 function drawFoot(article, who, request, failure, how) {
@@ -51,7 +64,7 @@ function drawFoot(article, who, request, failure, how) {
   article.querySelector(":scope > .failed").hidden = !failure;
   const said = article.lastChild.firstChild;
   setText(said, failure ? "" : how);
-  said.classList.toggle("hidden-label", /^(Reasoned|answered)/.test(how)); // the thoughts' line, or the text, shows it
+  said.classList.toggle("hidden-label", /^(Reasoned|answered)/.test(how)); // the thoughts' line, or the text, has it
 }
 
 function drawPost({ client, posts, post, draw }, article, it) {
@@ -69,9 +82,10 @@ function drawPost({ client, posts, post, draw }, article, it) {
 }
 
 function drawMessage(page, article, it, chat, waiting) {
-  const [request, reasoning, response, questions, , foot] = article.children, [, good, bad, again] = foot.children;
+  const [request, reasoning, response, questions, , foot] = article.children, [, copying, good, bad, again] = foot.children;
   const asked = it.request_message, isLast = chat.message_ids.at(-1) === it.id, failure = page.failures.get(it.id) ?? "";
-  const isReplaced = waiting.some((post) => post.id === it.id && post.asked.messageId && !post.error);
+  const replacing = waiting.find((post) => post.id === it.id && post.asked.messageId && !post.error);
+  const canRun = !replacing && Boolean(asked) && Boolean(failure || it.is_completed);
   const hasParts = it.reasoning_message_ids.length + it.response_message_ids.length > 0;
   article.dataset.state = failure || it.is_completed ? "done" : hasParts ? "growing" : "waiting";
   request.hidden = !asked;
@@ -79,12 +93,22 @@ function drawMessage(page, article, it, chat, waiting) {
   drawThoughts(reasoning, it, Boolean(failure));
   drawParts(response, it, "response", isLast, offer);
   drawApprovals(page, questions, it, chat, isLast, waiting.find((post) => post.asked.approvals));
-  drawFoot(article, asked?.sender_name ?? "", asked?.request ?? "", isReplaced ? "" : failure, isReplaced ? "asked again…" : ending(it, isLast));
-  again.hidden = isReplaced || !asked || !(failure || it.is_completed);
+  const how = replacing ? (page.client.state === "live" ? "asked again…" : WAITS) : ending(it, isLast);
+  const prompt = asked?.request ?? "", run = (changed) => page.rerun(chat, it.id, changed);
+  drawFoot(article, asked?.sender_name ?? "", replacing?.text ?? prompt, replacing ? "" : failure, how);
+  const editor = [...request.children].slice(1);
+  drawEditor(editor, { id: it.id, prompt, can: canRun, isLast, run, redraw: page.draw });
+  again.hidden = !canRun;
+  again.title = isLast ? "" : "What comes after it is removed";
   again.onclick = () => {
     $("messages").focus({ preventScroll: true });
     page.failures.delete(it.id);
     page.post({ chatId: chat.id, messageId: it.id, prompt: asked.request }, asked.request);
+  };
+  copying.hidden = !it.is_completed || !answerOf(it);
+  copying.onclick = async () => {
+    await copy(answerOf(it), copying, response);
+    setTimeout(() => setText(copying, "Copy"), COPIED_MS);
   };
   for (const [button, feedback] of [[good, "positive"], [bad, "negative"]]) {
     const isGiven = it.feedback === feedback;
@@ -96,7 +120,8 @@ function drawMessage(page, article, it, chat, waiting) {
 
 /** How a message ended, in words. The server's own speak of the moment when it did. */
 function ending(message, isLast) {
-  const hasAsked = message.approvals && message.is_completed && !["failed", "stopped", "interrupted"].includes(message.finish_reason);
+  const isCut = ["failed", "stopped", "interrupted"].includes(message.finish_reason);
+  const hasAsked = message.approvals && message.is_completed && !isCut;
   if (hasAsked && !isOpen(message, isLast)) return "Asked for your approval";
   return message.final_reasoning_message ?? (message.is_completed ? "answered" : "answering…");
 }

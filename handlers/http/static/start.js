@@ -29,7 +29,9 @@ function send(field, value) {
   const draft = $("prompt").value;
   $(field).value = value;
   $("composer").requestSubmit();
-  if (field === "prompt") $("prompt").value = draft;
+  if (field !== "prompt") return;
+  $("prompt").value = draft;
+  $("prompt").dispatchEvent(new Event("input"));
 }
 
 function drawAssets() {
