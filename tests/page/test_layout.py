@@ -249,6 +249,12 @@ def test_a_browser_that_keeps_nothing_can_be_used(browser: Browser) -> None:
 # The composer
 
 
+@pytest.mark.parametrize(("size", "is_focused"), [("phone", False), ("laptop", True)])
+def test_one_can_type_at_once_but_no_keyboard_hides_the_start_of_a_phone(browser: Browser, size: str, is_focused: bool) -> None:
+    with sized(browser, size) as (page, _):
+        expect(page.locator("#prompt:focus")).to_have_count(int(is_focused))
+
+
 @pytest.mark.parametrize("by_itself", [True, False])
 @pytest.mark.parametrize("size", ["phone", "laptop"])
 def test_the_prompt_grows_with_its_text_and_leaves_room(browser: Browser, size: str, by_itself: bool) -> None:

@@ -68,7 +68,8 @@ function state(name, why) {
   light.title = why;
   setText($("light-text"), connection(name, why));
   if (name === "refused") refused(`${why[0].toUpperCase()}${why.slice(1)}.`);
-  if (name === "live" && !$("token-dialog").open && document.activeElement === document.body) $("prompt").focus();
+  const isFree = !$("token-dialog").open && document.activeElement === document.body;
+  if (name === "live" && isFree && matchMedia("(pointer: fine)").matches) $("prompt").focus(); // a phone would show its keyboard
   draw();
 }
 
