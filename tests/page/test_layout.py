@@ -369,7 +369,8 @@ def test_what_is_opened_at_the_end_is_not_scrolled_away(browser: Browser) -> Non
         assert box(page.locator(".thoughts")) == before
 
 
-def test_the_answer_is_in_view_after_send_on_a_phone(browser: Browser) -> None:
+@pytest.mark.parametrize("by", ["button", "keyboard"])
+def test_the_answer_is_in_view_after_send_on_a_phone(browser: Browser, by: str) -> None:
     with sized(browser, "phone") as (page, fake):
         stream(fake, done=True)
         expect(page.locator("#messages p.text")).to_be_visible()
@@ -378,7 +379,7 @@ def test_the_answer_is_in_view_after_send_on_a_phone(browser: Browser) -> None:
         page.set_viewport_size({"width": 390, "height": 480})  # the keyboard comes
         expect(page.locator("#send")).to_be_in_viewport(ratio=1)
         page.fill("#prompt", "And then?")
-        page.tap("#send")
+        page.tap("#send") if by == "button" else page.press("#prompt", "Enter")
         post = fake.wait_for("/chats/post")
         expect(page.locator("#prompt")).not_to_be_focused()  # so it goes
         page.set_viewport_size({"width": 390, "height": 844})
