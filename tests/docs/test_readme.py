@@ -10,6 +10,7 @@ import pytest
 from starlette.routing import Route
 
 from backends.metrics import CLOSE_CODES, Metrics
+from handlers.http.console import CLIENT, FILES
 from handlers.routes import ROUTES
 from schemas.errors import WsErrorCode
 from schemas.events import WsEvent
@@ -21,6 +22,7 @@ from tests.support.program import ROOT
 
 PAGES = {"README": README, "protocol": PROTOCOL, "settings": SETTINGS}
 PATHS_OVER_HTTP = [route.path for route in create_app(load_settings({}), SECRET).routes if isinstance(route, Route)]
+PAGE_FILES = {file.name for file in FILES.iterdir()} - {*CLIENT}
 NAMES = [
     *(("settings", f"`{PREFIX}{field.name.upper()}` |") for field in fields(Settings)),
     *(
@@ -31,7 +33,7 @@ NAMES = [
     *(("protocol", f"`{code.value}` |") for code in WsErrorCode),
     *(("protocol", f"| {code} |") for code in CLOSE_CODES if code not in PEERS_OWN),
     *(("protocol", event.value) for event in WsEvent),
-    *(("settings", f"`{path}`") for path in PATHS_OVER_HTTP if "api" not in path),
+    *(("settings", f"`{path}`") for path in PATHS_OVER_HTTP if "api" not in path and path[1:] not in PAGE_FILES),
 ]
 
 
