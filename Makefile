@@ -10,7 +10,7 @@ URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
 MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test test-model test-nodes test-docs test-agents test-clients node test-page test-protocol luck examples settings structs types walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
+.PHONY: help install run test test-model test-nodes test-docs test-agents test-clients node test-page test-js test-protocol luck examples settings structs types walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,15 @@ test-page: $(BIN)/.installed-dev ## test the page at / in a browser, about 1.5 m
 
 screenshot: $(BIN)/.installed-dev ## the README's picture of the page
 	$(BIN)/python -m tests.programs.screenshot
+
+# Pinned: other versions read some texts in another way.
+$(BIN)/.installed-js: $(BIN)/.installed-dev
+	npm install --silent --no-audit --no-fund --prefix .venv/node markdown-it@15.0.3 markdown-it-task-lists@2.1.1 \
+	commonmark-spec@0.31.2
+	@touch $@
+
+test-js: node $(BIN)/.installed-js ## test what needs no browser of the page's JavaScript, a minute; needs node
+	NODE_PATH=.venv/node/node_modules node --test --test-reporter=dot tests/page/*.test.mjs
 
 # The parser is pinned: what it finds shall change with this line only.
 $(BIN)/.installed-protocol: $(BIN)/.installed-dev

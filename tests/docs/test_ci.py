@@ -15,6 +15,7 @@ CHECKS = [
     "make test-docs",
     "make test-agents",
     "make test-page",
+    "make test-js",
     "make test-clients",
     "make test-protocol",
     "make conformance",

@@ -107,7 +107,7 @@ def test_text_of_an_agent_stays_text_wherever_it_stands(browser: Browser, folder
         expect(page.locator("article")).to_have_count(2)
         is_done(page)
         assert page.locator("img").count() == 0
-        assert HOSTILE.split("\x1b")[0] in (page.locator("article p.text").last.text_content() or "")
+        assert HOSTILE.split("\x1b")[0] in (page.locator("article .markdown").last.text_content() or "")
 
 
 @pytest.mark.parametrize("width", [1300, 420])

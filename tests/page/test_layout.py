@@ -92,7 +92,7 @@ def test_a_checker_of_accessibility_has_nothing_to_say_in_any_state(browser: Bro
         is_good("reasoning")
         page.click(".thoughts")
         fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, LONG))
-        expect(page.locator("#messages p.text")).to_contain_text("Paragraph 59")
+        expect(page.locator("#messages .markdown")).to_contain_text("Paragraph 59")
         page.locator("#messages").evaluate("(it) => it.scrollTo(0, 0)")
         expect(page.locator("#to-end")).to_be_visible()
         is_good("scrolled up")
@@ -304,10 +304,10 @@ def test_it_stays_at_the_end_until_somebody_scrolls_up_and_then_offers_to_go_the
     with sized(browser, "laptop") as (page, fake):
         jump = page.locator("#to-end")
         stream(fake)
-        expect(page.locator("#messages p.text")).to_be_visible()
+        expect(page.locator("#messages .markdown")).to_be_visible()
         for number in range(5):
             fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, f"\n\nMore {number}"))
-            expect(page.locator("#messages p.text")).to_contain_text(f"More {number}")
+            expect(page.locator("#messages .markdown")).to_contain_text(f"More {number}")
             assert left(page) < 2
         expect(jump).to_be_hidden()
         page.mouse.move(700, 300)
@@ -317,7 +317,7 @@ def test_it_stays_at_the_end_until_somebody_scrolls_up_and_then_offers_to_go_the
         page.wait_for_function(STILL)
         place = page.locator("#messages").evaluate("(it) => it.scrollTop")
         fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, "\n\nStill more"))
-        expect(page.locator("#messages p.text")).to_contain_text("Still more")
+        expect(page.locator("#messages .markdown")).to_contain_text("Still more")
         assert page.locator("#messages").evaluate("(it) => it.scrollTop") == place
         expect(jump).to_have_attribute("data-new", "true")
         expect(jump).to_have_attribute("aria-label", re.compile("New text below"))
@@ -345,12 +345,12 @@ STILL = """() => new Promise((resolve) => {
 def test_a_small_turn_of_the_wheel_is_enough_to_read_while_text_comes(browser: Browser) -> None:
     with sized(browser, "laptop") as (page, fake):
         stream(fake)
-        expect(page.locator("#messages p.text")).to_be_visible()
+        expect(page.locator("#messages .markdown")).to_be_visible()
         page.mouse.move(700, 300)
         for number in range(8):
             page.mouse.wheel(0, -15)
             fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, f" word{number}"))
-            expect(page.locator("#messages p.text")).to_contain_text(f"word{number}")
+            expect(page.locator("#messages .markdown")).to_contain_text(f"word{number}")
         page.wait_for_function(STILL)
         assert left(page) > 60
 
@@ -365,7 +365,7 @@ def test_what_is_opened_at_the_end_is_not_scrolled_away(browser: Browser) -> Non
         page.tap(".thoughts")
         before = box(page.locator(".thoughts"))
         fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, " more"))
-        expect(page.locator("#messages p.text")).to_contain_text(" more")
+        expect(page.locator("#messages .markdown")).to_contain_text(" more")
         assert box(page.locator(".thoughts")) == before
 
 
@@ -373,7 +373,7 @@ def test_what_is_opened_at_the_end_is_not_scrolled_away(browser: Browser) -> Non
 def test_the_answer_is_in_view_after_send_on_a_phone(browser: Browser, by: str) -> None:
     with sized(browser, "phone") as (page, fake):
         stream(fake, done=True)
-        expect(page.locator("#messages p.text")).to_be_visible()
+        expect(page.locator("#messages .markdown")).to_be_visible()
         page.locator("#messages").evaluate("(it) => it.scrollTo(0, 0)")
         page.tap("#prompt")
         page.set_viewport_size({"width": 390, "height": 480})  # the keyboard comes
@@ -385,7 +385,7 @@ def test_the_answer_is_in_view_after_send_on_a_phone(browser: Browser, by: str) 
         page.set_viewport_size({"width": 390, "height": 844})
         answer = a_message(MESSAGE, LONG, done=True), a_message(NEXT, "This is the answer.")
         fake.say("initializeChat", a_chat(CHAT, *answer), label=post["id"])
-        said = page.locator("#messages p.text").last
+        said = page.locator("#messages .markdown").last
         expect(said).to_have_text("This is the answer.")
         expect(said).to_be_in_viewport(ratio=1)
         expect(page.locator(".request").last).to_be_in_viewport(ratio=1)
@@ -404,7 +404,7 @@ SHIFTS = """() => {
 def test_nothing_jumps_while_an_answer_comes(browser: Browser, size: str) -> None:
     with sized(browser, size) as (page, fake):
         fake.say("complete", a_chat(CHAT, a_message(MESSAGE, "Short.", done=True)))
-        expect(page.locator("#messages p.text")).to_be_visible()
+        expect(page.locator("#messages .markdown")).to_be_visible()
         page.evaluate(SHIFTS)
         fake.say("initializeChat", a_chat(CHAT, a_message(MESSAGE)))
         for number in range(6):
@@ -412,8 +412,8 @@ def test_nothing_jumps_while_an_answer_comes(browser: Browser, size: str) -> Non
             expect(page.locator(".thoughts")).to_have_text(f"Step {number}…")
         for number in range(60):
             fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, f"Sentence {number} of the answer, which grows. "))
-            expect(page.locator("#messages p.text")).to_contain_text(f"Sentence {number} ")
-        said = page.locator("#messages p.text").text_content() or ""
+            expect(page.locator("#messages .markdown")).to_contain_text(f"Sentence {number} ")
+        said = page.locator("#messages .markdown").text_content() or ""
         fake.say("complete", a_chat(CHAT, a_message(MESSAGE, said, done=True)))
         expect(page.locator(".foot")).to_contain_text("Reasoned")
         page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
@@ -577,7 +577,7 @@ def test_arabic_and_hebrew_stand_at_the_right(browser: Browser, size: str) -> No
     with sized(browser, size) as (page, fake):
         both = f"{ARABIC}\nEnglish again"
         fake.say("complete", a_chat(CHAT, a_message(MESSAGE, both, done=True)) | {"title": HEBREW})
-        answer = page.locator("#messages p.text")
+        answer = page.locator("#messages .markdown")
         expect(answer).to_have_text(both)
         far = 30
         at_left, at_right = answer.evaluate(EDGES)
@@ -605,7 +605,7 @@ def test_nothing_is_wider_than_the_window_in_any_script(browser: Browser, width:
             "reasoning_messages": {"t": step | {"message": "z" * 500, "status": "completed"}},
         }
         fake.say("complete", a_chat(CHAT, message) | {"title": "w" * 300})
-        expect(page.locator("#messages p.text")).to_have_text(said)
+        expect(page.locator("#messages .markdown")).to_have_text(said)
         page.locator(".tool summary").click()
         page.fill("#prompt", said)
         for name in ("#messages", "#composer", "header", "html"):
@@ -613,7 +613,7 @@ def test_nothing_is_wider_than_the_window_in_any_script(browser: Browser, width:
         bubble, column = box(page.locator(".request")), box(page.locator("article"))
         assert bubble["width"] <= column["width"] * 0.85 + 1
         assert bubble["x"] + bubble["width"] == pytest.approx(column["x"] + column["width"], abs=1)
-        families = page.locator("#messages p.text").evaluate("""(it) => {
+        families = page.locator("#messages .markdown").evaluate("""(it) => {
           const range = document.createRange(), data = it.firstChild.data, at = data.indexOf("👩"), size = "👩‍👩‍👧‍👦".length;
           range.setStart(it.firstChild, at);
           range.setEnd(it.firstChild, at + size);

@@ -140,7 +140,7 @@ def test_a_reload_in_the_middle_of_a_stream_shows_the_same_chat_and_all_of_it(br
         page.goto(address(program.url))
         is_live(page)
         ask(page, "Begin")
-        expect(page.locator("#messages p.text").first).to_contain_text(re.compile(r"\w+"))
+        expect(page.locator("#messages .markdown").first).to_contain_text(re.compile(r"\w+"))
         page.reload()
         is_live(page)
         expect(page.locator("#messages[aria-busy=true]")).to_be_visible()
@@ -176,7 +176,7 @@ def test_a_post_of_which_nothing_was_heard_is_sent_again_after_a_reload_and_runs
         page.reload()
         is_live(page)
         fake.say("getChat", a_chat(CHAT, a_message(id, "well", done=True)), "/chats/get", fake.wait_for("/chats/get")["id"])
-        expect(page.locator("#messages p.text")).to_have_text("well")
+        expect(page.locator("#messages .markdown")).to_have_text("well")
         posted(fake, 2)
 
 

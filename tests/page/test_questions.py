@@ -33,7 +33,7 @@ def test_an_approval_on_one_tab_takes_the_other_ones_buttons_away(browser: Brows
             expect(each.locator("article").last.locator(".request")).to_be_hidden()
             expect(button(each.locator("article").last, "Run again")).to_be_hidden()
             expect(each.locator("article").first.locator(".foot")).to_contain_text("Asked for your approval")
-            expect(each.locator("article").last.locator("p.text")).to_have_text("delete: True, None. ")
+            expect(each.locator("article").last.locator(".markdown")).to_have_text("delete: True, None. ")
         before = looks(page)
         assert looks(other) == before
         page.reload()
@@ -48,7 +48,7 @@ def test_a_denial_says_so_and_the_agent_goes_on(browser: Browser, folder: Path) 
         ask(page, "ask")
         button(page, "Deny").click()
         expect(page.locator(".said")).to_have_text("Denied")
-        expect(page.locator("article p.text")).to_have_text("delete: False, None. ")
+        expect(page.locator("article .markdown")).to_have_text("delete: False, None. ")
         expect(page.locator("details.tool .state")).to_have_text("Denied")
         expect(page.locator("details.tool")).to_have_attribute("data-status", "failed")
 
@@ -73,7 +73,7 @@ def test_two_questions_are_answered_in_one_post_with_their_values(browser: Brows
         button(tell, "Deny").click()
         is_done(page)
         expect(page.locator(".said")).to_have_text(['Approved, with {"limit":3}', "Denied"])
-        expect(page.locator("article p.text")).to_have_text("delete: True, {'limit': 3}. tell: False, None. ")
+        expect(page.locator("article .markdown")).to_have_text("delete: True, {'limit': 3}. tell: False, None. ")
         inspect(page)
         page.fill("#filter", '"approvals"')
         assert len([each for each in page.locator("#frames .what:visible").all_text_contents() if each.startswith("→")]) == 1

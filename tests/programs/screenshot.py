@@ -25,7 +25,7 @@ def main() -> None:
             page.click("#send")
             expect(page.locator(".card")).to_be_visible()
             ask(page, "What should I look at first?")
-            expect(page.locator("article").last.locator("p.text").first).to_contain_text(re.compile(r"(\w+\W+){25}"))
+            expect(page.locator("article").last.locator(".markdown").first).to_contain_text(re.compile(r"(\w+\W+){25}"))
             page.screenshot(path=PICTURE)
         browser.close()
     print(f"{PICTURE.relative_to(ROOT)} is new")

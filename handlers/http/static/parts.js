@@ -4,6 +4,7 @@
 // nothing of chats and connections. What comes from outside becomes text nodes and attributes, never markup.
 
 import { keyed, made, setText } from "./dom.js";
+import { Markdown } from "./markdown.js";
 
 const MOST_OF_VALUE = 1000; // characters that are shown of what an answer came with
 
@@ -12,14 +13,16 @@ export function drawParts(box, message, kind, isLast, offer) {
   const parts = message[`${kind}_message_ids`].map((id) => message[`${kind}_messages`][id]);
   keyed(box, parts, (part) => part.id, (part) => makePart(part, kind), (node, part) => {
     if (part.type === "file") drawCard(node, part, offer);
-    else if (kind === "response") setText(node, part.message ?? "");
+    else if (kind === "response") node.markdown.set(part.message ?? "");
     else drawStep(node, part, message, isLast, offer);
   });
 }
 
+const withMarkdown = (node) => Object.assign(node, { markdown: new Markdown(node) });
+
 function makePart(part, kind) {
   if (part.type === "file") return made("div", { className: "card" }, made("strong", { className: "text" }), made("small"), made("code"));
-  if (kind === "response") return made("p", { className: "text" });
+  if (kind === "response") return withMarkdown(made("div", { className: "markdown" }));
   if (part.tool) return folded("reasoning tool");
   if (part.type === "text") return made("div", { className: "reasoning" }, made("div", { className: "name text" }), made("div", { className: "text" }));
   return made("div", { className: "reasoning" }, part.type === "files" ? heading("div") : made("div", { className: "name text" }), made("div"));
