@@ -49,7 +49,8 @@ class KnownPaths(logging.Filter):
         if record.name != "uvicorn.access" or not isinstance(record.args, tuple):
             return True
         client, method, full_path, version, status = record.args
-        path = ID.sub("{id:uuid}", str(full_path).partition("?")[0].removeprefix(self._root_path) or "/")
+        below = re.sub(f"^{re.escape(self._root_path)}(?=/|$)", "", str(full_path).partition("?")[0])
+        path = ID.sub("{id:uuid}", below or "/")
         record.args = client, method, path if path in self._paths else UNKNOWN, version, status
         return not (path in PROBED and status == 200)
 

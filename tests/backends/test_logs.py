@@ -56,12 +56,18 @@ def test_only_a_known_path_is_logged(path: str, told: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "told"),
-    [("/a/b/api/v1/chats", "/api/v1/chats"), ("/api/v1/chats", "/api/v1/chats"), ("/a/b", "/"), ("/a/b/x", UNKNOWN)],
+    [
+        ("/a/b/api/v1/chats", "/api/v1/chats"),
+        ("/api/v1/chats", "/api/v1/chats"),
+        ("/a/b", "/"),
+        ("/a/b/x", UNKNOWN),
+        ("/a/bc", "/a/bc"),
+    ],
 )
 def test_the_path_below_which_the_application_is_is_left_out(path: str, told: str) -> None:
     arguments = ("127.0.0.1:5", "POST", path, "1.1", 200)
     record = logging.LogRecord("uvicorn.access", logging.INFO, __file__, 1, '%s - "%s %s HTTP/%s" %d', arguments, None)
-    assert KnownPaths({"/", "/api/v1/chats"}, "/a/b").filter(record)
+    assert KnownPaths({"/", "/api/v1/chats", "/a/bc"}, "/a/b").filter(record)
     assert record.getMessage() == f'127.0.0.1:5 - "POST {told} HTTP/1.1" 200'
 
 

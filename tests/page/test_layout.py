@@ -577,7 +577,7 @@ def test_arabic_and_hebrew_stand_at_the_right(browser: Browser, size: str) -> No
     with sized(browser, size) as (page, fake):
         both = f"{ARABIC}\nEnglish again"
         fake.say("complete", a_chat(CHAT, a_message(MESSAGE, both, done=True)) | {"title": HEBREW})
-        answer = page.locator("#messages .markdown")
+        answer = page.locator("#messages .markdown p")
         expect(answer).to_have_text(both)
         far = 30
         at_left, at_right = answer.evaluate(EDGES)
@@ -613,7 +613,7 @@ def test_nothing_is_wider_than_the_window_in_any_script(browser: Browser, width:
         bubble, column = box(page.locator(".request")), box(page.locator("article"))
         assert bubble["width"] <= column["width"] * 0.85 + 1
         assert bubble["x"] + bubble["width"] == pytest.approx(column["x"] + column["width"], abs=1)
-        families = page.locator("#messages .markdown").evaluate("""(it) => {
+        families = page.locator("#messages .markdown p").evaluate("""(it) => {
           const range = document.createRange(), data = it.firstChild.data, at = data.indexOf("👩"), size = "👩‍👩‍👧‍👦".length;
           range.setStart(it.firstChild, at);
           range.setEnd(it.firstChild, at + size);

@@ -15,11 +15,12 @@ HERE = Path(__file__).parent
 
 BEGIN = """async () => {
     const { Markdown } = await import("/markdown.js");
-    globalThis.box = document.createElement("div");
-    box.className = "markdown";
+    const begin = () => Object.assign(document.createElement("div"), { className: "markdown" });
+    globalThis.box = begin();
+    document.body.style.display = "block"; // not a row of columns, which would be as narrow as their words
     document.body.replaceChildren(box);
     globalThis.view = new Markdown(box);
-    globalThis.drawn = (text) => { const other = document.createElement("div"); new Markdown(other).set(text); return other; };
+    globalThis.drawn = (text) => { const other = begin(); new Markdown(other).set(text); return other; };
 }"""
 
 
