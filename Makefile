@@ -64,7 +64,7 @@ test-agents: .venv/agents/.installed ## test agents that others have made: of fr
 test-clients: node $(BIN)/.installed-clients ## hold both client libraries to the protocol, through a hostile proxy and in a browser, about 2 minutes; needs node
 	$(BIN)/pytest -n auto tests/clients/contract
 
-test-page: $(BIN)/.installed-dev ## test the page at / in a browser, about 1.5 minutes; needs Debian's chromium
+test-page: $(BIN)/.installed-clients ## test the page at / in a browser, about 1.5 minutes; needs Debian's chromium
 	$(BIN)/pytest -n logical tests/page
 
 screenshot: $(BIN)/.installed-dev ## the README's picture of the page

@@ -72,6 +72,16 @@ def test_the_dialog_asks_first_and_then_goes_and_comes_back_with_a_token(browser
         assert "#" not in program.log
 
 
+def test_a_prompt_that_is_sent_before_anybody_has_signed_in_asks_for_that_and_stays(browser: Browser, folder: Path) -> None:
+    with signing_in(browser, folder) as (page, _, _):
+        page.keyboard.press("Escape")
+        ask(page, "typed before")
+        expect(page.locator(REASON)).to_have_text("Sign in to ask something, and to see your chats.")
+        expect(page.locator("#notice")).to_be_empty()
+        sign_in(page)
+        expect(page.locator("#prompt")).to_have_value("typed before")
+
+
 def test_an_expired_sign_in_is_renewed_with_the_chat_and_what_was_typed(browser: Browser, folder: Path) -> None:
     with signing_in(browser, folder) as (page, _, site):
         sign_in(page)

@@ -1,3 +1,4 @@
+// @ts-check
 // Whose page this is: the token, where it comes from, and the question whether another one is to be taken.
 
 import { bringsMore, clean } from "./addresses.js";
@@ -5,7 +6,8 @@ import { choose, chosen, offerAll, offerDemo } from "./assets.js";
 import { $, setText } from "./dom.js";
 import { tab } from "./kept.js";
 
-const loginUrl = document.querySelector("meta[name=login-url]").content; // where people sign in; without it they need a token
+const meta = /** @type {HTMLMetaElement} */ (document.querySelector("meta[name=login-url]"));
+const loginUrl = meta.content; // where people sign in; without it they need a token
 const WORDS = loginUrl
   ? {
       none: "Sign in to ask something, and to see your chats.",
@@ -22,10 +24,12 @@ const WORDS = loginUrl
       again: "With another token this page is somebody else’s.",
     };
 
-let connect = null, shownChat = null, showChat = null; // with a token; and what the page shows
+/** @type {(token: string) => void} */ let connect; // these are what `begin` was given
+/** @type {() => string | null} */ let shownChat;
+/** @type {(id: string) => void} */ let showChat;
 let why = WORDS.none; // why nobody is signed in
 let hasConnected = false;
-let offered = null; // what an address has brought, while it is asked whether to take it
+let offered = /** @type {URLSearchParams | null} */ (null); // what an address has brought, while it is asked whether to take it
 
 /**
  * Find out who this is. `connectWith(token)` is called now or later, and again with each other token. `chatShown()` gives the
@@ -59,7 +63,10 @@ function ask(text) {
   if (!$("token-dialog").open) $("token-dialog").showModal();
 }
 
-/** Be who the token says, in this tab and in those that it opens. A terminal may have broken it into lines. */
+/**
+ * Be who the token says, in this tab and in those that it opens.
+ * @param {string} pasted a token, which a terminal may have broken into lines
+ */
 function enter(pasted) {
   const token = pasted.replace(/[^\x21-\x7e]/g, "");
   tab.setItem("token", token);
@@ -107,7 +114,7 @@ function goOn() {
 /** What a token says of itself: only the server can say whether that is true. @param {string | null} token */
 function claims(token) {
   try {
-    return JSON.parse(atob(token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))) ?? {};
+    return JSON.parse(atob((token ?? "").split(".")[1].replace(/-/g, "+").replace(/_/g, "/"))) ?? {};
   } catch {
     return {}; // a short one of a dev server
   }
@@ -128,6 +135,7 @@ function arrive() {
   askToSwitch(brought);
 }
 
+/** @param {URLSearchParams} brought */
 function take(brought) {
   if (brought.has("demo")) offerDemo();
   const assets = brought.getAll("asset").length ? brought.getAll("asset") : JSON.parse(tab.getItem("assets") ?? "[]");
@@ -138,6 +146,7 @@ function take(brought) {
   goOn();
 }
 
+/** @param {URLSearchParams} brought */
 function askToSwitch(brought) {
   offered = brought;
   const whose = $("who").textContent ? `${$("who").textContent}’s` : "somebody’s already";
@@ -149,18 +158,19 @@ function askToSwitch(brought) {
   if (!dialog.open) dialog.showModal();
 }
 
-/** Begin anew as another user, who is to find nothing of the first one's. */
+/** Begin anew as another user, who is to find nothing of the first one's. @param {URLSearchParams} brought */
 async function switchTo(brought) {
   tab.clear();
   const assets = brought.getAll("asset");
   if (assets.length) tab.setItem("assets", JSON.stringify(assets));
   if (brought.has("demo")) await offerDemo();
-  tab.setItem("token", brought.get("token"));
+  tab.setItem("token", brought.get("token") ?? "");
   clean(brought.get("chat"));
   location.reload();
 }
 
-$("switch-dialog").addEventListener("close", ({ target: dialog }) => {
+$("switch-dialog").addEventListener("close", () => {
+  const dialog = $("switch-dialog");
   if (dialog.open) return; // the event comes late: another address has asked meanwhile
   if (offered && dialog.returnValue === "switch") switchTo(offered);
   offered = null;

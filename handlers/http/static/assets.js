@@ -1,3 +1,4 @@
+// @ts-check
 // The assets that can be picked: those that an address or the server has named, and those that were seen in answers.
 
 import { $, made } from "./dom.js";
@@ -5,14 +6,14 @@ import { tab } from "./kept.js";
 
 const MOST_ASSETS = 100;
 
-/** Let an asset be picked. `value` is its type and id. */
+/** Let an asset be picked. @param {string} value its type and id @param {string} name */
 export function offer(value, name) {
   const select = $("asset");
   if (select.length > MOST_ASSETS + 1 || [...select.options].some((option) => option.value === value)) return;
   select.insertBefore(made("option", { value }, `${name} (${value.split(":")[0]})`), select.lastElementChild);
 }
 
-/** Let these be picked, each a type, an id and a name, and remember them in this tab. */
+/** Let these be picked, and remember them in this tab. @param {string[]} assets each a type, an id and a name */
 export function offerAll(assets) {
   tab.setItem("assets", JSON.stringify(assets));
   for (const asset of assets) {

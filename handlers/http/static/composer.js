@@ -1,17 +1,22 @@
+// @ts-check
 // Where a person writes: the prompt, what it is about, and how long it may be.
 
 import { $, setText } from "./dom.js";
 import { draftOf, keepDraft } from "./waiting.js";
 import { lengthOf } from "./words.js";
 
-let page = null, chat = null; // the one whose prompt is in the box
+/** @import { Page } from "./console.js" */
 
-/** Have the page's composer do what it says. */
+/** @type {Page} */
+let page;
+let chat = /** @type {string | null} */ (null); // the one whose prompt is in the box
+
+/** Have the page's composer do what it says. @param {Page} of */
 export function haveComposer(of) {
   page = of;
 }
 
-/** Have the prompt of this chat in the box, and keep that of the one before. */
+/** Have the prompt of this chat in the box, and keep that of the one before. @param {string | null} id */
 export function compose(id) {
   if (id === chat) return;
   keepDraft(chat, $("prompt").value);
@@ -24,28 +29,33 @@ export function restoreDraft() {
   if (!$("prompt").value) write(draftOf(chat));
 }
 
-/** Have what is in the box as that of a chat which has just begun with what was posted. */
+/** Have what is in the box as that of a chat which has just begun with what was posted. @param {string} id */
 export function composeOn(id) {
   keepDraft(chat, "");
   chat = id;
   keepDraft(chat, $("prompt").value);
 }
 
+/** @param {string} text */
 function write(text) {
   $("prompt").value = text;
   $("prompt").dispatchEvent(new Event("input")); // whoever looks at the box sees it
 }
 
-/** Say in `note` how long a text is where that matters. Gives whether it is too long. */
+/**
+ * Say in `note` how long a text is where that matters. Gives whether it is too long.
+ * @param {string} text @param {HTMLElement} note
+ */
 export function drawLength(text, note) {
   const { count, tooLong } = lengthOf(text);
   note.hidden = !count;
-  setText(note.firstChild, count);
-  setText(note.lastChild, tooLong && ` ${tooLong}`);
+  setText(note.children[0], count);
+  setText(note.children[1], tooLong && ` ${tooLong}`);
   return Boolean(tooLong);
 }
 
-$("prompt").addEventListener("input", ({ target: { value } }) => {
+$("prompt").addEventListener("input", () => {
+  const { value } = $("prompt");
   $("send").disabled = drawLength(value, $("length"));
   keepDraft(chat, value);
 });

@@ -1,3 +1,4 @@
+// @ts-check
 // The console: one client of the protocol that shows what it hears. It has no power that any other client has not.
 //
 // The connection, and what frames add up to, are threadcast.js's, which anybody's page can import. What is drawn follows its
@@ -13,26 +14,35 @@ import { tab } from "./kept.js";
 import { layOut } from "./layout.js";
 import { drawList, listChats, redraw as redrawList } from "./list.js";
 import { drawChat } from "./messages.js";
+import { havePosts, hearRefusal, post, repost, rerun, sent } from "./posting.js";
 import { drawStart } from "./start.js";
 import { Threadcast } from "./threadcast.js";
 import { haveUndo, isDeleted } from "./undo.js";
 import { Posts, forget, restore } from "./waiting.js";
-import { COPIED, NO_CHAT, UNSURE, connection, sentence } from "./words.js";
+import { NO_CHAT, connection, sentence } from "./words.js";
 
-const MOST_LABELS = 200;
+/**
+ * @import { Heard } from "./running.js"
+ * @import { Refusal } from "./words.js"
+ * @typedef {typeof page} Page what the modules share
+ * @typedef {Page & { client: Threadcast }} Connected the same, where there is a client for sure
+ */
+
 const MOST_SAID = 40; // characters of a prompt in a note
+/** @type {Record<string, string>} */
 const LAMPS = { waiting: "connecting", refused: "closed" }; // of the states that have none of their own
 
 const page = {
-  client: null, // once there is a token
+  client: /** @type {Threadcast | null} */ (null), // once there is a token
+  /** @type {{ chat: string | null, post: string | null, follows: boolean }} */
   view: { chat: null, post: null, follows: true }, // a chat, or what was posted to begin one; at first, what runs
   posts: new Posts(), // by message id: this page's, from their sending until their message is heard of, or refused
-  failures: new Map(), // by message id: what is said of an answer that could not be given
+  /** @type {Map<string, string>} */ failures: new Map(), // by message id: what is said of an answer that could not be given
   post, rerun, notify, say, show, draw, redrawList,
 };
 const { view, posts, failures } = page;
-const labels = new Map(); // the message id of each post that was sent, by the label that its answers have
 
+/** @param {string} token */
 function connect(token) {
   if (page.client) page.client.connect(token);
   else haveClient(new Threadcast({ url: new URL(".", location.href), token }));
@@ -40,12 +50,13 @@ function connect(token) {
   if (id && id !== view.chat) show(id, "stay");
 }
 
+/** @param {Threadcast} client */
 function haveClient(client) {
   page.client = client;
   watch(client, draw);
-  listChats(page);
+  listChats(/** @type {Connected} */ (page));
   client.on("state", state);
-  client.on("user", ({ id, name }) => {
+  client.on("user", (/** @type {{ id: string, name: string }} */ { id, name }) => {
     setText($("who"), name);
     restore(id).forEach(repost);
     posts.keep();
@@ -57,11 +68,14 @@ function haveClient(client) {
     clean(null);
     location.reload();
   });
-  client.on("sent", (text, route, label) => route === "/chats/post" && sent(JSON.parse(text).payload.message_id, label));
+  client.on("sent", (/** @type {string[]} */ ...[text, route, label]) => {
+    if (route === "/chats/post") sent(JSON.parse(text).payload.message_id, label);
+  });
   client.on("frame", hear);
   client.chats.subscribe(heard);
 }
 
+/** @param {string} name @param {string} why */
 function state(name, why) {
   const light = $("light"), lamp = LAMPS[name] ?? name;
   light.dataset.state = lamp;
@@ -69,7 +83,8 @@ function state(name, why) {
   setText($("light-text"), connection(name, why));
   if (name === "refused") refused(`${why[0].toUpperCase()}${why.slice(1)}.`);
   const isFree = !$("token-dialog").open && document.activeElement === document.body;
-  if (name === "live" && isFree && matchMedia("(pointer: fine)").matches) $("prompt").focus(); // a phone would show its keyboard
+  const canType = matchMedia("(pointer: fine)").matches; // a phone would show its keyboard
+  if (name === "live" && isFree && canType) $("prompt").focus();
   draw();
 }
 
@@ -78,61 +93,49 @@ function isIdle() {
   return view.follows && !view.chat && !view.post && !$("prompt").value && !$("asset").value;
 }
 
-/** A frame has come, which the client's chats have a moment later. */
+/** A frame has come, which the client's chats have a moment later. @param {Heard} frame */
 function hear(frame) {
-  if (frame.error) return hearRefusal(frame);
+  if (frame.error) return hearRefusal(frame, frame.error);
   const id = frame.route === "/chats/post" && (frame.payload?.chat_id ?? frame.payload?.id);
   if (id && isIdle() && !isDeleted(id)) queueMicrotask(() => isIdle() && show(id, "replace"));
-  if (frame.event === "deleteChats" && frame.payload.ids.includes(view.chat)) {
+  if (frame.event === "deleteChats" && frame.payload?.ids?.includes(view.chat ?? "")) {
     show(null, "replace");
     say("This chat was deleted.");
   }
 }
 
-function sent(id, label) {
-  labels.delete(label);
-  labels.set(label, id);
-  if (labels.size > MOST_LABELS) labels.delete(labels.keys().next().value);
-  if (!posts.has(id)) return;
-  Object.assign(posts.get(id), { why: null, isSent: true });
-  posts.keep();
-}
-
-/** Say what is not said by a promise: what is asked again later, and what has become of other tabs' posts. */
-function hearRefusal({ event, request_id, error }) {
-  const post = posts.get(labels.get(request_id)), isLater = error.retry_after !== undefined;
-  if (post && isLater) post.why = page.client.state === "draining" ? null : sentence(error);
-  else if (!post && (event === "postThread" || (event === "getChat" && isLater))) notify(error);
-  draw();
-}
-
 /** The chats have changed: the posts whose messages are in them need not be shown by themselves any more. */
 function heard() {
   for (const { id, answer } of posts.values()) {
-    if (!answer.message) continue;
+    const chat = answer?.message && answer.chat;
+    if (!chat) continue;
     posts.delete(id);
     if (view.post !== id) continue;
-    composeOn(answer.chat.id);
-    show(answer.chat.id, "replace");
+    composeOn(chat.id);
+    show(chat.id, "replace");
   }
   draw();
 }
 
+/** @param {string} text */
 function say(text) {
   setText($("notice"), text);
 }
 
-/** Say what went wrong, about what was asked by this text. */
+/** Say what went wrong, about what was asked by this text. @param {unknown} error @param {string} [text] */
 function notify(error, text) {
   const about = text && [...text].slice(0, MOST_SAID).join("");
-  say(`${about ? `“${about}” ` : ""}${sentence(error)}`);
+  say(`${about ? `“${about}” ` : ""}${sentence(/** @type {Refusal} */ (error))}`);
 }
 
-/** Show this chat, or none. `how` its address is gone to: as `go` has it, or `stay` where it stands already. */
+/**
+ * Show this chat, or none. `how` its address is gone to: as `go` has it, or `stay` where it stands already.
+ * @param {string | null} id @param {"push" | "replace" | "stay"} [how]
+ */
 function show(id, how = "push") {
   if (how !== "stay") go(id, how);
-  if (posts.get(view.post)?.error) posts.delete(view.post);
-  if (view.chat && view.chat !== id) page.client.chats.close(view.chat);
+  if (view.post && posts.get(view.post)?.error) posts.delete(view.post);
+  if (view.chat && view.chat !== id) page.client?.chats.close(view.chat);
   Object.assign(view, { chat: id, post: null, follows: false });
   compose(id);
   say("");
@@ -141,78 +144,12 @@ function show(id, how = "push") {
   draw();
 }
 
+/** @param {string} id @param {Refusal} error */
 function noChat(id, error) {
   if (view.chat !== id) return;
   if (!["NOT_FOUND", "BAD_REQUEST"].includes(error.code)) return notify(error);
   show(null, "replace");
   say(NO_CHAT);
-}
-
-/** Run another prompt in place of a message's: in a copy of the chat where something comes after it, so that this is kept. */
-async function rerun(chat, id, prompt) {
-  if (chat.message_ids.at(-1) === id) {
-    failures.delete(id);
-    return post({ chatId: chat.id, messageId: id, prompt }, prompt);
-  }
-  try {
-    const copy = await page.client.chats.duplicate(chat.id, id);
-    if (view.chat === chat.id) show(copy.id);
-    const isPosted = post({ chatId: copy.id, messageId: copy.message_ids.at(-1), prompt }, prompt);
-    if (isPosted) say(COPIED);
-    return isPosted;
-  } catch (error) {
-    notify(error);
-    return false;
-  }
-}
-
-/** Post, now or when there is a connection. `asked` is as the client's `post` takes it. Gives whether that went well. */
-function post(asked, text) {
-  say("");
-  try {
-    const made = wait(page.client.post(asked), asked, text);
-    if (!asked.chatId) {
-      go(null, "push");
-      show(null, "stay");
-      view.post = made.id;
-    }
-    return true;
-  } catch (error) {
-    notify(error);
-    return false;
-  } finally {
-    draw();
-  }
-}
-
-/** Have a post that waits for its answer. */
-function wait(answer, asked, text) {
-  const id = answer.messageId, made = { id, answer, asked, text, error: null, why: null, isSent: false };
-  posts.set(id, made);
-  answer.done.catch((error) => fail(made, error));
-  return made;
-}
-
-/** Post what an earlier page of this tab has posted and has not heard of. Nothing of it runs twice. */
-function repost({ id, asked, text, error, isSent }) {
-  if (posts.has(id)) return;
-  if (error) posts.set(id, { id, answer: {}, asked, text, error, why: null, isSent });
-  else if (asked.messageId && isSent) return say(UNSURE); // it would replace what is perhaps there by now
-  else wait(page.client.post(asked.messageId ? asked : { ...asked, messageId: id, once: true }), asked, text);
-  if (!asked.chatId && !view.chat) Object.assign(view, { post: id, follows: false });
-}
-
-function fail(post, error) {
-  const { id, asked, text } = post, isUnheard = posts.has(id);
-  const isShown = id === view.post || (view.chat && asked.chatId === view.chat);
-  const why = sentence(error, asked.asset ? "asset" : "chat");
-  if (asked.approvals || asked.messageId || !isUnheard || !isShown) posts.delete(id);
-  if (asked.messageId && isShown) failures.set(id, why);
-  else if (asked.approvals || !isUnheard || !isShown) notify(error, text);
-  else post.error = why;
-  posts.keep();
-  if (asked.approvals && error.code === "BAD_REQUEST") page.client.chats.open(asked.chatId).catch(notify); // answered elsewhere
-  draw();
 }
 
 // Drawing: what changes is asked for, and drawn with the next picture
@@ -231,6 +168,7 @@ function draw() {
 }
 
 haveComposer(page);
+havePosts(page);
 haveDoings(page);
 haveUndo(page);
 haveAddresses((id) => show(id, "stay"));

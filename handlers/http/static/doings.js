@@ -1,3 +1,4 @@
+// @ts-check
 // What a person does to chats: begins one, and names, favours, copies, saves and deletes it.
 
 import { $, setText } from "./dom.js";
@@ -6,17 +7,25 @@ import { menuButton } from "./menu.js";
 import { titleOf } from "./running.js";
 import { deleteSoon } from "./undo.js";
 
-let page = null, renamed = null; // the id of the chat that is being named
+/**
+ * @import { Connected, Page } from "./console.js"
+ * @import { Items } from "./menu.js"
+ * @import { Titled } from "./running.js"
+ */
 
-/** Have the page's buttons and keys do what they say. */
+/** @type {Connected} */
+let page;
+let renamed = ""; // the id of the chat that is being named
+
+/** Have the page's buttons and keys do what they say. @param {Page} of */
 export function haveDoings(of) {
-  page = of;
-  $("doings").append(menuButton("More about this chat", () => chatMenu(page.view.chat)));
+  page = /** @type {Connected} */ (of); // there is no chat before there is a client
+  $("doings").append(menuButton("More about this chat", () => chatMenu(page.view.chat ?? "")));
 }
 
-/** Draw the title of the chat that is shown. */
+/** Draw the title of the chat that is shown. @param {Page} page */
 export function drawTitle({ client, view }) {
-  const chat = client?.chats.get(view.chat), title = chat ? titleOf(chat) : view.chat ? "…" : "New chat";
+  const chat = client?.chats.get(view.chat ?? ""), title = chat ? titleOf(chat) : view.chat ? "…" : "New chat";
   setText($("title"), title);
   document.title = chat ? `${title} · Threadcast` : "Threadcast";
   $("doings").hidden = !chat;
@@ -24,13 +33,13 @@ export function drawTitle({ client, view }) {
   $("asset").title = view.chat ? "a chat goes on about what it began with" : "";
 }
 
-/** The chat, or what the list has of it. */
+/** The chat, or what the list has of it. @param {string} id @returns {Titled} */
 function find(id) {
   const { chats } = page.client;
   return chats.get(id) ?? chats.getSnapshot().list.find((item) => item.id === id) ?? { id, title: "" };
 }
 
-/** What can be done to a chat: names, and what they do. */
+/** What can be done to a chat: names, and what they do. @param {string} id @returns {Items} */
 export function chatMenu(id) {
   const chat = find(id), { chats } = page.client, isFavorited = Boolean(chat.is_favorited);
   return [
@@ -42,8 +51,10 @@ export function chatMenu(id) {
   ];
 }
 
+/** @param {string} id @param {{ title?: string, isFavorited?: boolean }} change */
 const update = (id, change) => page.client.chats.update(id, change).catch(page.notify);
 
+/** @param {string} id */
 async function saveChat(id) {
   try {
     const chat = page.client.chats.get(id) ?? (await page.client.request("/chats/get", { id }));
@@ -53,6 +64,7 @@ async function saveChat(id) {
   }
 }
 
+/** @param {Titled} chat */
 function rename({ id, title }) {
   renamed = id;
   $("new-title").value = title;
@@ -62,13 +74,14 @@ function rename({ id, title }) {
 }
 
 $("rename-cancel").addEventListener("click", () => $("rename-dialog").close());
-$("rename-dialog").addEventListener("close", ({ target: { returnValue } }) => {
+$("rename-dialog").addEventListener("close", () => {
   const title = $("new-title").value.trim();
-  if (returnValue === "rename" && title) update(renamed, { title });
+  if ($("rename-dialog").returnValue === "rename" && title) update(renamed, { title });
 });
 
 addEventListener("keydown", (event) => {
-  const isElsewhere = event.isComposing || $("inspector").contains(event.target) || document.querySelector("dialog[open]");
+  const isInspected = $("inspector").contains(/** @type {Node | null} */ (event.target));
+  const isElsewhere = event.isComposing || isInspected || document.querySelector("dialog[open]");
   if (event.key === "Escape" && !$("stop").hidden && !isElsewhere) $("stop").click();
   if (event.altKey && event.key.toLowerCase() === "n") {
     event.preventDefault();

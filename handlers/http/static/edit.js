@@ -1,17 +1,21 @@
+// @ts-check
 // A prompt that is changed where it stands, and run again.
 
 import { drawLength } from "./composer.js";
 import { $, icon, made, setText } from "./dom.js";
 
-let edited = null; // the id of the message whose prompt is being changed
+/** @typedef {[text: HTMLElement, pencil: HTMLElement, form: HTMLFormElement]} Editor */
+
+let edited = /** @type {string | null} */ (null); // the id of the message whose prompt is being changed
 
 /** A pencil, and a form that is filled when it is opened, for the request of a message. */
 export function makeEditor() {
-  const name = "Edit the prompt", kind = { type: "button", className: "edit", hidden: true };
-  const pencil = made("button", { ...kind, ariaLabel: name, title: name }, icon("M4 16l1-4 8-8 3 3-8 8zM11 6l3 3"));
+  const title = "Edit the prompt", kind = { className: "edit", title, ariaLabel: title, hidden: true };
+  const pencil = made("button", { type: "button", ...kind }, icon("M4 16l1-4 8-8 3 3-8 8zM11 6l3 3"));
   return [pencil, made("form", { className: "editor", hidden: true })];
 }
 
+/** @param {HTMLFormElement} form @param {string} prompt */
 function fill(form, prompt) {
   const length = made("p", { className: "length", hidden: true }, made("span"), made("span", { role: "status" }));
   const box = made("textarea", { rows: 3, ariaLabel: "The prompt", value: prompt });
@@ -36,6 +40,9 @@ function fill(form, prompt) {
 /**
  * Draw it for message `id`. `can`: whether its prompt may be changed now. `run(prompt)` is called with another prompt, and
  * tells whether it was posted.
+ * @param {Editor} editor
+ * @param {{ id: string, prompt: string, can: boolean, isLast: boolean, run: (prompt: string) => boolean | Promise<boolean>,
+ *   redraw: () => void }} state
  */
 export function drawEditor([text, pencil, form], { id, prompt, can, isLast, run, redraw }) {
   if (edited === id && !can) edited = null;
@@ -50,7 +57,7 @@ export function drawEditor([text, pencil, form], { id, prompt, can, isLast, run,
     drawEditor([text, pencil, form], { id, prompt, can, isLast, run, redraw });
     redraw();
   };
-  const leave = (next) => {
+  const leave = (/** @type {HTMLElement} */ next) => {
     edited = null;
     draw();
     next.focus({ preventScroll: true });

@@ -1,10 +1,12 @@
+// @ts-check
 // A chat as a Markdown file.
 
-/** @import { ChatMessage, ChatWithMessages } from "./frames.js" */
+/** @import { ChatMessage, ChatWithMessages, FileResponse, TextResponse } from "./frames.js" */
 
 const MOST_OF_NAME = 200; // bytes of a title in a file's name: file systems take 255
 const RESERVED = /^(con|prn|aux|nul|com\d|lpt\d)$/i; // names that Windows keeps for itself
 
+/** @type {Record<string, string>} */
 const KINDS = { metric: "Metric", dashboard: "Dashboard" };
 
 /** The answer's text as Markdown, as the agent wrote it; a card is a line. @param {ChatMessage} message */
@@ -13,6 +15,7 @@ export function answerOf(message) {
   return parts.map(cardOrText).filter(Boolean).join("\n\n");
 }
 
+/** @param {TextResponse | FileResponse | undefined} part */
 function cardOrText(part) {
   if (part?.type === "file") return `**${KINDS[part.file_type] ?? "File"}** ${line(part.file_name)} (${part.id})`;
   return part?.type === "text" ? (part.message ?? "") : "";
@@ -28,6 +31,7 @@ export function markdownOf(chat, title = chat.title) {
   return [`# ${line(title || "Untitled chat")}`, day, ...messages].filter(Boolean).join("\n\n") + "\n";
 }
 
+/** @param {string} text */
 const line = (text) => text.replace(/\s+/g, " ").trim();
 
 /** A name for the file that every system takes. @param {string} title */

@@ -1,3 +1,4 @@
+// @ts-check
 // Colours for code: one reader for all languages, which knows comments, strings, numbers and words, by one table.
 
 const MOST_CHARACTERS = 50_000; // of a code that is coloured, as each word of it may become an element
@@ -35,6 +36,7 @@ const SQL = `
   offset on or order outer primary references returning right rollback select set table then true union unique update using
   values view when where with`;
 
+/** @type {Map<string, { comment: string, keywords: Set<string>, flags: string, pattern?: RegExp }>} */
 const LANGUAGES = new Map();
 for (const [names, comment, keywords, flags = ""] of [
   ["js javascript jsx mjs cjs ts typescript tsx", SLASHES, SCRIPT],
@@ -53,15 +55,15 @@ for (const [names, comment, keywords, flags = ""] of [
 }
 
 /** What a language's code is read with: three groups, for comments, strings and numbers, and a fourth for words. */
-function patternOf(language) {
+function patternOf(/** @type {{ comment: string }} */ { comment }) {
   const long = String.raw`"""[^]*?(?:"""|$)|\x27\x27\x27[^]*?(?:\x27\x27\x27|$)`;
   const template = String.raw`\x60(?:[^\x60\\]|\\[^])*\x60?`;
   const strings = String.raw`"(?:[^"\\\n]|\\.)*"?|\x27(?:[^\x27\\\n]|\\.)*\x27?`;
-  return new RegExp(`(${language.comment})|(${long}|${strings}|${template})|(\\d[\\w.]*)|([\\p{L}_$@][\\p{L}\\d_$]*)`, "gu");
+  return new RegExp(`(${comment})|(${long}|${strings}|${template})|(\\d[\\w.]*)|([\\p{L}_$@][\\p{L}\\d_$]*)`, "gu");
 }
 
 /** A code as strings, and as elements whose class says what they are if its language's name is known. */
-export function highlight(text, name) {
+export function highlight(/** @type {string} */ text, /** @type {string | false | undefined} */ name) {
   const language = name && LANGUAGES.get(name.toLowerCase());
   if (!language || text.length > MOST_CHARACTERS) return [text];
   const parts = [];

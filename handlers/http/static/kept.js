@@ -1,3 +1,4 @@
+// @ts-check
 // What a browser keeps for this page. In a frame of another site, and in some private windows, it may keep nothing: then all is
 // kept as long as the page lasts. Only theme.js, which comes before all modules, touches the browser's own storage, too.
 

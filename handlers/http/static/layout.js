@@ -1,3 +1,4 @@
+// @ts-check
 // The frame of the page: the list of chats and the inspector beside the chat, each a drawer over it where there is no room.
 
 import { $ } from "./dom.js";
@@ -66,7 +67,7 @@ $("inspector-button").addEventListener("click", () => {
 });
 $("backdrop").addEventListener("click", closeDrawer);
 $("sidebar").addEventListener("click", ({ target }) => { // a chat was chosen, or a new one
-  if (!isDrawer || !target.closest("#chats [aria-current], #new-chat")) return;
+  if (!isDrawer || !(/** @type {Element} */ (target).closest("#chats [aria-current], #new-chat"))) return;
   isDrawer = false;
   place();
   $("messages").focus({ preventScroll: true });
@@ -120,6 +121,7 @@ const width = () => Number($("divider").ariaValueNow);
 const keep = () => browser.setItem("inspector width", String(width()));
 
 $("divider").addEventListener("keydown", (event) => {
+  /** @type {Record<string, number>} */
   const steps = { ArrowLeft: width() + STEP, ArrowRight: width() - STEP, Home: LEAST_WIDTH, End: mostWidth() };
   if (!(event.key in steps)) return;
   event.preventDefault();
@@ -139,7 +141,7 @@ addEventListener("resize", () => setWidth(Number(browser.getItem("inspector widt
 
 // A keyboard on the screen takes its part of the height. Zooming in does not.
 visualViewport?.addEventListener("resize", () => {
-  const { height, scale } = visualViewport;
+  const { height, scale } = /** @type {VisualViewport} */ (visualViewport);
   if (Math.abs(scale - 1) < 0.01) document.documentElement.style.setProperty("--screen", `${height}px`);
 });
 

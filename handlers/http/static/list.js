@@ -1,7 +1,8 @@
+// @ts-check
 // The list of chats: the newest, or those in which words are found, by days.
 
 import { chatMenu } from "./doings.js";
-import { $, keyed, made, setText } from "./dom.js";
+import { $, childrenOf, keyed, made, setText } from "./dom.js";
 import { menuButton } from "./menu.js";
 import { askForBeginnings, isRunning, titleOf, watchRunning } from "./running.js";
 import { isDeleted } from "./undo.js";
@@ -13,21 +14,35 @@ const TYPING_MS = 250; // without another letter, before words are looked for
 const MINUTE = 60_000;
 const FAVOURITES = "Favourites";
 
-let page = null, client = null;
-let query = "", found = []; // the chats that have the words
+/**
+ * @import { Connected } from "./console.js"
+ * @import { ChatListItem } from "./frames.js"
+ * @import { Heard } from "./running.js"
+ */
+
+/** @type {Connected} */
+let page;
+/** @type {Connected["client"] | null} */
+let client = null;
+let query = "";
+/** @type {ChatListItem[]} */
+let found = []; // the chats that have the words
 let pages = 1, hasMore = false; // of what is shown
+/** @type {{ list?: readonly ChatListItem[], found?: ChatListItem[], chosen?: string | null }} */
+let drawn = {};
 let timer = 0, isOld = true; // `isOld`: something but the list has changed since it was drawn
 
-/** Have a list of the client's chats. `of` has the client, `show(id)`, `notify(error)` and `draw()`. */
+/** Have a list of the client's chats. @param {Connected} of */
 export function listChats(of) {
+  const { chats } = of.client;
   [page, client] = [of, of.client];
-  client.on("state", (state) => {
+  client.on("state", (/** @type {string} */ state) => {
     if (state !== "live" || query) return;
     pages = 1;
-    hasMore = client.chats.getSnapshot().list.length >= PAGE_SIZE;
+    hasMore = chats.getSnapshot().list.length >= PAGE_SIZE;
   });
-  client.on("frame", ({ event, payload }) => {
-    if (event === "deleteChats" && payload) found = found.filter((chat) => !payload.ids.includes(chat.id));
+  client.on("frame", (/** @type {Heard} */ { event, payload }) => {
+    if (event === "deleteChats" && payload) found = found.filter((chat) => !payload.ids?.includes(chat.id));
   });
   watchRunning(client, redraw);
   setInterval(redraw, MINUTE);
@@ -39,11 +54,11 @@ export function redraw() {
   page.draw();
 }
 
-/** Draw it. `chosen` is the id of the chat that is shown. */
+/** Draw it. @param {string | null} chosen the id of the chat that is shown */
 export function drawList(chosen) {
   const list = client?.chats.getSnapshot().list ?? [];
-  if (!isOld && drawList.list === list && drawList.found === found && drawList.chosen === chosen) return;
-  Object.assign(drawList, { list, found, chosen });
+  if (!isOld && drawn.list === list && drawn.found === found && drawn.chosen === chosen) return;
+  drawn = { list, found, chosen };
   isOld = false;
   const held = new Map(list.map((chat) => [chat.id, chat])), now = new Date();
   const shown = (query ? found.map((chat) => held.get(chat.id) ?? chat) : list).filter(({ id }) => !isDeleted(id)).sort(byTime);
@@ -51,24 +66,25 @@ export function drawList(chosen) {
   let before = "";
   keyed($("chats"), shown, (chat) => chat.id, makeItem, (item, chat) => {
     const group = chat.is_favorited ? FAVOURITES : groupOf(new Date(chat.updated_at), now);
+    const [heading, { children: [link] }] = childrenOf(item);
     drawItem(item, chat, now, words);
-    setText(item.firstChild, group);
-    item.firstChild.hidden = group === before;
+    setText(heading, group);
+    heading.hidden = group === before;
     before = group;
-    item.children[1].firstChild.ariaCurrent = String(chat.id === chosen);
+    link.ariaCurrent = String(chat.id === chosen);
   });
   $("more-chats").hidden = !hasMore || shown.length >= MOST_LISTED;
   setText($("found"), query && !shown.length ? "No chat has all of these words." : "");
   if (client) askForBeginnings(shown);
 }
 
-/** Favourites first, then the newest. */
+/** Favourites first, then the newest. @param {ChatListItem} one @param {ChatListItem} other */
 function byTime(one, other) {
   const isNewer = Number(other.updated_at > one.updated_at) - Number(other.updated_at < one.updated_at);
   return Number(other.is_favorited) - Number(one.is_favorited) || isNewer;
 }
 
-/** A group's name, which the first of it shows, a link to the chat, and what can be done to it. */
+/** A group's name, which the first of it shows, a link to the chat, and what can be done to it. @param {ChatListItem} chat */
 function makeItem({ id }) {
   const when = made("small", {}, made("span"), made("time"));
   const lamp = made("span", { className: "lamp", ariaHidden: "true" });
@@ -78,16 +94,18 @@ function makeItem({ id }) {
   return made("li", {}, made("h2"), made("div", { className: "chat" }, link, menuButton("", () => chatMenu(id))));
 }
 
-/** A click that opens no other tab or window. */
+/** A click that opens no other tab or window. @param {MouseEvent} event @param {string} id */
 function follow(event, id) {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
   page.show(id);
 }
 
+/** @param {Element} item @param {ChatListItem} chat @param {Date} now @param {string[]} words */
 function drawItem(item, chat, now, words) {
-  const [link, more] = item.children[1].children, [title, state, { firstChild: star, lastChild: time }] = link.children;
-  const then = new Date(chat.updated_at), name = titleOf(client.chats.get(chat.id) ?? chat);
+  const [link, more] = item.children[1].children, [title, state, when] = childrenOf(link), [star, last] = when.children;
+  const time = /** @type {HTMLTimeElement} */ (last);
+  const then = new Date(chat.updated_at), name = titleOf(page.client.chats.get(chat.id) ?? chat);
   mark(title, name, words);
   state.hidden = !isRunning(chat.id);
   setText(star, chat.is_favorited ? "★ " : "");
@@ -96,7 +114,10 @@ function drawItem(item, chat, now, words) {
   more.ariaLabel = `More about “${name}”`;
 }
 
-/** Have this text in the node, with the words marked that were looked for. */
+/**
+ * Have this text in the node, with the words marked that were looked for.
+ * @param {HTMLElement & { key?: string }} node @param {string} text @param {string[]} words
+ */
 function mark(node, text, words) {
   const key = JSON.stringify([text, words]);
   if (node.key === key) return;
@@ -106,10 +127,11 @@ function mark(node, text, words) {
   node.replaceChildren(...pieces.map((piece, index) => (index % 2 ? made("mark", {}, piece) : piece)));
 }
 
+/** @param {number} number of the page */
 async function get(number) {
   const asked = query;
   try {
-    const chats = await client.chats.list({ pageToken: number, pageSize: PAGE_SIZE, ...(asked && { query: asked }) });
+    const chats = await page.client.chats.list({ pageToken: number, pageSize: PAGE_SIZE, ...(asked && { query: asked }) });
     if (asked !== query) return; // other words are looked for by now
     found = asked ? [...(number ? found : []), ...chats] : [];
     [pages, hasMore] = [number + 1, chats.length === PAGE_SIZE];
@@ -120,10 +142,10 @@ async function get(number) {
 }
 
 $("more-chats").addEventListener("click", () => get(pages));
-$("search").addEventListener("input", ({ target }) => {
+$("search").addEventListener("input", () => {
   clearTimeout(timer);
   timer = setTimeout(() => {
-    query = target.value.trim();
+    query = $("search").value.trim();
     if (client) get(0);
   }, TYPING_MS);
 });

@@ -1,3 +1,4 @@
+// @ts-check
 // What is known of chats that are not open: whether they are being answered, and, for those without a title, their first words.
 
 import { firstWords } from "./words.js";
@@ -5,27 +6,42 @@ import { firstWords } from "./words.js";
 const MOST_CHATS = 500;
 const MOST_ASKED = 10; // at a time
 
-const running = new Set(), beginnings = new Map(), asked = new Set(); // of chats, by their ids
-let client = null, redraw = () => {};
+/**
+ * @import { ChatListItem, ChatWithMessages, DeletedChats, GeneratingReasoningMessage } from "./frames.js"
+ * @import { GeneratingResponseMessage, GeneratingTitle, WsError } from "./frames.js"
+ * @import { Threadcast } from "./threadcast.js"
+ * @typedef {ChatWithMessages & GeneratingReasoningMessage & GeneratingResponseMessage & GeneratingTitle & DeletedChats} All
+ * @typedef {{ route: string, event: string, payload: Partial<All> | null, error: WsError | null, request_id?: string }} Heard
+ * @typedef {Partial<ChatWithMessages> & { id: string, title: string }} Titled a chat, or what is known of it
+ */
 
-/** Look on at what the client hears. `changed()` is called when there is something new. */
+/** @type {Set<string>} */ const running = new Set(); // chats, by their ids
+/** @type {Set<string>} */ const asked = new Set();
+/** @type {Map<string, string>} */ const beginnings = new Map();
+/** @type {Threadcast} */ let client;
+let redraw = () => {};
+
+/** Look on at what the client hears. @param {Threadcast} of @param {() => void} changed there is something new */
 export function watchRunning(of, changed) {
   [client, redraw] = [of, changed];
   client.on("frame", hear);
-  client.on("resumed", (recovered) => recovered || running.clear()); // an end may have been missed
+  client.on("resumed", (/** @type {boolean} */ recovered) => recovered || running.clear()); // an end may have been missed
 }
 
+/** @param {string} id */
 export const isRunning = (id) => running.has(id);
 
-/** What the chat is called: by its title, or until it has one by the words it began with. */
+/** What the chat is called: by its title, or until it has one by the words it began with. @param {Titled} chat */
 export const titleOf = (chat) => chat.title || beginnings.get(chat.id) || beginningOf(chat) || "Untitled";
 
-function beginningOf({ message_ids: [first] = [], messages }) {
-  return firstWords(messages?.[first]?.request_message?.request);
+/** @param {Partial<ChatWithMessages>} chat */
+function beginningOf({ message_ids, messages }) {
+  return firstWords(messages?.[message_ids?.[0] ?? ""]?.request_message?.request);
 }
 
+/** @param {Heard} frame */
 function hear({ event, payload, error }) {
-  const id = payload?.chat_id ?? payload?.id, isPiece = event?.startsWith("generating");
+  const id = payload?.chat_id ?? payload?.id ?? "", isPiece = event.startsWith("generating");
   if (isPiece && running.has(id)) return; // there may be many
   if (error && event === "postThread") running.clear(); // the frame does not say whose end it is; those that go on say so again
   else if (isPiece) running.add(id);
@@ -34,11 +50,17 @@ function hear({ event, payload, error }) {
     running[isAnswered ? "delete" : "add"](id);
     if (words) beginnings.set(id, words);
   } else return;
-  for (const each of [running, beginnings]) if (each.size > MOST_CHATS) each.delete(each.keys().next().value);
+  for (const each of [running, beginnings]) {
+    const [oldest] = each.keys();
+    if (each.size > MOST_CHATS) each.delete(oldest);
+  }
   redraw();
 }
 
-/** Ask for the newest message of chats without a title: such a chat has but one, or few, and may be being answered. */
+/**
+ * Ask for the newest message of chats without a title: such a chat has but one, or few, and may be being answered.
+ * @param {ChatListItem[]} chats
+ */
 export function askForBeginnings(chats) {
   const unknown = chats.filter(({ id, title }) => !title && !asked.has(id) && !beginnings.has(id) && !client.chats.get(id));
   for (const { id } of client.state === "live" ? unknown.slice(0, MOST_ASKED) : []) {

@@ -1,3 +1,4 @@
+// @ts-check
 // Where the messages are scrolled to: at the end while they are at the end, and else where somebody has scrolled them.
 
 import { $ } from "./dom.js";
@@ -24,6 +25,7 @@ export function keepPlace(id, isGrowing) {
   else offerEnd(isGrowing);
 }
 
+/** @param {boolean} isGrowing */
 function offerEnd(isGrowing) {
   button.hidden = follows || left() < NEAR;
   button.dataset.new = String(isGrowing);

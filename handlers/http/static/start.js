@@ -1,6 +1,7 @@
+// @ts-check
 // The start: what is shown while no chat is. It says what this is, and offers something to begin with.
 
-import { $, keyed, made, setText } from "./dom.js";
+import { $, childrenOf, keyed, made, setText } from "./dom.js";
 
 const PROMPTS = [
   ["Find out", "What can you help me with?"],
@@ -9,6 +10,7 @@ const PROMPTS = [
   ["Plan", "Plan a first week for somebody who joins our team"],
 ];
 const MOST_CARDS = 6;
+/** @type {Record<string, string>} */
 const WORDS = { metric: "Metric", metric_file: "Metric", dashboard: "Dashboard", dashboard_file: "Dashboard" };
 
 const assets = made("ul");
@@ -24,7 +26,7 @@ export function drawStart({ chat, post }) {
   $("messages").tabIndex = $("start").hidden ? 0 : -1; // there is nothing to be scrolled
 }
 
-/** Send this, and leave what is half typed where it is. */
+/** Send this, and leave what is half typed where it is. @param {"prompt" | "asset"} field @param {string} value */
 function send(field, value) {
   const draft = $("prompt").value;
   $(field).value = value;
@@ -40,10 +42,10 @@ function drawAssets() {
   keyed(assets, options, (option) => option.value, ({ value }) => {
     const onclick = () => send("asset", value);
     return made("li", {}, made("button", { type: "button", onclick }, made("span", { className: "text" }), made("small")));
-  }, ({ firstChild: button }, { value, textContent }) => {
-    const type = value.split(":")[0];
-    setText(button.firstChild, textContent.replace(` (${type})`, ""));
-    setText(button.lastChild, WORDS[type] ?? type);
+  }, (item, { value, text }) => {
+    const [name, kind] = childrenOf(item.children[0]), type = value.split(":")[0];
+    setText(name, text.replace(` (${type})`, ""));
+    setText(kind, WORDS[type] ?? type);
   });
 }
 

@@ -1,16 +1,19 @@
+// @ts-check
 // The theme: the system's, light or dark. It is a classic script in the head, so that the first picture has it already.
 
 "use strict";
 
 (() => {
   const root = document.documentElement;
+  /** @param {string | null} theme */
   const apply = (theme) => {
     if (theme === "light" || theme === "dark") root.dataset.theme = theme;
     else delete root.dataset.theme;
   };
   const check = () => {
     const chosen = root.dataset.theme ?? "system";
-    for (const radio of document.querySelectorAll("#theme input")) radio.checked = radio.value === chosen;
+    const radios = /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("#theme input"));
+    for (const radio of radios) radio.checked = radio.value === chosen;
   };
 
   try {
@@ -24,10 +27,11 @@
   });
   document.addEventListener("DOMContentLoaded", () => {
     check();
-    document.getElementById("theme").addEventListener("change", ({ target }) => {
-      apply(target.value);
+    document.getElementById("theme")?.addEventListener("change", ({ target }) => {
+      const { value } = /** @type {HTMLInputElement} */ (target);
+      apply(value);
       try {
-        localStorage.setItem("threadcast.theme", target.value);
+        localStorage.setItem("threadcast.theme", value);
       } catch { // for this visit, then
       }
     });

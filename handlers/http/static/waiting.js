@@ -1,3 +1,4 @@
+// @ts-check
 // What must survive a reload: posts that the server has not answered yet, and prompts that are typed and not sent. They are
 // kept in this tab, with the user whose they are, and are nothing to any other user.
 
@@ -7,28 +8,37 @@ const MOST_POSTS = 50;
 const MOST_DRAFTS = 20;
 const MOST_CHARACTERS = 200_000; // of all that is kept of each kind
 
-/** @typedef {{ id: string, asked: any, text: string, error: string | null, isSent: boolean }} Kept */
+/**
+ * @import { Post } from "./frames.js"
+ * @import { Answer } from "./threadcast.js"
+ * @typedef {{ id: string, asked: Post, text: string, error: string | null, isSent: boolean }} Kept
+ * @typedef {Kept & { answer: Answer | null, why: string | null }} Waiting `why` it waits
+ */
 
 /** A tab that was opened from this page begins with a copy of what the first one keeps, and sends it itself. */
-const isCopy = Boolean(opener) && history.length === 1 && performance.getEntriesByType("navigation")[0]?.type === "navigate";
+const [entry] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+const isCopy = Boolean(opener) && history.length === 1 && entry?.type === "navigate";
 
-let user = null; // whose things may be kept; null until the server has said it
+let user = /** @type {string | null} */ (null); // whose things may be kept; null until the server has said it
 let isOver = false; // another user has come, and the page is about to be loaded anew
+/** @type {Record<string, string>} */
 let drafts = {}; // by chat id, or "" for a new chat
 
-/** The newest of these that are within the bounds, in their order. */
+/** The newest of these that are within the bounds, in their order. @template T @param {T[]} items @param {number} most */
 function bounded(items, most) {
   let size = 0;
   const from = items.findLastIndex((item) => (size += JSON.stringify(item).length) > MOST_CHARACTERS) + 1;
   return items.slice(Math.max(from, items.length - most));
 }
 
+/** @param {string} name @param {unknown[]} value */
 function write(name, value) {
   if (!user || isOver) return;
   if (value.length) tab.setItem(name, JSON.stringify({ user, value }));
   else tab.removeItem(name);
 }
 
+/** @param {string} name @returns {any[]} */
 function read(name) {
   try {
     const kept = JSON.parse(tab.getItem(name) ?? "{}");
@@ -39,14 +49,19 @@ function read(name) {
   return [];
 }
 
-/** Posts by their message's id. What changes in them by other means than `set` and `delete` is kept by `keep`. */
+/**
+ * Posts by their message's id. What changes in them by other means than `set` and `delete` is kept by `keep`.
+ * @extends {Map<string, Waiting>}
+ */
 export class Posts extends Map {
+  /** @param {string} id @param {Waiting} post */
   set(id, post) {
     super.set(id, post);
     this.keep();
     return this;
   }
 
+  /** @param {string} id */
   delete(id) {
     const wasThere = super.delete(id);
     if (wasThere) this.keep();
@@ -59,7 +74,10 @@ export class Posts extends Map {
   }
 }
 
-/** The server says who this is. Gives what was kept of this user: at first, and no second time. @returns {Kept[]} */
+/**
+ * The server says who this is. Gives what was kept of this user: at first, and no second time.
+ * @param {string} id @returns {Kept[]}
+ */
 export function restore(id) {
   if (user === id || isOver) return [];
   const isFirst = user === null, typed = drafts;

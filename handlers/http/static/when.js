@@ -1,3 +1,4 @@
+// @ts-check
 // Days and moments, as people say them.
 
 const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;

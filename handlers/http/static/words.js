@@ -1,3 +1,4 @@
+// @ts-check
 // What the page says of what went wrong, in words for everybody. What the server said itself is in the inspector.
 
 /** @typedef {{ code: string, message?: string, retryAfter?: number, retry_after?: number }} Refusal */
@@ -77,6 +78,7 @@ export function firstWords(prompt) {
 
 const MOST_CHARACTERS = 32_000, COUNTED_FROM = 30_000; // as the server has it: of a prompt, without the spaces around it
 
+/** @param {number} count */
 const number = (count) => count.toLocaleString("en");
 
 /** What is said of a prompt's length. Characters are code points, as on the server. @param {string} text */
