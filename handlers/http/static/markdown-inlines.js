@@ -1,5 +1,8 @@
+// @ts-check
 // What is within a block of Markdown: its text as a list of strings and of elements `{ tag, props, children }`. One pattern
 // reads it once. Nothing in it can match a text in two ways, and what may be sought in vain is bounded, so no text takes long.
+
+/** @import { Bottoms, Drawn, Groups, Item, Mark, Opener } from "./markdown-types.js" */
 
 const MOST_LEVELS = 100; // of elements within each other; what is deeper is text
 const NAMES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", nbsp: "\u00a0", hellip: "…", mdash: "—", ndash: "–" };
@@ -14,31 +17,30 @@ const TOKEN = new RegExp([
   String.raw`(?<bare>(?<![a-z\d])https?:\/\/[\p{L}\p{N}][\p{L}\p{N}\p{M}!#$%&'()*+,./:;=?@_~-]*)`,
 ].join("|"), "giu");
 
-const within = (inner) => String.raw`(?:[^\0- \x7f()\\]|\\[()\\]|\\(?![()\\])|\(${inner}\))*`; // parentheses in an address
+const within = (/** @type {string} */ inner) => String.raw`(?:[^\0- \x7f()\\]|\\[()\\]|\\(?![()\\])|\(${inner}\))*`; // of ( )
 const ADDRESS = String.raw`<(?<quoted>(?:[^<>\n\\]|\\.)*)>|(?!<)(?<plain>${within(within(within("")))})`;
 const TITLE = String.raw`"(?:[^"\\]|\\[^])*"|'(?:[^'\\]|\\[^])*'|\((?:[^()\\]|\\[^])*\)`;
 const LINK = new RegExp(String.raw`\([ \t\n]{0,9}(?:${ADDRESS})(?:[ \t\n]{1,9}(?<title>${TITLE}))?[ \t\n]{0,9}\)`, "y");
 
-const OUTSIDE = { target: "_blank", rel: "noopener noreferrer nofollow" };
-
 /** A text without its backslashes, and with what its entities stand for. */
-export const literal = (text) => text.replace(LITERAL, meant);
+export const literal = (/** @type {string} */ text) => text.replace(LITERAL, meant);
 
-function meant(found) {
+function meant(/** @type {string} */ found) {
   if (found[0] === "\\") return found[1];
-  if (found[1] !== "#") return NAMES[found.slice(1, -1)] ?? found; // in capitals it is none
+  if (found[1] !== "#") return NAMES[/** @type {keyof typeof NAMES} */ (found.slice(1, -1))] ?? found; // in capitals it is none
   const code = Number(`0${found.slice(2, -1)}`);
   return code === 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? "\ufffd" : String.fromCodePoint(code);
 }
 
 export class Inlines {
   /** `target(href)`: whether a link may lead there. */
-  constructor(text, target) {
-    Object.assign(this, { text, target, at: 0, items: [], brackets: [], dead: 0 }); // so many of the brackets are around a link
+  constructor(/** @type {string} */ text, /** @type {(href: string) => boolean} */ target) {
+    this.at = this.dead = 0; // so many of the brackets are around a link
+    Object.assign(this, { text, target, items: [], brackets: [] });
   }
 
   read() {
-    for (let found; ; this.take(found.groups, found.index)) {
+    for (let found; ; this.take(found.groups ?? {}, found.index)) {
       TOKEN.lastIndex = this.at;
       found = TOKEN.exec(this.text);
       this.say(this.text.slice(this.at, found?.index));
@@ -47,13 +49,13 @@ export class Inlines {
     }
   }
 
-  take({ maths, literal, ticks, run, open, close, angled, bare, end }, index) {
+  take(/** @type {Groups} */ { maths, literal, ticks, run, open, close, angled, bare, end }, /** @type {number} */ index) {
     const address = angled && (/^[^:]*@/.test(angled) ? `mailto:${angled}` : angled);
     if (maths) this.put("span", { dir: "ltr" }, [maths]);
     else if (literal) this.say(meant(literal));
     else if (ticks) this.code(ticks, index);
     else if (run) this.run(run, index);
-    else if (open) this.brackets.push({ open, at: this.at, place: this.items.push({ mark: open, count: 1 }) });
+    else if (open) this.brackets.push({ open, at: this.at, place: this.items.push({ mark: open, count: 1, length: 1 }) });
     else if (close) this.close(index);
     else if (angled && this.target(address)) this.link(address, [angled]);
     else if (angled) this.say(`<${angled}>`);
@@ -62,34 +64,35 @@ export class Inlines {
     else this.say("\n");
   }
 
-  say(text) {
+  say(/** @type {string} */ text) {
     if (typeof this.items.at(-1) === "string") this.items.push(this.items.pop() + text);
     else if (text) this.items.push(text);
   }
 
-  put(tag, props, children, items = this.items) {
-    const depth = children.reduce((most, each) => Math.max(most, each.depth ?? 0), 0) + 1;
+  put(/** @type {string} */ tag, /** @type {object} */ props, /** @type {Drawn[]} */ children, items = this.items) {
+    const depth = children.reduce((most, each) => Math.max(most, (typeof each === "object" && each.depth) || 0), 0) + 1;
     items.push({ tag, props, children, depth });
     this.isFull ||= depth >= MOST_LEVELS; // nothing more is put within another
   }
 
-  link(href, children, title) {
-    this.put("a", { href, ...OUTSIDE, ...(title && { title }) }, children.map(unlinked));
+  link(/** @type {string} */ href, /** @type {Drawn[]} */ children, title = "") {
+    const props = { href, target: "_blank", rel: "noopener noreferrer nofollow", ...(title && { title }) };
+    this.put("a", props, children.map(unlinked));
   }
 
-  code(ticks, index) {
+  code(/** @type {string} */ ticks, /** @type {number} */ index) {
     this.last ??= new Map(Array.from(this.text.matchAll(/`+/g), (run) => [run[0].length, run.index])); // by their lengths
-    if (!(this.last.get(ticks.length) > index)) return this.say(ticks);
+    if ((this.last.get(ticks.length) ?? -1) <= index) return this.say(ticks);
     const same = new RegExp(`(?<!\`)${ticks}(?!\`)`, "g");
     same.lastIndex = this.at;
-    const inner = this.text.slice(this.at, same.exec(this.text).index).replaceAll("\n", " ");
+    const inner = this.text.slice(this.at, same.exec(this.text)?.index).replaceAll("\n", " ");
     this.put("code", { dir: "ltr" }, [inner.replace(/^ (?=.*[^ ])(.*) $/s, "$1")]);
     this.at = same.lastIndex;
   }
 
   /** A run of `*`, `_` or `~~`: whether it may open or close is told by the characters beside it. */
-  run(run, index) {
-    const weight = (character) => (/\s/.test(character) ? 0 : /[\p{P}\p{S}]/u.test(character) ? 1 : 2);
+  run(/** @type {string} */ run, /** @type {number} */ index) {
+    const weight = (/** @type {string} */ character) => (/\s/.test(character) ? 0 : /[\p{P}\p{S}]/u.test(character) ? 1 : 2);
     const before = weight([...this.text.slice(Math.max(0, index - 2), index)].at(-1) ?? " ");
     const after = weight(String.fromCodePoint(this.text.codePointAt(this.at) ?? 32));
     const isWithin = run[0] === "_" && before + after === 4; // a word, as in a_b
@@ -97,13 +100,13 @@ export class Inlines {
     this.items.push({ mark: run[0], canOpen, canClose, count: run.length, length: run.length });
   }
 
-  close(index) {
+  close(/** @type {number} */ index) {
     const bracket = this.brackets.pop(), isImage = bracket?.open === "![", { length } = this.brackets;
     LINK.lastIndex = this.at;
     const mayLink = bracket && !this.isFull && (isImage || length >= this.dead); // a link holds no link
     const { quoted, plain = quoted, title = "" } = (mayLink && LINK.exec(this.text)?.groups) || {}, href = literal(plain ?? "");
     this.dead = Math.min(this.dead, length);
-    if (plain === undefined || !this.target(href)) return this.say("]");
+    if (!bracket || plain === undefined || !this.target(href)) return this.say("]");
     if (bracket.at === index) this.say(href);
     const children = this.paired(this.items.splice(bracket.place));
     this.items.pop();
@@ -113,7 +116,7 @@ export class Inlines {
   }
 
   /** An address as it is, without what rather belongs to the sentence: its last marks, and a bracket that it has not opened. */
-  bare(found, index) {
+  bare(/** @type {string} */ found, /** @type {number} */ index) {
     let end = found.length, surplus = found.split(")").length - found.split("(").length;
     while (found[end - 1] === ")" ? surplus-- > 0 : "?!.,:;*_~'".includes(found[end - 1])) end--;
     this.at = index + end;
@@ -121,9 +124,9 @@ export class Inlines {
   }
 
   /** Makes elements of the runs that belong together, as CommonMark has it. Below `bottoms` a kind of run finds no opener. */
-  paired(items) {
-    const done = [], open = [], bottoms = {};
-    for (const [number, item] of items.entries()) {
+  paired(/** @type {Item[]} */ items) {
+    const done = /** @type {Item[]} */ ([]), open = /** @type {Opener[]} */ ([]), bottoms = /** @type {Bottoms} */ ({});
+    for (const [number, item] of /** @type {Mark[]} */ (items).entries()) { // of strings and elements, nothing is there
       const kind = `${item.mark}${item.canOpen}${item.length % 3}`;
       while (item.canClose && item.count > 0) {
         const opener = open.findLast((each) => each.number < bottoms[kind] || fit(each, item));
@@ -145,9 +148,9 @@ export class Inlines {
   }
 }
 
-const fit = ({ mark, canClose, length }, closer) => mark === closer.mark
+const fit = (/** @type {Mark} */ { mark, canClose, length }, /** @type {Mark} */ closer) => mark === closer.mark
   && (!(closer.canOpen || canClose) || closer.length % 3 === 0 || (length + closer.length) % 3 !== 0);
 
-const shown = (item) => item.mark?.repeat(item.count) ?? item;
-const unlinked = (node) => (node.children
-  ? { ...node, ...(node.tag === "a" && { tag: "span", props: {} }), children: node.children.map(unlinked) } : node);
+const shown = (/** @type {Item} */ item) => (typeof item === "object" && "mark" in item ? item.mark.repeat(item.count) : item);
+const unlinked = /** @type {(node: Drawn) => Drawn} */ ((node) => (typeof node === "object" && node.children
+  ? { ...node, ...(node.tag === "a" && { tag: "span", props: {} }), children: node.children.map(unlinked) } : node));

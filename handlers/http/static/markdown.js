@@ -1,21 +1,24 @@
+// @ts-check
 // Markdown that is drawn while it is being written: CommonMark without references and HTML, and GitHub's tables, task lists, ~~
 // and bare addresses; maths stays as it is written. It becomes elements and text nodes, never markup: HTML is text, an image a
 // link (loading it would tell its server something). Each whole line is read once, and the last, which may grow, into a copy of
 // the blocks that are open before it. Nodes that are the same or only longer stay, so that nothing flickers. The page has an h1
 // and an h2, so headings begin at h3, and none leaves a level out. An outermost block has the direction of its first words.
 
-import { copy, made, setData } from "./dom.js";
-import { highlight } from "./highlight.js";
-import { Inlines, literal } from "./markdown-inlines.js";
+import { made, setData } from "./dom.js";
+import { Inlines } from "./markdown-inlines.js";
+import { VIEWS } from "./views.js";
+
+/** @import { Block, Known, Line, Wanted } from "./markdown-types.js" */
 
 const MOST = 100; // quotes and lists within each other, and columns of a table; what is beyond is text
 const HEADING = /^(#{1,6})(?:[ \t]+(.*))?$/s;
 const FENCE = /^(`{3,}(?=[^`]*$)|~{3,}|\$\$(?=[ \t]*$)|\\\[(?=[ \t]*$))(.*)$/s; // of code, or of maths
 const MARKER = /^(?:([-+*])|(\d{1,9})([.)]))(?=[ \t]|$)/;
-const isSafe = (href) => /^(?:https?:\/\/[^/?#\\]|mailto:)/i.test(href);
+const isSafe = (/** @type {string} */ href) => /^(?:https?:\/\/[^/?#\\]|mailto:)/i.test(href);
 
 /** Reads up to so many columns of a line's indent, then so many characters. Tabs become blanks: a place is a column, too. */
-function take(line, columns, characters = 0) {
+function take(/** @type {Line} */ line, /** @type {number} */ columns, characters = 0) {
   for (const end = line.at + Math.min(columns, line.indent); line.at < end; line.at++) {
     const { text, at } = line;
     if (text[at] === "\t") line.text = text.slice(0, at) + " ".repeat(4 - (at % 4)) + text.slice(at + 1);
@@ -27,55 +30,45 @@ function take(line, columns, characters = 0) {
 }
 
 /** Whether an open block goes on with a line, of which it then has taken its part. */
-function goesOn(block, line) {
+function goesOn(/** @type {Block} */ block, /** @type {Line} */ line) {
   const { indent, rest } = line, { type, width, until } = block;
   if (type === "quote") return indent < 4 && rest[0] === ">" && take(take(line, indent, 1), 1);
   if (type === "item") return (rest ? indent >= width : block.children.length > 0) && take(line, width);
   if (type === "code" && !until) return (indent > 3 || !rest) && take(line, 4);
   if (type !== "code") return type === "list" || (rest !== "" && (type === "paragraph" || type === "table"));
-  block.isClosed = indent < 4 && until.test(rest);
+  block.isClosed = indent < 4 && Boolean(until?.test(rest));
   return !block.isClosed && take(line, width);
 }
 
 /** A row of a table. What it has too much is left out, and what it has too little is not there. */
-function row(line, aligns, tag) {
-  const children = cells(line).slice(0, aligns.length);
-  return { tag: "tr", children: children.map((text, i) => ({ tag, props: { className: aligns[i] }, text })) };
+function row(/** @type {string} */ line, /** @type {string[]} */ aligns, /** @type {string} */ tag) {
+  const texts = cells(line).slice(0, aligns.length);
+  const children = texts.map((text, i) => ({ tag, props: { className: aligns[i] }, text }));
+  return /** @type {Block} */ ({ tag: "tr", children });
 }
 
-function cells(line) {
+function cells(/** @type {string} */ line) {
   const parts = line.trim().split(/(?<!\\)\|/).map((each) => each.trim().replaceAll("\\|", "|"));
   return parts.slice(parts[0] ? 0 : 1, parts.length > 1 && !parts.at(-1) ? -1 : undefined);
 }
 
-const copyCode = (button, code = button.closest(".code").lastChild) => copy(code.textContent, button, code);
-const TABLE = { className: "table", tabIndex: 0, role: "group", ariaLabel: "Table" };
-
-/** What is drawn of the blocks that are no elements themselves. */
-const VIEWS = {
-  table: ({ children }) => ({ tag: "div", props: TABLE, children: [{ tag: "table", props: { dir: "auto" }, children }] }),
-  code: ({ isMaths, info = "", text, isClosed, until }) => {
-    if (isMaths) return { tag: "div", props: { className: "maths", dir: "ltr" }, children: [text] };
-    const name = literal(/^\S*/.exec(info)[0]), all = until ? text : `${text.trimEnd()}\n`;
-    const button = { tag: "button", props: { type: "button", textContent: "Copy", onclick: ({ target }) => copyCode(target) } };
-    const head = { tag: "div", children: [{ tag: "span", children: [name] }, button] };
-    const pre = { tag: "pre", props: { tabIndex: 0 }, children: [{ tag: "code", children: highlight(all, isClosed && name) }] };
-    return { tag: "div", props: { className: "code", dir: "ltr" }, children: [head, pre] };
-  },
-};
-
 export class Markdown {
+  at = 0; // so much of the text is read
+  /** @type {number[]} */ outline = [];
+  /** @type {Block[]} */ open = [];
+  /** @type {Known | null} */ last = null; // the node of the last finished block
+
   /** Draws into this element, which is the drawing's alone. `target(href)`: whether a link may lead there. */
-  constructor(node, target = isSafe) {
+  constructor(/** @type {HTMLElement} */ node, target = isSafe) {
     Object.assign(this, { node, target });
   }
 
   /** Draws this text. If it goes on where the last one ended, only what is not finished is drawn again. */
-  set(text) {
+  set(/** @type {string} */ text) {
     const isOther = this.text === undefined || text.slice(0, this.text.length) !== this.text;
     if (isOther) Object.assign(this, { at: 0, number: 0, outline: [], open: [{ type: "text", children: [] }], last: null });
     const { children } = this.open[0], next = () => (this.last ? this.last.nextSibling : this.node.firstChild);
-    for (; children.length > 1; children.shift()) this.last = next(); // the node of the last finished block
+    for (; children.length > 1; children.shift()) this.last = next();
     for (let end; (end = text.indexOf("\n", this.at)) >= 0; this.at = end + 1) this.#line(text.slice(this.at, end));
     const whole = { ...this, text };
     this.open = this.open.map((block) => ({ ...block, children: block.children?.slice() }));
@@ -85,28 +78,28 @@ export class Markdown {
     Object.assign(this, whole);
   }
 
-  #line(text) {
-    const line = take({ text: text.replace(/\r$/, ""), at: 0, indent: 0 }, 0), { open } = this;
+  #line(/** @type {string} */ text) {
+    const line = take({ text: text.replace(/\r$/, ""), at: 0, indent: 0, rest: "" }, 0), { open } = this;
     let depth = 1; // that many open blocks go on with this line; those that have something of it, even if it is blank: used
     Object.assign(this, { number: this.number + 1, used: 1 });
     for (; open[depth] && goesOn(open[depth], line); depth++) if (open[depth].type === "quote") this.used = depth + 1;
     const isEnd = open[depth]?.isClosed, isCode = open[depth - 1].type === "code", mayBegin = !isEnd && !isCode;
     while (mayBegin && line.rest && this.#begin(line, depth)) depth = this.used = open.length;
-    const top = open[depth - 1], tip = open.at(-1), rest = mayBegin ? line.rest : "";
+    const top = open[depth - 1], tip = open[open.length - 1], rest = mayBegin ? line.rest : "";
     if (isCode) top.text += `${line.text.slice(line.at)}\n`;
     else if (rest && tip.type === "paragraph") tip.text += `\n${rest}`;
     else if (rest && top.type === "table") top.children.push(row(rest, top.aligns, "td"));
     else if (rest) this.#add({ type: "paragraph", tag: "p", text: rest }, depth);
-    if (line.rest || open.at(-1).until) this.used = open.length;
+    if (line.rest || open[open.length - 1].until) this.used = open.length;
     for (const block of open.slice(0, this.used)) block.end = this.number;
     if (!rest) open.length = depth;
   }
 
   /** Begins a block, if one begins here. One that has no blocks in it takes the whole line. */
-  #begin(line, depth) {
+  #begin(/** @type {Line} */ line, /** @type {number} */ depth) {
     const { open } = this, { rest, indent } = line, top = open[depth - 1], isLater = top.type === "paragraph";
     const [, marks, title = ""] = HEADING.exec(rest) ?? [], [, fence, info] = FENCE.exec(rest) ?? [];
-    if (indent > 3 && open.at(-1).type === "paragraph") return false;
+    if (indent > 3 && open[open.length - 1].type === "paragraph") return false;
     if (indent > 3) this.#add({ type: "code", text: `${take(line, 4).text.slice(line.at)}\n` }, depth);
     else if (rest[0] === ">" && depth < MOST) {
       this.#add({ type: "quote", tag: "blockquote", children: [] }, depth);
@@ -123,7 +116,7 @@ export class Markdown {
     return true;
   }
 
-  #item(line, depth, top) {
+  #item(/** @type {Line} */ line, /** @type {number} */ depth, /** @type {Block} */ top) {
     const { rest, indent } = line, [found, bullet, digits, delimiter] = MARKER.exec(rest) ?? [], kind = bullet ?? delimiter;
     if (!found || depth >= MOST) return false;
     if (top.type === "paragraph" && ((digits && Number(digits) !== 1) || found.length === rest.trimEnd().length)) return false;
@@ -136,12 +129,12 @@ export class Markdown {
   }
 
   /** Adds a block to the innermost of so many open ones that may hold it. */
-  #add(block, depth = this.open.length) {
-    const { open, number } = this;
+  #add(/** @type {Partial<Block>} */ begun, depth = this.open.length) {
+    const { open, number } = this, block = /** @type {Block} */ (begun);
     open.length = depth;
-    while (!["text", "quote", block.type === "item" ? "list" : "item"].includes(open.at(-1).type)) open.pop();
-    const parent = open.at(-1), list = parent.type === "item" ? open.at(-2) : parent, { children } = parent;
-    if (list.type === "list" && children.at(-1)?.end < number - 1) list.className = "loose";
+    while (!["text", "quote", block.type === "item" ? "list" : "item"].includes(open[open.length - 1].type)) open.pop();
+    const parent = open[open.length - 1], list = parent.type === "item" ? open[open.length - 2] : parent, { children } = parent;
+    if (list.type === "list" && (children.at(-1)?.end ?? number) < number - 1) list.className = "loose";
     if (parent.type === "text") block.props = { ...block.props, dir: "auto" };
     block.isFirst = parent.type === "item" && !children.length;
     children.push(block);
@@ -150,15 +143,16 @@ export class Markdown {
   }
 
   /** A heading, whose level is its place in the outline: where `####` comes after `##`, it is the second, and an h4. */
-  #heading(level, text) {
+  #heading(/** @type {number} */ level, /** @type {string} */ text) {
     this.outline = [...this.outline.filter((each) => each < level), level];
     return { type: "heading", tag: `h${Math.min(this.outline.length + 2, 6)}`, text };
   }
 
   /** Makes a table of a paragraph's last line, if this is the line below a table's head. */
-  #table(paragraph, rest, depth) {
-    const columns = cells(rest).map((mark) => /^(:?)-+(:?)$/.exec(mark));
-    if (!columns[0] || columns.length > MOST || !columns.every(Boolean) || /^-\s/.test(rest)) return false; // an item
+  #table(/** @type {Block} */ paragraph, /** @type {string} */ rest, /** @type {number} */ depth) {
+    const columns = cells(rest).map((mark) => /^(:?)-+(:?)$/.exec(mark) ?? []);
+    if (!columns[0] || columns.length > MOST || columns.some((each) => !each.length)) return false;
+    if (/^-\s/.test(rest)) return false; // an item
     const cut = paragraph.text.lastIndexOf("\n"), head = paragraph.text.slice(cut + 1);
     if (!head.includes("|") || cells(head).length !== columns.length) return false;
     const aligns = columns.map(([, left, right]) => (left && right ? "center" : left ? "left" : right ? "right" : ""));
@@ -169,13 +163,14 @@ export class Markdown {
   }
 
   /** Has an element hold these strings, elements and blocks, from one of its nodes on. What was drawn stays as it is. */
-  #patch(parent, wanted, node = parent.firstChild) {
-    for (const want of wanted) {
+  #patch(/** @type {Node} */ parent, /** @type {Wanted[]} */ wanted, node = /** @type {Known?} */ (parent.firstChild)) {
+    for (const want of /** @type {Block[]} */ (wanted)) { // of a string, nothing is there
       if (node?.drawn !== want) {
         const { tag, props = {}, className, children = this.#inner(want) } = VIEWS[want.type]?.(want) ?? want;
-        const key = tag ? JSON.stringify([tag, props]) : "text", make = () => (tag ? made(tag, props) : new Text());
+        const key = tag ? JSON.stringify([tag, props]) : "text";
+        const make = () => (tag ? made(/** @type {"div"} */ (tag), props) : new Text());
         if (node?.key !== key) node = parent.insertBefore(Object.assign(make(), { key }), node);
-        if (!tag) setData(node, want);
+        if (!tag) setData(/** @type {Text} */ (node), String(want));
         if (children) this.#patch(node, children);
         if (className && node.className !== className) node.className = className;
         node.drawn = want;
@@ -187,7 +182,7 @@ export class Markdown {
   }
 
   /** What is within a block that has a text. */
-  #inner({ type, text, isFirst }) {
+  #inner(/** @type {Block} */ { type, text, isFirst }) {
     if (text === undefined) return null;
     const whole = text.trim(), isTask = isFirst && type === "paragraph" && /^\[[ xX]\] /.test(whole);
     const nodes = new Inlines(whole.slice(isTask ? 3 : 0), this.target).read(), checked = whole[1] !== " ";
