@@ -10,7 +10,7 @@ URL ?= $(or $(shell cat var/url 2>/dev/null),ws://127.0.0.1:8000/api/v1/ws)
 MODEL_PORT ?= 8001
 DEMO_USER := demo@threadcast.example
 
-.PHONY: help install run test test-model test-nodes test-docs test-agents test-clients node test-page test-js test-protocol luck examples settings structs types walk screenshot stress attack faults cluster conformance bench bench-quick chat stop model clean
+.PHONY: help install run test test-model test-nodes test-docs test-agents test-clients node test-page test-js test-protocol luck examples settings structs types walk screenshot stress attack faults cluster conformance bench bench-quick bench-page chat stop model clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -67,7 +67,7 @@ test-clients: node $(BIN)/.installed-clients ## hold both client libraries to th
 test-page: $(BIN)/.installed-clients ## test the page at / in a browser, about 1.5 minutes; needs Debian's chromium
 	$(BIN)/pytest -n logical tests/page
 
-screenshot: $(BIN)/.installed-dev ## the README's picture of the page
+screenshot: $(BIN)/.installed-dev ## the pictures of the page in docs/pictures, two minutes
 	$(BIN)/python -m tests.programs.screenshot
 
 # Pinned: other versions read some texts in another way.
@@ -140,6 +140,9 @@ bench: $(BIN)/.installed-bench-node ## measure Threadcast beside its peers, abou
 
 bench-quick: $(BIN)/.installed-bench-node ## whether anything fell by over 15 % since the figures of the last commit, within a minute
 	$(BIN)/python -m benchmarks.quick
+
+bench-page: $(BIN)/.installed-dev ## what the page takes for a long chat and a fast stream, in Chromium, a minute
+	$(BIN)/python -m benchmarks.page
 
 # APPROVE and DENY may have several ids, between blanks.
 chat: install ## post to the running dev server: PROMPT="..." and/or ASSET=metric:<id>, CHAT=<id> to go on, APPROVE=<id> or DENY=<id>

@@ -100,9 +100,11 @@ DARK = ("stream", "sign-in")  # so that both themes are seen
 
 def _pictures(browser: Browser, url: str, width: int, height: int) -> None:
     for name, reach in STATES.items():
-        scheme = "dark" if name in DARK else "light"
         context = browser.new_context(
-            viewport={"width": width, "height": height}, has_touch=width < 768, color_scheme=scheme, reduced_motion="reduce"
+            viewport={"width": width, "height": height},
+            has_touch=width < 768,
+            color_scheme="dark" if name in DARK else "light",
+            reduced_motion="reduce",
         )
         page = context.new_page()
         page.goto(address(url))

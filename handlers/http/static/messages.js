@@ -11,6 +11,7 @@ import { keepPlace } from "./scroll.js";
 import { drawThoughts, makeThoughts } from "./thoughts.js";
 import { WAITS } from "./words.js";
 
+const NEAR = 8; // messages at the end of a chat, whose answers are drawn at once
 const COPIED_MS = 2000; // how long a button says so
 const THUMB = "M7 9l3-6c2 0 2 2 1.5 4H16l-1.5 8H7zM4 9h3v6H4z";
 
@@ -31,9 +32,10 @@ export function drawChat(of) {
   const waiting = [...posts.values()].filter(isHere);
   box.ariaBusy = String(Boolean(running));
   const unheard = waiting.filter((post) => !post.asked.approvals && !(post.id in (chat?.messages ?? {})));
+  const near = new Set(messages.slice(-NEAR).map(({ id }) => id));
   keyed(box, [...messages, ...unheard], (it) => it.id, makeMessage, (article, it) => {
     if ("asked" in it) drawPost(page, article, it);
-    else if (chat) drawMessage(page, article, it, chat, waiting);
+    else if (chat) drawMessage(page, article, it, chat, waiting, !near.has(it.id));
   });
   keepPlace(view.chat ?? view.post, Boolean(running));
   if (!running && document.activeElement === $("stop")) box.focus({ preventScroll: true });
@@ -96,9 +98,9 @@ function drawPost({ client, posts, post, draw }, article, it) {
 
 /**
  * @param {Connected} page @param {HTMLElement} article @param {ChatMessage} it
- * @param {ChatWithMessages} chat @param {Waiting[]} waiting
+ * @param {ChatWithMessages} chat @param {Waiting[]} waiting @param {boolean} isFar from the end
  */
-function drawMessage(page, article, it, chat, waiting) {
+function drawMessage(page, article, it, chat, waiting, isFar) {
   const [request, reasoning, response, questions, , foot] = childrenOf(article);
   const [, copying, good, bad, again] = childrenOf(foot);
   const asked = it.request_message, isLast = chat.message_ids.at(-1) === it.id, failure = page.failures.get(it.id) ?? "";
@@ -109,7 +111,7 @@ function drawMessage(page, article, it, chat, waiting) {
   request.hidden = !asked;
   drawSteps(childrenOf(reasoning)[1], it, isLast, offer);
   drawThoughts(reasoning, it, Boolean(failure));
-  drawAnswer(response, it, offer);
+  drawAnswer(response, it, isFar, offer);
   drawApprovals(page, questions, it, chat, isLast, waiting.find((post) => post.asked.approvals));
   const how = replacing ? (page.client.state === "live" ? "asked again…" : WAITS) : ending(it, isLast);
   const prompt = asked?.request ?? "", run = (/** @type {string} */ changed) => page.rerun(chat, it.id, changed);

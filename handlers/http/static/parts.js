@@ -5,6 +5,7 @@
 // knows nothing of chats and connections. What comes from outside becomes text nodes and attributes, never markup.
 
 import { childrenOf, keyed, made, setText } from "./dom.js";
+import { drawText } from "./later.js";
 import { Markdown } from "./markdown.js";
 
 /**
@@ -24,12 +25,15 @@ export function drawSteps(box, message, isLast, offer) {
   keyed(box, steps, (step) => step.id, makeStep, (node, step) => drawStep(node, step, message, isLast, offer));
 }
 
-/** Draw the parts of a message's answer. @param {HTMLElement} box @param {ChatMessage} message @param {Offer} offer */
-export function drawAnswer(box, message, offer) {
+/**
+ * Draw the parts of a message's answer.
+ * @param {HTMLElement} box @param {ChatMessage} message @param {boolean} isFar nobody sees it yet @param {Offer} offer
+ */
+export function drawAnswer(box, message, isFar, offer) {
   const parts = message.response_message_ids.map((id) => message.response_messages[id]);
   keyed(box, parts, (part) => part.id, makePart, (node, part) => {
     if (part.type === "file") drawCard(node, part, offer);
-    else node.markdown?.set(part.message ?? "");
+    else if (node.markdown) drawText(node.markdown, part.message ?? "", isFar);
   });
 }
 

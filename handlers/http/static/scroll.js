@@ -17,6 +17,11 @@ export function followEnd() {
   offerEnd(false);
 }
 
+/** Stay at the end, if that is where the messages are: something has grown above. */
+export function stayAtEnd() {
+  if (follows) followEnd();
+}
+
 /** Keep the place, once the messages are drawn. @param {string | null} id of what is shown @param {boolean} isGrowing */
 export function keepPlace(id, isGrowing) {
   if (id !== shown) follows = true;
