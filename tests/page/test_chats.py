@@ -10,12 +10,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from backends.auth import PERSON, issue_token
-from tests.page.test_family import QUICK, answered
 from tests.support.busy_page import button
 from tests.support.database import rows
 from tests.support.fake_page import CHAT, MESSAGE, NEXT, OTHER_CHAT, Fake, a_chat, a_delta, a_message, faked
 from tests.support.house import SECRET
-from tests.support.page import address, complaints_of, is_live, pick, second_tab, tab
+from tests.support.page import QUICK, address, answered, complaints_of, is_live, pick, second_tab, tab
 from tests.support.program import serving
 from tests.support.world import BOB, uuid
 

@@ -3,21 +3,11 @@
 import re
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from tests.support.busy_page import button
-from tests.support.page import address, ask, complaints_of, is_live, pick, second_tab, tab
+from tests.support.page import QUICK, address, answered, complaints_of, is_live, pick, second_tab, tab
 from tests.support.program import serving
-
-QUICK = {"OFFLINE_DELAY_MS": "1"}
-
-
-def answered(page: Page, prompt: str) -> None:
-    """Ask in a chat of its own, and wait for the answer's end."""
-    page.click("#new-chat")
-    ask(page, prompt)
-    expect(page.locator("#title")).to_have_text(prompt)
-    expect(page.locator(".foot").last).to_contain_text("Reasoned")
 
 
 def test_a_chat_is_named_and_favoured_on_every_tab(browser: Browser, folder: Path) -> None:

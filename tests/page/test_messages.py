@@ -8,11 +8,9 @@ from uuid import UUID
 
 from playwright.sync_api import Browser, Page, expect
 
-from tests.page.test_family import QUICK, answered
-from tests.page.test_page import SLOW, answer, stored
 from tests.support.busy_page import button
 from tests.support.fake_page import CHAT, MESSAGE, NEXT, OTHER_CHAT, Fake, a_chat, a_message, faked
-from tests.support.page import address, ask, complaints_of, is_live, second_tab, tab
+from tests.support.page import QUICK, SLOW, address, answer, answered, ask, complaints_of, is_live, second_tab, stored, tab
 from tests.support.program import serving
 from tests.support.world import BOB
 

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -18,39 +17,30 @@ from handlers.dev import demo_data
 from schemas.assets import METRIC, AssetPermissionRole, IdentityType
 from schemas.load import LoadFile
 from tests.support.client import TIMEOUT_S
-from tests.support.database import rows
 from tests.support.documents import BLOCKS
 from tests.support.fake_page import CHAT, MESSAGE, NEXT, OTHER_CHAT, Fake, a_chat, a_delta, a_message, faked
 from tests.support.house import SECRET
-from tests.support.page import address, ask, choose, complaints_of, inspect, is_live, second_tab, tab, why
+from tests.support.page import (
+    SLOW,
+    address,
+    answer,
+    ask,
+    choose,
+    complaints_of,
+    inspect,
+    is_live,
+    second_tab,
+    stored,
+    tab,
+    why,
+    words,
+)
 from tests.support.program import ROOT, run, serving
 from tests.support.proxy import Proxy
 from tests.support.world import ALICE, ASSETS, BOB, PERMISSIONS, USERS, grant, metric, uuid
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202e&amp;</textarea>'\"`${alert(3)}"
 STREAMED = ("generatingTitle", "generatingReasoningMessage", "generatingResponseMessage")
-SLOW = {"OFFLINE_WORDS": "150", "OFFLINE_DELAY_MS": "15"}
-
-
-def answer(page: Page) -> str:
-    """All of the last message's answer, once it is done."""
-    last = page.locator("#messages article").last
-    expect(last.locator(".foot")).to_contain_text(re.compile("Reasoned|Stopped|Interrupted|answered"))
-    return words(last.locator(".markdown").all_inner_texts())
-
-
-def words(texts: Iterable[str]) -> str:
-    """Texts without what is not seen of their Markdown: how code and items are marked, and how much white space there is."""
-    return " ".join(re.sub(r"`|^- ", "", " ".join(texts), flags=re.MULTILINE).split())
-
-
-def stored(folder: Path) -> list[str]:
-    """The words of the answers in the database, the oldest first."""
-    parts = [
-        json.loads(row["response_messages"])
-        for row in rows(folder / "threadcast.db", "SELECT * FROM messages ORDER BY created_at")
-    ]
-    return [words(part["message"] for part in each if part["type"] == "text") for each in parts]
 
 
 def test_a_prompt_streams_in_with_its_reasoning_and_its_title(browser: Browser, folder: Path) -> None:

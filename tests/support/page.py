@@ -1,8 +1,9 @@
 """The page in a browser."""
 
+import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
@@ -12,9 +13,12 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from backends.auth import PERSON, issue_token
+from tests.support.database import rows
 from tests.support.house import SECRET
 from tests.support.world import ALICE, REVENUE
 
+QUICK = {"OFFLINE_DELAY_MS": "1"}
+SLOW = {"OFFLINE_WORDS": "150", "OFFLINE_DELAY_MS": "15"}
 CHROMIUM = Path(shutil.which("chromium") or shutil.which("chromium-browser") or "")
 
 
@@ -72,6 +76,35 @@ def second_tab(page: Page) -> Page:
 def ask(page: Page, prompt: str) -> None:
     page.fill("#prompt", prompt)
     page.press("#prompt", "Enter")
+
+
+def answered(page: Page, prompt: str) -> None:
+    """Ask in a chat of its own, and wait for the answer's end."""
+    page.click("#new-chat")
+    ask(page, prompt)
+    expect(page.locator("#title")).to_have_text(prompt)
+    expect(page.locator(".foot").last).to_contain_text("Reasoned")
+
+
+def answer(page: Page) -> str:
+    """All of the last message's answer, once it is done."""
+    last = page.locator("#messages article").last
+    expect(last.locator(".foot")).to_contain_text(re.compile("Reasoned|Stopped|Interrupted|answered"))
+    return words(last.locator(".markdown").all_inner_texts())
+
+
+def words(texts: Iterable[str]) -> str:
+    """Texts without what is not seen of their Markdown: how code and items are marked, and how much white space there is."""
+    return " ".join(re.sub(r"`|^- ", "", " ".join(texts), flags=re.MULTILINE).split())
+
+
+def stored(folder: Path) -> list[str]:
+    """The words of the answers in the database, the oldest first."""
+    parts = [
+        json.loads(row["response_messages"])
+        for row in rows(folder / "threadcast.db", "SELECT * FROM messages ORDER BY created_at")
+    ]
+    return [words(part["message"] for part in each if part["type"] == "text") for each in parts]
 
 
 @contextmanager
