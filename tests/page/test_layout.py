@@ -414,7 +414,9 @@ def test_nothing_jumps_while_an_answer_comes(browser: Browser, size: str) -> Non
             fake.say("generatingResponseMessage", a_delta(CHAT, MESSAGE, f"Sentence {number} of the answer, which grows. "))
             expect(page.locator("#messages .markdown")).to_contain_text(f"Sentence {number} ")
         said = page.locator("#messages .markdown").text_content() or ""
-        fake.say("complete", a_chat(CHAT, a_message(MESSAGE, said, done=True)))
+        steps = {f"r{number}": a_step(f"r{number}", f"Step {number}", "A thought.\n" * 5)["reasoning"] for number in range(6)}
+        thoughts = {"reasoning_message_ids": list(steps), "reasoning_messages": steps}
+        fake.say("complete", a_chat(CHAT, a_message(MESSAGE, said, done=True) | thoughts))
         expect(page.locator(".foot")).to_contain_text("Reasoned")
         page.evaluate("() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
         shifts = page.evaluate("shifts")

@@ -8,6 +8,9 @@ import { $, icon, made, setText } from "./dom.js";
 
 let edited = /** @type {string | null} */ (null); // the id of the message whose prompt is being changed
 
+/** Whether the prompt of this message is being changed. @param {string} id */
+export const isEdited = (id) => edited === id;
+
 /** A pencil, and a form that is filled when it is opened, for the request of a message. */
 export function makeEditor() {
   const title = "Edit the prompt", kind = { className: "edit", title, ariaLabel: title, hidden: true };

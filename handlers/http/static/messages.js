@@ -3,7 +3,7 @@
 
 import { offer } from "./assets.js";
 import { $, childrenOf, copy, icon, keyed, made, setText } from "./dom.js";
-import { drawEditor, makeEditor } from "./edit.js";
+import { drawEditor, isEdited, makeEditor } from "./edit.js";
 import { answerOf } from "./export.js";
 import { drawAnswer, drawSteps } from "./parts.js";
 import { drawQuestions, makeQuestions } from "./questions.js";
@@ -22,6 +22,8 @@ const THUMB = "M7 9l3-6c2 0 2 2 1.5 4H16l-1.5 8H7zM4 9h3v6H4z";
  * @import { Waiting } from "./waiting.js"
  */
 
+const drawn = /** @type {WeakMap<HTMLElement, unknown[]>} */ (new WeakMap()); // what each message was drawn of
+
 /** Draw it. @param {Page} of */
 export function drawChat(of) {
   const page = /** @type {Connected} */ (of); // without a client there are no messages
@@ -34,13 +36,25 @@ export function drawChat(of) {
   const unheard = waiting.filter((post) => !post.asked.approvals && !(post.id in (chat?.messages ?? {})));
   const near = new Set(messages.slice(-NEAR).map(({ id }) => id));
   keyed(box, [...messages, ...unheard], (it) => it.id, makeMessage, (article, it) => {
+    const isNear = near.has(it.id);
     if ("asked" in it) drawPost(page, article, it);
-    else if (chat) drawMessage(page, article, it, chat, waiting, !near.has(it.id));
+    else if (!chat || !hasChanged(page, article, it, waiting.length, isNear)) return;
+    else drawMessage(page, article, it, chat, waiting, !isNear);
   });
   keepPlace(view.chat ?? view.post, Boolean(running));
   if (!running && document.activeElement === $("stop")) box.focus({ preventScroll: true });
   $("stop").hidden = !running;
   $("stop").onclick = () => chat && running && stop(page, chat.id, running.id);
+}
+
+/**
+ * Whether a message is to be drawn again. What is far from the end is not looked through for each word that comes there.
+ * @param {Connected} page @param {HTMLElement} article @param {ChatMessage} it @param {number} waiting @param {boolean} isNear
+ */
+function hasChanged({ client, failures }, article, it, waiting, isNear) {
+  const now = [it, failures.get(it.id), waiting, client.state, isNear, isEdited(it.id)], before = drawn.get(article);
+  drawn.set(article, now);
+  return isNear || isEdited(it.id) || now.some((each, i) => each !== before?.[i]);
 }
 
 /** @param {Connected} page @param {string} id of the chat @param {string} messageId */
