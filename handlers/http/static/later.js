@@ -1,5 +1,6 @@
 // @ts-check
-// Texts that nobody sees yet, far above the end of a chat: they are drawn when the browser has nothing else to do, the last first.
+// Texts that nobody sees yet, far above the end of a chat. They are drawn when the browser has nothing else to do, from the
+// last to the first.
 
 import { stayAtEnd } from "./scroll.js";
 
