@@ -79,8 +79,7 @@ def _inspector(page: Page) -> None:
 
 def _end(page: Page) -> None:
     """Wait until the answer has ended."""
-    expect(page.locator("article").last.locator(".foot")).to_contain_text("Run again")
-    expect(page.locator("#stop")).to_be_hidden()
+    expect(page.locator("article").last.get_by_role("button", name="A good answer")).to_be_visible()
 
 
 STATES: dict[str, Callable[[Page], None]] = {
