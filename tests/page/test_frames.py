@@ -69,3 +69,13 @@ def test_the_page_works_where_the_browser_keeps_nothing(browser: Browser, folder
         page.keyboard.press("Escape")
         page.reload()
         expect(page.locator("#token-dialog")).to_be_visible()  # nobody is known any more
+
+
+def test_what_is_kept_and_cannot_be_read_is_let_go(browser: Browser, folder: Path) -> None:
+    with serving(folder) as program, tab(browser) as page:
+        page.goto(address(program.url))
+        expect(page.locator("#light[data-state=live]")).to_be_visible()
+        for name in ("assets", "left", "drafts", "posts"):
+            page.evaluate("(name) => sessionStorage.setItem(`threadcast / ${name}`, '[1, {')", name)
+        page.reload()
+        expect(page.locator("#light[data-state=live]")).to_be_visible()

@@ -4,7 +4,7 @@
 import { bringsMore, clean } from "./addresses.js";
 import { choose, chosen, offerAll, offerDemo } from "./assets.js";
 import { $, setText } from "./dom.js";
-import { tab } from "./kept.js";
+import { parsed, tab } from "./kept.js";
 
 const meta = /** @type {HTMLMetaElement} */ (document.querySelector("meta[name=login-url]"));
 const loginUrl = meta.content; // where people sign in; without it they need a token
@@ -101,7 +101,7 @@ function signIn() {
 
 /** Go on with what was being done here before somebody went to sign in. */
 function goOn() {
-  const before = JSON.parse(tab.getItem("left") ?? "null");
+  const before = parsed("left");
   if (!before) return;
   tab.removeItem("left");
   if (before.chat) showChat(before.chat); // then there is a token, if an old one
@@ -138,7 +138,7 @@ function arrive() {
 /** @param {URLSearchParams} brought */
 function take(brought) {
   if (brought.has("demo")) offerDemo();
-  const assets = brought.getAll("asset").length ? brought.getAll("asset") : JSON.parse(tab.getItem("assets") ?? "[]");
+  const assets = brought.getAll("asset").length ? brought.getAll("asset") : parsed("assets") ?? [];
   offerAll(assets);
   const token = brought.get("token") ?? tab.getItem("token");
   if (token) enter(token);

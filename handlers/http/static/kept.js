@@ -40,5 +40,15 @@ function kept(open) {
 /** Kept for this tab, over reloads and while a person signs in elsewhere. A tab that is opened from it begins with a copy. */
 export const tab = kept(() => sessionStorage);
 
+/** What is kept for this tab as JSON; null if there is none, or none that can be read. @param {string} name */
+export function parsed(name) {
+  try {
+    return JSON.parse(tab.getItem(name) ?? "null");
+  } catch {
+    tab.removeItem(name);
+    return null;
+  }
+}
+
 /** Kept in this browser: how the page is laid out. */
 export const browser = kept(() => localStorage);
