@@ -78,6 +78,7 @@ function haveClient(client) {
 /** @param {string} name @param {string} why */
 function state(name, why) {
   const light = $("light"), lamp = LAMPS[name] ?? name;
+  light.ariaLive = lamp === "connecting" && light.dataset.state === lamp ? "off" : "polite"; // another try is no news
   light.dataset.state = lamp;
   light.title = why;
   setText($("light-text"), connection(name, why));
