@@ -9,10 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from benchmarks.markdown import DELTAS_PER_SECOND, SLOWLY, TEXT
-from tests.support.page import CHROMIUM, address, is_live
+from tests.support.page import address, chromium, is_live
 from tests.support.program import serving
 from tests.support.server import world
 
@@ -64,8 +64,7 @@ def _opened(page: Page, url: str) -> float:
 
 def main() -> None:
     """Measure, and print."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800})
         with serving(world(Path(folder)), AGENT="benchmarks.markdown:write", RATE_LIMIT="10000/minute") as program:
             page.goto(address(program.url))
@@ -77,7 +76,6 @@ def main() -> None:
             _write(page, SLOWLY)
             frames: list[float] = sorted(page.evaluate("frames_"))
             shift: Any = page.evaluate("shift_")
-        browser.close()
     print(f"| {MESSAGES} messages of {len(TEXT) / 1000:.1f} KB Markdown, in Chromium | |\n|---|---:|")
     print(f"| opened and drawn, ms: median of {ROUNDS} | {statistics.median(opened):.0f} |")
     print(f"| the slowest, ms | {opened[-1]:.0f} |")

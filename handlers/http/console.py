@@ -32,7 +32,7 @@ LOGIN_URL = '<meta name="login-url" content="{}">'  # stands in the page, empty
 
 
 def pages(frame_ancestors: Collection[str], login_url: str | None) -> dict[str, Endpoint]:
-    """What answers with each of the files, by its path.
+    """The endpoints that serve the files of the page, by path.
 
     Pages of the origins `frame_ancestors` may have the page in a frame. The page finds `login_url` in itself: it needs it
     before anything else, and a request for it could fail.

@@ -178,6 +178,14 @@ def test_a_post_of_which_nothing_was_heard_is_sent_again_after_a_reload_and_runs
         posted(fake, 2)
 
 
+def answered_once(page: Page, fake: Fake) -> dict[str, Any]:
+    """The chat that the page shows then."""
+    chat = a_chat(CHAT, a_message(MESSAGE, "one", done=True))
+    fake.say("complete", chat)
+    expect(page.locator("article")).to_have_count(1)
+    return chat
+
+
 def offline(page: Page, fake: Fake) -> None:
     """From here on a server does not say that all that was missed has come: posts wait."""
     fake.cut(lists=False)
@@ -186,9 +194,7 @@ def offline(page: Page, fake: Fake) -> None:
 
 def test_follow_ups_that_wait_for_the_network_survive_a_reload_in_their_order(browser: Browser) -> None:
     with faked(browser) as (page, fake):
-        chat = a_chat(CHAT, a_message(MESSAGE, "one", done=True))
-        fake.say("complete", chat)
-        expect(page.locator("article")).to_have_count(1)
+        chat = answered_once(page, fake)
         offline(page, fake)
         for prompt in ("Two?", "Three?"):
             ask(page, prompt)
@@ -210,9 +216,7 @@ def test_follow_ups_that_wait_for_the_network_survive_a_reload_in_their_order(br
 
 def test_a_replacement_is_posted_after_a_reload_only_if_it_was_not_sent_before(browser: Browser) -> None:
     with faked(browser) as (page, fake):
-        chat = a_chat(CHAT, a_message(MESSAGE, "one", done=True))
-        fake.say("complete", chat)
-        expect(page.locator("article")).to_have_count(1)
+        answered_once(page, fake)
         offline(page, fake)
         button(page, "Run again").click()
         fake.lists = True

@@ -36,7 +36,7 @@ class Analyst:
     """`THREADCAST_AGENT=tests.programs.pictured:Analyst`."""
 
     async def answer(self, task: AgentTask) -> AsyncIterator[str | AgentEvent]:
-        """What a good analyst would say."""
+        """Answers about revenue by region; PUBLISH is asked about first."""
         yield ReasoningChunk("Looking at the sales by region", "The question is about revenue, so I begin with the regions.")
         yield ToolStarted("sales", "Searching the sales", "search")
         yield ToolEnded("sales", "3 regions, 12 months")

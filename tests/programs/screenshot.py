@@ -5,12 +5,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from backends.auth import PERSON, issue_token
 from tests.programs.pictured import PUBLISH, SLOWLY
 from tests.support.house import SECRET
-from tests.support.page import CHROMIUM, address, ask, choose, inspect, is_live, pick
+from tests.support.page import address, ask, choose, chromium, inspect, is_live, pick
 from tests.support.program import ROOT, serving
 from tests.support.server import world
 from tests.support.world import ALICE
@@ -128,20 +128,21 @@ def main() -> None:
     """Take them all."""
     PICTURES.mkdir(exist_ok=True)
     for width, height in SIZES:  # each with chats of its own
-        with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            with serving(world(Path(folder)), AGENT="tests.programs.pictured:Analyst") as program:
-                page = browser.new_page()
-                page.goto(address(program.url))
-                is_live(page)
-                for question in QUESTIONS:
-                    ask(page, question)
-                    _end(page)
-                    page.click("#new-chat")
-                pick(page, "Add to favourites", QUESTIONS[1])
-                page.close()
-                _pictures(browser, program.url, width, height)
-            browser.close()
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            chromium() as browser,
+            serving(world(Path(folder)), AGENT="tests.programs.pictured:Analyst") as program,
+        ):
+            page = browser.new_page()
+            page.goto(address(program.url))
+            is_live(page)
+            for question in QUESTIONS:
+                ask(page, question)
+                _end(page)
+                page.click("#new-chat")
+            pick(page, "Add to favourites", QUESTIONS[1])
+            page.close()
+            _pictures(browser, program.url, width, height)
     print(f"{PICTURES.relative_to(ROOT)} has {len(STATES) * len(SIZES)} new pictures")
 
 

@@ -58,7 +58,7 @@ class Login(Site):
 
     @property
     def visits(self) -> list[dict[str, list[str]]]:
-        """What was asked for, of each visit."""
+        """The query of each visit to the login page, in their order."""
         return [parse_qs(urlsplit(path).query, keep_blank_values=True) for path, _ in self.asked if path.startswith("/login")]
 
     def _answer(self, path: str) -> tuple[int, dict[str, str], str]:

@@ -22,13 +22,19 @@ SLOW = {"OFFLINE_WORDS": "150", "OFFLINE_DELAY_MS": "15"}
 CHROMIUM = Path(shutil.which("chromium") or shutil.which("chromium-browser") or "")
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+@contextmanager
+def chromium() -> Iterator[Browser]:
     assert CHROMIUM.name, "there is no Chromium: apt-get install chromium"
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as opened:
+        yield opened
 
 
 def address(url: str, token: str | None = None, user: UUID = ALICE, ttl: int = 600) -> str:

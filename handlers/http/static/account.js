@@ -3,6 +3,7 @@
 
 import { bringsMore, clean } from "./addresses.js";
 import { choose, chosen, offerAll, offerDemo } from "./assets.js";
+import { write } from "./composer.js";
 import { $, setText } from "./dom.js";
 import { parsed, tab } from "./kept.js";
 
@@ -106,9 +107,7 @@ function goOn() {
   tab.removeItem("left");
   if (before.chat) showChat(before.chat); // then there is a token, if an old one
   choose(before.asset);
-  if (!before.prompt) return;
-  $("prompt").value = before.prompt;
-  $("prompt").dispatchEvent(new Event("input", { bubbles: true })); // whoever looks at the box sees it
+  if (before.prompt) write(before.prompt);
 }
 
 /** What a token says of itself: only the server can say whether that is true. @param {string | null} token */

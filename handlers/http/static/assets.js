@@ -8,9 +8,13 @@ const MOST_ASSETS = 100;
 
 /** Let an asset be picked. @param {string} value its type and id @param {string} name */
 export function offer(value, name) {
-  const select = $("asset");
-  if (select.length > MOST_ASSETS + 1 || [...select.options].some((option) => option.value === value)) return;
-  select.insertBefore(made("option", { value }, `${name} (${value.split(":")[0]})`), select.lastElementChild);
+  if ($("asset").length <= MOST_ASSETS + 1) add(value, `${name} (${value.split(":")[0]})`);
+}
+
+/** @param {string} value @param {string} label */
+function add(value, label) {
+  const select = $("asset"), isThere = [...select.options].some((option) => option.value === value);
+  if (!isThere) select.insertBefore(made("option", { value }, label), select.lastElementChild);
 }
 
 /** Let these be picked, and remember them in this tab. @param {string[]} assets each a type, an id and a name */
@@ -30,12 +34,9 @@ export function chosen() {
 
 /** Choose again what was chosen before the page was left. @param {ReturnType<typeof chosen>} before */
 export function choose({ value, label, other }) {
-  const select = $("asset");
-  if (value && ![...select.options].some((option) => option.value === value)) {
-    select.insertBefore(made("option", { value }, label), select.lastElementChild);
-  }
-  [select.value, $("other-asset").value] = [value, other];
-  select.dispatchEvent(new Event("change", { bubbles: true }));
+  if (value) add(value, label);
+  [$("asset").value, $("other-asset").value] = [value, other];
+  $("asset").dispatchEvent(new Event("change", { bubbles: true }));
 }
 
 /** A dev server tells its demo assets. */

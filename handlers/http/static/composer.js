@@ -36,8 +36,8 @@ export function composeOn(id) {
   keepDraft(chat, $("prompt").value);
 }
 
-/** @param {string} text */
-function write(text) {
+/** Have this text in the box. @param {string} text */
+export function write(text) {
   $("prompt").value = text;
   $("prompt").dispatchEvent(new Event("input")); // whoever looks at the box sees it
 }
@@ -52,6 +52,15 @@ export function drawLength(text, note) {
   setText(note.children[0], count);
   setText(note.children[1], tooLong && ` ${tooLong}`);
   return Boolean(tooLong);
+}
+
+/** Have Enter send the form of a box; with Shift it begins a line. @param {HTMLTextAreaElement} box */
+export function sendsByEnter(box) {
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    box.form?.requestSubmit();
+  });
 }
 
 $("prompt").addEventListener("input", () => {
@@ -75,9 +84,5 @@ $("composer").addEventListener("submit", (event) => {
     $("other-asset").hidden = true;
   }
 });
-$("prompt").addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-  event.preventDefault();
-  $("composer").requestSubmit();
-});
+sendsByEnter($("prompt"));
 $("asset").addEventListener("change", () => { $("other-asset").hidden = $("asset").value !== "other"; });

@@ -82,7 +82,7 @@ function state(name, why) {
   light.dataset.state = lamp;
   light.title = why;
   setText($("light-text"), connection(name, why));
-  if (name === "refused") refused(`${why[0].toUpperCase()}${why.slice(1)}.`);
+  if (name === "refused") refused(why);
   const isFree = !$("token-dialog").open && document.activeElement === document.body;
   const canType = matchMedia("(pointer: fine)").matches; // a phone would show its keyboard
   if (name === "live" && isFree && canType) $("prompt").focus();

@@ -1,7 +1,7 @@
 // @ts-check
 // A prompt that is changed where it stands, and run again.
 
-import { drawLength } from "./composer.js";
+import { drawLength, sendsByEnter } from "./composer.js";
 import { $, icon, made, setText } from "./dom.js";
 
 /** @typedef {[text: HTMLElement, pencil: HTMLElement, form: HTMLFormElement]} Editor */
@@ -26,11 +26,7 @@ function fill(form, prompt) {
   const row = made("div", { className: "row" }, run, cancel);
   form.replaceChildren(box, length, made("p", { className: "state" }), row);
   box.addEventListener("input", () => { run.disabled = drawLength(box.value, length); });
-  box.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    form.requestSubmit();
-  });
+  sendsByEnter(box);
   form.onkeydown = (event) => {
     if (event.key !== "Escape" || event.isComposing) return;
     event.stopPropagation(); // it would stop an answer

@@ -21,9 +21,7 @@ const FAVOURITES = "Favourites";
  */
 
 /** @type {Connected} */
-let page;
-/** @type {Connected["client"] | null} */
-let client = null;
+let page; // once there is a client
 let query = "";
 /** @type {ChatListItem[]} */
 let found = []; // the chats that have the words
@@ -34,8 +32,8 @@ let timer = 0, isOld = true; // `isOld`: something but the list has changed sinc
 
 /** Have a list of the client's chats. @param {Connected} of */
 export function listChats(of) {
-  const { chats } = of.client;
-  [page, client] = [of, of.client];
+  const { client } = of, { chats } = client;
+  page = of;
   client.on("state", (/** @type {string} */ state) => {
     if (state !== "live" || query) return;
     pages = 1;
@@ -56,7 +54,7 @@ export function redraw() {
 
 /** Draw it. @param {string | null} chosen the id of the chat that is shown */
 export function drawList(chosen) {
-  const list = client?.chats.getSnapshot().list ?? [];
+  const list = page?.client.chats.getSnapshot().list ?? [];
   if (!isOld && drawn.list === list && drawn.found === found && drawn.chosen === chosen) return;
   drawn = { list, found, chosen };
   isOld = false;
@@ -75,7 +73,7 @@ export function drawList(chosen) {
   });
   $("more-chats").hidden = !hasMore || shown.length >= MOST_LISTED;
   setText($("found"), query && !shown.length ? "No chat has all of these words." : "");
-  if (client) askForBeginnings(shown);
+  if (page) askForBeginnings(shown);
 }
 
 /** Favourites first, then the newest. @param {ChatListItem} one @param {ChatListItem} other */
@@ -146,6 +144,6 @@ $("search").addEventListener("input", () => {
   clearTimeout(timer);
   timer = setTimeout(() => {
     query = $("search").value.trim();
-    if (client) get(0);
+    if (page) get(0);
   }, TYPING_MS);
 });

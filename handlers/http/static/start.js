@@ -1,6 +1,7 @@
 // @ts-check
 // The start: what is shown while no chat is. It says what this is, and offers something to begin with.
 
+import { write } from "./composer.js";
 import { $, childrenOf, keyed, made, setText } from "./dom.js";
 
 const PROMPTS = [
@@ -31,9 +32,7 @@ function send(field, value) {
   const draft = $("prompt").value;
   $(field).value = value;
   $("composer").requestSubmit();
-  if (field !== "prompt") return;
-  $("prompt").value = draft;
-  $("prompt").dispatchEvent(new Event("input"));
+  if (field === "prompt") write(draft);
 }
 
 function drawAssets() {
