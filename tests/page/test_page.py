@@ -587,6 +587,7 @@ def test_escape_in_the_filter_stops_nothing_and_a_button_that_goes_leaves_the_fo
         page.press("#filter", "Escape")
         page.focus("#stop")
         page.keyboard.press("Enter")
+        fake.wait_for("/chats/stop")
         assert len(fake.requests("/chats/stop")) == 1
         fake.say("complete", a_chat(CHAT, a_message(MESSAGE, "one", done=True)))
         expect(page.locator("#messages")).to_be_focused()
